@@ -1,0 +1,25 @@
+"""Strict numerics for every test: float64, no silent promotion of ranks or dtypes."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+
+# Parallel pytest processes share the cores evenly; JAX and BLAS read these when they start.
+threads = max(1, (os.cpu_count() or 1) // int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1")))
+for variable in ("NPROC", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+    os.environ.setdefault(variable, str(threads))
+
+import jax  # noqa: E402
+import pytest  # noqa: E402
+
+jax.config.update("jax_enable_x64", True)
+jax.config.update("jax_numpy_rank_promotion", "raise")
+jax.config.update("jax_numpy_dtype_promotion", "strict")
+
+
+@pytest.fixture
+def standard_promotion() -> Iterator[None]:
+    """For tests that run an optax optimizer: Adam's bias correction raises a float to an integer count."""
+    with jax.numpy_dtype_promotion("standard"):
+        yield

@@ -1,0 +1,99 @@
+"""The package is built in floors: imports go down only, and importing it does nothing else."""
+
+from __future__ import annotations
+
+import ast
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import anmjax
+
+PACKAGE = Path(anmjax.__file__).parent
+# From the ground up; "anmjax" is the package's own __init__, which gathers the public names.
+FLOORS = ("grid", "powerflow", "projection", "envs", "tasks", "wrappers", "agents", "render", "anmjax", "cli")
+MODULES = sorted(PACKAGE.rglob("*.py"))
+OPTIONAL = ("brax", "clarabel", "cvxpy", "gym_anm", "gymnasium", "gymnax", "matplotlib", "pandapower")
+
+
+def floor_of(module: str) -> str:
+    """Floor of an absolute module name: 'anmjax.envs.spaces' is on 'envs', 'anmjax' itself on 'anmjax'."""
+    parts = module.split(".")
+    return parts[1] if len(parts) > 1 else parts[0]
+
+
+def module_name(path: Path) -> str:
+    parts = ("anmjax", *path.relative_to(PACKAGE).with_suffix("").parts)
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def imports(path: Path) -> list[tuple[int, str]]:
+    """(line, absolute module) of every import in a file, those inside functions included."""
+    package = module_name(path).split(".")
+    if path.name != "__init__.py":
+        package = package[:-1]
+    found = []
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            found += [(node.lineno, alias.name) for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            base = package[: len(package) - node.level + 1] if node.level else []
+            base = [*base, *(node.module.split(".") if node.module else [])]
+            # "from anmjax import envs" reaches the floor envs, "from anmjax import Network" the package.
+            names = [alias.name for alias in node.names] if base == ["anmjax"] else []
+            floors = [name for name in names if name in FLOORS]
+            found += [(node.lineno, f"anmjax.{name}") for name in floors]
+            if len(floors) < len(names) or base != ["anmjax"]:
+                found.append((node.lineno, ".".join(base)))
+    return found
+
+
+def test_every_module_stands_on_a_known_floor():
+    strangers = [path for path in MODULES if floor_of(module_name(path)) not in FLOORS]
+    assert not strangers
+
+
+@pytest.mark.parametrize("path", MODULES, ids=module_name)
+def test_imports_go_down_only(path):
+    own = floor_of(module_name(path))
+    inside = [(line, name) for line, name in imports(path) if name.split(".")[0] == "anmjax"]
+    upward = [
+        f"{path}:{line} imports {name}"
+        for line, name in inside
+        if FLOORS.index(floor_of(name)) > FLOORS.index(own)
+    ]
+    assert not upward
+
+
+def test_the_grid_floor_does_without_jax():
+    offenders = [
+        f"{path}:{line} imports {name}"
+        for path in sorted((PACKAGE / "grid").rglob("*.py"))
+        for line, name in imports(path)
+        if name.split(".")[0] in ("jax", "jaxlib", "optax", "chex")
+    ]
+    assert not offenders
+
+
+def test_importing_anmjax_touches_no_device_reads_no_data_and_loads_no_optional_package():
+    program = f"""
+import sys
+from pathlib import Path
+opened = []
+sys.addaudithook(lambda event, args: opened.append(args[0]) if event == "open" else None)
+import anmjax
+package = Path(anmjax.__file__).parent
+paths = [Path(path) for path in opened if isinstance(path, str)]
+inside = [path for path in paths if path.is_relative_to(package)]
+data = [path for path in inside if path.suffix != ".py" and "__pycache__" not in path.parts]
+assert not data, f"opened {{data}}"
+loaded = [name for name in {OPTIONAL!r} if name in sys.modules]
+assert not loaded, f"loaded {{loaded}}"
+"""
+    # Any use of a device fails at once under a platform that does not exist.
+    environment = {**os.environ, "JAX_PLATFORMS": "no_such_platform"}
+    done = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
