@@ -1,0 +1,16 @@
+"""What a grid is: cases, validation and the Network pytree. NumPy, on the host, run once."""
+
+from anmjax.grid.cases import CaseError, list_cases, load_case, save_case
+from anmjax.grid.network import Network
+from anmjax.grid.validation import Fault, NetworkError, validate
+
+__all__ = [
+    "CaseError",
+    "Fault",
+    "Network",
+    "NetworkError",
+    "list_cases",
+    "load_case",
+    "save_case",
+    "validate",
+]

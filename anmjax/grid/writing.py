@@ -1,0 +1,95 @@
+"""Writes a network as a gym-anm dict whose numbers read back equal."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from anmjax.grid import tables
+
+if TYPE_CHECKING:
+    from anmjax.grid.network import Network
+
+_POWERS = {
+    "PMAX": "p_max",
+    "PMIN": "p_min",
+    "QMAX": "q_max",
+    "QMIN": "q_min",
+    "P+": "p_plus",
+    "P-": "p_minus",
+    "Q+": "q_plus",
+    "Q-": "q_minus",
+    "SOC_MAX": "soc_max",
+    "SOC_MIN": "soc_min",
+}
+
+
+def write_dict(net: Network) -> dict[str, Any]:
+    """Writes a network as a gym-anm dict, see ``Network.to_dict``."""
+    partial = [i for i, s in enumerate(np.asarray(net.in_service)) if s not in (0, 1)]
+    if partial:
+        rows = ", ".join(str(i) for i in partial)
+        raise ValueError(f"branch row {rows}: in_service must be 0 or 1 to be written, not a value between")
+    base = float(net.base_mva)
+    return {
+        "baseMVA": base,
+        "bus": _write_bus(net),
+        "device": _write_device(net, base),
+        "branch": _write_branch(net, base),
+    }
+
+
+def _write_bus(net: Network) -> np.ndarray:
+    kinds = [tables.SLACK_BUS if i == net.slack else tables.PQ_BUS for i in range(net.n_bus)]
+    return np.array([net.bus_ids, kinds, net.base_kv, net.v_max, net.v_min], np.float64).T
+
+
+def _write_device(net: Network, base: float) -> np.ndarray:
+    rows = np.full((net.n_device, len(tables.DEVICE.columns)), None, dtype=object)
+    place = {name: i for i, name in enumerate(tables.DEVICE.names)}
+    for i, kind in enumerate(net.device_kind):
+        row = rows[i]
+        row[place["DEV_ID"]] = net.device_ids[i]
+        row[place["BUS_ID"]] = net.bus_ids[net.device_bus[i]]
+        row[place["DEV_TYPE"]] = kind
+        for name in tables.DEVICE.rules[kind]:
+            if name in _POWERS:
+                number = _scale_back(float(getattr(net, _POWERS[name])[i]), base, lambda mw: mw / base)
+                row[place[name]] = number if np.isfinite(number) else None
+        if kind == tables.LOAD:
+            row[place["Q/P"]] = float(net.qp_ratio[i])
+        if kind == tables.STORAGE:
+            row[place["EFF"]] = float(net.eff[i])
+    return rows
+
+
+def _write_branch(net: Network, base: float) -> np.ndarray:
+    closed = np.asarray(net.in_service) == 1
+    columns = [
+        [net.bus_ids[i] for i in net.from_bus],
+        [net.bus_ids[i] for i in net.to_bus],
+        net.r,
+        net.x,
+        net.b,
+        [_scale_back(float(s), base, lambda mva: mva / base) for s in net.rating],
+        net.tap,
+        [_scale_back(float(s), 180 / np.pi, lambda deg: deg * np.pi / 180) for s in net.shift],
+    ]
+    return np.array(columns, np.float64)[:, closed].T
+
+
+def _scale_back(number: float, scale: float, forward: Callable[[float], float]) -> float:
+    """Undoes a division to the bit: the number that ``forward`` maps back on ``number``.
+
+    The product alone may be one rounding off, 15 digits of it are as a rule what the user wrote. Where
+    no neighbour maps back (a number that was never divided), the product is the closest there is.
+    """
+    guess = number * scale
+    if not np.isfinite(guess):
+        return guess
+    below, above = np.nextafter(guess, -np.inf), np.nextafter(guess, np.inf)
+    further = (np.nextafter(below, -np.inf), np.nextafter(above, np.inf))
+    candidates = (float(f"{guess:.15g}"), guess, below, above, *further)
+    return float(next((c for c in candidates if forward(float(c)) == number), guess))
