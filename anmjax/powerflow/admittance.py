@@ -1,0 +1,97 @@
+"""Branch model: the pi equivalent with an ideal transformer at the from side.
+
+With series admittance y = 1/(r + jx), charging y_sh = jb/2 and ratio t = tap e^(j shift):
+
+    I_from = (y + y_sh) V_f / |t|^2 - y V_t / conj(t)
+    I_to   = (y + y_sh) V_t         - y V_f / t
+
+Every admittance scales with ``in_service``, so that a branch can be switched under ``jax.vmap``.
+Complex quantities are phasors ``[2, component, *batch]``.
+
+Reference: Zimmerman & Murillo-Sanchez, *MATPOWER User's Manual*, sec. 3.2.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from anmjax.powerflow import phasor
+from anmjax.powerflow.gather import gather_sum
+from anmjax.powerflow.plan import SolverPlan
+
+
+class BranchParameters(NamedTuple):
+    """Branch data, each (n_branch, *batch)."""
+
+    r: jax.Array  # p.u., series resistance
+    x: jax.Array  # p.u., series reactance
+    b: jax.Array  # p.u., total charging susceptance
+    tap: jax.Array  # ratio magnitude at the from side
+    shift: jax.Array  # rad, ratio angle at the from side
+    in_service: jax.Array  # 1 in service, 0 switched off
+
+
+class TwoPort(NamedTuple):
+    """Two-port admittances of each branch, each (2, n_branch, *batch) p.u.
+
+    I_from = -transfer_from (V_f - V_t) + shunt_from V_f, and the same with from and to exchanged:
+    what flows between the ends apart from what leaks to earth, so that neither loses its digits.
+    """
+
+    transfer_from: jax.Array  # -y / conj(t)
+    transfer_to: jax.Array  # -y / t
+    shunt_from: jax.Array  # (y + y_sh) / |t|^2 - y / conj(t)
+    shunt_to: jax.Array  # y + y_sh - y / t
+
+
+class Admittance(NamedTuple):
+    """Bus admittance matrix, parallel branches summed, in the plan's numbering, p.u."""
+
+    along: jax.Array  # (2, n_pair, *batch) Y[from, to]
+    against: jax.Array  # (2, n_pair, *batch) Y[to, from]
+    row: jax.Array  # (2, n_bus, *batch) sum of row i of Y: what bus i leaks to earth
+    diagonal: jax.Array  # (2, n_bus, *batch) Y[i, i]
+
+
+def two_port(branch: BranchParameters) -> TwoPort:
+    """Admittances of each branch from its parameters."""
+    scale = branch.in_service / (branch.r * branch.r + branch.x * branch.x)
+    y = jnp.stack([branch.r, -branch.x]) * scale[None]
+    half_charging = 0.5 * branch.b * branch.in_service
+    half_charging = jnp.stack([jnp.zeros_like(half_charging), half_charging])
+    # 1/|t|^2 - 1/conj(t) and 1 - 1/t by way of 1 - cos(shift) = 2 sin^2(shift/2), so that they keep
+    # their digits near tap 1, shift 0.
+    inverse_tap = 1 / branch.tap
+    sine, half_sine = jnp.sin(branch.shift), jnp.sin(0.5 * branch.shift)
+    versine = 2 * half_sine * half_sine
+    inverse_conj_t = jnp.stack([1 - versine, sine]) * inverse_tap[None]
+    from_excess = jnp.stack([(1 - branch.tap) * inverse_tap + versine, -sine]) * inverse_tap[None]
+    to_excess = jnp.stack([branch.tap - 1 + versine, sine]) * inverse_tap[None]
+    return TwoPort(
+        transfer_from=-phasor.multiply(y, inverse_conj_t),
+        transfer_to=-phasor.multiply(y, phasor.conj(inverse_conj_t)),
+        shunt_from=phasor.multiply(y, from_excess) + half_charging * (inverse_tap * inverse_tap)[None],
+        shunt_to=phasor.multiply(y, to_excess) + half_charging,
+    )
+
+
+def admittance(plan: SolverPlan, branch: BranchParameters) -> Admittance:
+    """Bus admittance matrix of a network, by connected bus pair."""
+    port = two_port(branch)
+
+    def merge(along: jax.Array, against: jax.Array) -> jax.Array:
+        return gather_sum(plan.branch_forward, along, 1) + gather_sum(plan.branch_backward, against, 1)
+
+    def by_bus(from_end: jax.Array, to_end: jax.Array) -> jax.Array:
+        return gather_sum(plan.branch_to_bus, jnp.concatenate([from_end, to_end], 1), 1)
+
+    row = by_bus(port.shunt_from, port.shunt_to)
+    return Admittance(
+        along=merge(port.transfer_from, port.transfer_to),
+        against=merge(port.transfer_to, port.transfer_from),
+        row=row,
+        diagonal=row - by_bus(port.transfer_from, port.transfer_to),
+    )
