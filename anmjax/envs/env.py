@@ -1,0 +1,353 @@
+"""ANMEnv: the base class of active network management tasks."""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from anmjax.envs.arguments import check_arguments
+from anmjax.envs.observation import STATE_QUANTITIES, bounds, observe, parse_observation
+from anmjax.envs.pytree import PyTree
+from anmjax.envs.records import GridState, InitialState, State
+from anmjax.envs.reward import Costs, costs
+from anmjax.envs.simulator_names import SimulatorNames
+from anmjax.envs.spaces import Box
+from anmjax.envs.transition import Setpoints, advance, as_jax
+from anmjax.grid.network import Network
+from anmjax.powerflow.power_flow import DEFAULT_NUM_ITERS, DEFAULT_TOL
+from anmjax.powerflow.trailing import differentiable_batch_trailing
+
+MAX_RESET_DRAWS = 100
+
+
+class ANMEnv(PyTree):
+    """An active network management task: subclass it and define ``init_state`` and ``next_vars``.
+
+    A pytree: numbers of the network and arrays set by a subclass are leaves, so that one can vmap over
+    grids and differentiate by their parameters. ``reset`` and ``step`` are pure and act on one lane;
+    ``jax.vmap(env.step)`` is the fast path.
+
+    Order of a step: exogenous variables of t+1, projection of the action, storage, power flow, reward.
+
+    - State vector: P of all devices (MW), Q of all devices (MVAr), charge of the storage units (MWh),
+      potential P of the non-slack generators (MW), ``K`` auxiliary variables; each by device id.
+    - Action: P of the non-slack generators, Q of them, P of the storage units, Q of them; MW, MVAr.
+      Any action is accepted and moved to the nearest one that each device can reach.
+    - Reward: minus the energy lost and the penalty for violated limits, see ``anmjax.envs.reward``.
+    - Termination: a power flow without solution is a collapse. Reward -c2 / (1 - gamma) (minus infinity
+      where the penalty is not clipped), state and observation zero, the voltages of ``state.grid`` flat;
+      later steps change nothing and bring reward 0.
+    - Metrics of a step: ``e_loss`` (p.u.h) and ``penalty`` (p.u.h) as clipped in the reward,
+      ``voltage_violation`` and ``branch_violation`` (p.u., summed over elements, neither weighted nor
+      clipped), ``curtailment`` (p.u., summed over renewables), ``mismatch`` (p.u.), ``converged``.
+
+    ``state.key`` changes at resets only; the randomness of step t is that key folded with t.
+
+    Reference: Henry & Ernst, "Gym-ANM", Energy and AI 5 (2021), sec. 3; gym-anm 2.0.1, anm_env.py.
+    """
+
+    def __init__(
+        self,
+        network: Network | Mapping[str, Any],
+        observation: str | Sequence[Any] | Callable[[jax.Array], jax.Array],
+        K: int,
+        delta_t: float,
+        gamma: float,
+        lamb: float,
+        aux_bounds: Any = None,
+        costs_clipping: tuple[float | None, float | None] | None = None,
+        *,
+        num_iters: int = DEFAULT_NUM_ITERS,
+        tol: float = DEFAULT_TOL,
+        dtype: Any = None,
+    ) -> None:
+        """Builds a task; the first eight arguments are gym-anm's.
+
+        Args:
+          network: network, or a gym-anm network dict.
+          observation: "state", a list of (quantity, ids or "all"[, unit]) (see
+            ``anmjax.envs.observation``), or a function of the state vector.
+          K: number of auxiliary variables, >= 0.
+          delta_t: h, length of a step, > 0.
+          gamma: discount factor in [0, 1].
+          lamb: weight of violated limits in the reward, >= 0.
+          aux_bounds: (K, 2) least and largest value of each auxiliary variable, for the observation space.
+          costs_clipping: largest energy loss and largest penalty (p.u.h) of a step in the reward;
+            None: not clipped.
+          num_iters: Newton updates of the power flow at most.
+          tol: p.u., largest power-balance error of a power flow.
+          dtype: floating point type; None: JAX's default (float32, or float64 where x64 is enabled).
+
+        Raises:
+          ValueError: naming the argument, its value and what is allowed.
+        """
+        if not isinstance(network, Network):
+            network = Network.from_dict(network)
+        self.network = as_jax(network.astype(jnp.result_type(float) if dtype is None else dtype))
+        self.K, self.delta_t, self.gamma, self.lamb = int(K), float(delta_t), float(gamma), float(lamb)
+        self.aux_bounds = None if aux_bounds is None else np.asarray(aux_bounds, float)
+        c1, c2 = (None, None) if costs_clipping is None else costs_clipping
+        self.costs_clipping = (math.inf if c1 is None else float(c1), math.inf if c2 is None else float(c2))
+        self.num_iters, self.tol = int(num_iters), float(tol)
+        check_arguments(self)
+        if callable(observation):
+            self._observed: Any = observation
+        else:
+            entries = [(name, "all") for name in STATE_QUANTITIES] if observation == "state" else observation
+            self._observed = parse_observation(entries, network, self.K)
+
+    def init_state(self, key: jax.Array) -> InitialState | jax.Array:
+        """Draws a start: an ``InitialState`` or the state vector in its order and units."""
+        raise NotImplementedError(f"{type(self).__name__} must define init_state(self, key)")
+
+    def next_vars(self, key: jax.Array, state: jax.Array) -> jax.Array:
+        """Draws the exogenous variables of the next step.
+
+        Args:
+          key: PRNG key.
+          state: (n_state,) state vector.
+
+        Returns:
+          (n_load + n_generator + K,) P of the loads (MW), potential P of the non-slack generators (MW),
+          auxiliary variables.
+        """
+        raise NotImplementedError(f"{type(self).__name__} must define next_vars(self, key, state)")
+
+    def reset(self, key: jax.Array) -> State:
+        """Starts an episode from a drawn start, drawing again until the power flow has a solution.
+
+        After 100 draws in vain the state is returned as terminated.
+        """
+
+        def draw(carry: tuple[jax.Array, jax.Array, State]) -> tuple[jax.Array, jax.Array, State]:
+            draws, key, _ = carry
+            key, key_start, key_state = jax.random.split(key, 3)
+            return draws + 1, key, self.reset_to(key_state, self.init_state(key_start))
+
+        def again(carry: tuple[jax.Array, jax.Array, State]) -> jax.Array:
+            draws, _, state = carry
+            return state.terminated & (draws < MAX_RESET_DRAWS)
+
+        shapes = jax.eval_shape(lambda key: self.reset_to(key, self.init_state(key)), key)
+        blank = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), replace(shapes, key=None))
+        none_yet = replace(blank, terminated=jnp.array(True), key=key)
+        return jax.lax.while_loop(again, draw, (jnp.int32(0), key, none_yet))[2]
+
+    def reset_to(self, key: jax.Array, start: InitialState | jax.Array) -> State:
+        """Starts an episode from a given start.
+
+        The injections pass through the projection with every storage unit set empty (P <= 0) or full
+        (P > 0), so that its P is possible; then the charge is set to the start's.
+
+        Args:
+          key: PRNG key of the episode.
+          start: an ``InitialState``, or the state vector in its order and units.
+
+        Returns:
+          The state; terminated where the power flow has no solution.
+        """
+        net = self.network
+        parts = start if isinstance(start, InitialState) else self._split_state_vector(jnp.asarray(start))
+        begin: InitialState = jax.tree.map(lambda x: jnp.asarray(x, net.dtype), parts)
+        p, q = begin.p_dev / net.base_mva, begin.q_dev / net.base_mva
+        storage, controlled = np.array(net.storage, int), np.array(net.generators + net.storage, int)
+        soc = jnp.where(p[storage] > 0, net.soc_max[storage], net.soc_min[storage])
+        wanted = Setpoints(
+            p[np.array(net.loads, int)], begin.p_max / net.base_mva, p[controlled], q[controlled]
+        )
+        grid, _ = self._simulate(soc, wanted)
+        grid = replace(grid, soc=begin.soc / net.base_mva)
+        zero = jnp.zeros((), net.dtype)
+        return self._state(
+            key=key,
+            grid=grid,
+            aux=begin.aux,
+            t=jnp.int32(0),
+            reward=zero,
+            terminated=~grid.converged,
+            metrics=self._metrics(jax.tree.map(jnp.zeros_like, _costs_like(zero)), zero, zero, grid),
+        )
+
+    def step(self, state: State, action: jax.Array) -> State:
+        """Takes one action.
+
+        Args:
+          state: current state of the lane.
+          action: (n_action,) MW and MVAr, see ``action_space``.
+
+        Returns:
+          The next state, with the reward of this step.
+        """
+        key = jax.random.fold_in(state.key, state.t)
+        p_load, p_potential, aux = self._exogenous(key, self.state_vector(state.grid, state.aux))
+        grid, cost = self._simulate(state.grid.soc, self._setpoints(action, p_load, p_potential))
+        e_loss, penalty, reward = self._reward(cost, grid.converged)
+        metrics = self._metrics(cost, e_loss, penalty, grid)
+        ended = state.terminated
+        return self._state(
+            key=state.key,
+            grid=grid,
+            aux=aux,
+            t=state.t + 1,
+            reward=jnp.where(ended, 0, reward),
+            terminated=ended | ~grid.converged,
+            metrics=jax.tree.map(lambda x: jnp.where(ended, jnp.zeros_like(x), x), metrics),
+        )
+
+    def state_vector(self, grid: GridState, aux: jax.Array) -> jax.Array:
+        """The state vector, (n_state,) in MW, MVAr, MWh."""
+        electrical = jnp.concatenate([grid.p, grid.q, grid.soc, grid.p_potential])
+        return jnp.concatenate([electrical * self.network.base_mva, aux])
+
+    @property
+    def simulator(self) -> SimulatorNames:
+        """Sizes and devices under gym-anm's names, for tasks ported from it."""
+        return SimulatorNames(self.network)
+
+    @property
+    def action_space(self) -> Box:
+        """Bounds of the action vector, MW and MVAr; infinite where a device has no limit."""
+        net = self.network
+        generators, storage = np.array(net.generators, int), np.array(net.storage, int)
+
+        def side(p: jax.Array, q: jax.Array) -> jax.Array:
+            return jnp.concatenate([p[generators], q[generators], p[storage], q[storage]]) * net.base_mva
+
+        return Box(side(net.p_min, net.q_min), side(net.p_max, net.q_max))
+
+    @property
+    def observation_space(self) -> Box:
+        """Bounds of the observation vector, in its units."""
+        if callable(self._observed):
+            vector = jax.ShapeDtypeStruct((sum(self._split_sizes()),), self.network.dtype)
+            shape = jax.eval_shape(self._observed, vector).shape
+            return Box(*(jnp.full(shape, side, self.network.dtype) for side in (-jnp.inf, jnp.inf)))
+        return Box(*bounds(self._observed, self.network, self.aux_bounds))
+
+    def _observe(self, grid: GridState, aux: jax.Array) -> jax.Array:
+        if callable(self._observed):
+            return jnp.asarray(self._observed(self.state_vector(grid, aux)), self.network.dtype)
+        box = self.observation_space
+        return jnp.clip(observe(self._observed, self.network, grid, aux), box.low, box.high)
+
+    def _exogenous(self, key: jax.Array, vector: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
+        net = self.network
+        n_load, n_generator = len(net.loads), len(net.generators)
+        variables = jnp.asarray(self.next_vars(key, vector), net.dtype)
+        expected = (n_load + n_generator + self.K,)
+        if variables.shape != expected:
+            raise ValueError(
+                f"next_vars of {type(self).__name__} returned shape {variables.shape}, expected {expected}: "
+                f"{n_load} loads, {n_generator} generators, K = {self.K}"
+            )
+        powers = variables[: n_load + n_generator] / net.base_mva
+        return powers[:n_load], powers[n_load:], variables[n_load + n_generator :]
+
+    def _setpoints(self, action: jax.Array, p_load: jax.Array, p_potential: jax.Array) -> Setpoints:
+        net = self.network
+        n_generator, n_storage = len(net.generators), len(net.storage)
+        action = jnp.asarray(action, net.dtype) / net.base_mva
+        p_gen, q_gen, p_sto, q_sto = jnp.split(action, np.cumsum([n_generator, n_generator, n_storage]))
+        return Setpoints(
+            p_load, p_potential, jnp.concatenate([p_gen, p_sto]), jnp.concatenate([q_gen, q_sto])
+        )
+
+    def _simulate(self, soc: jax.Array, wanted: Setpoints) -> tuple[GridState, Costs]:
+        return _simulation(self.delta_t, self.num_iters, self.tol)(self.network, soc, wanted)
+
+    def _reward(self, cost: Costs, converged: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
+        c1, c2 = self.costs_clipping
+        e_loss = jnp.clip(cost.energy, -c1, c1)
+        violation = cost.voltage_violation + cost.branch_violation
+        penalty = jnp.minimum(self.delta_t * self.lamb * violation, c2)
+        collapse = -c2 / (1 - self.gamma) if self.gamma < 1 else -math.inf
+        return (
+            jnp.where(converged, e_loss, c1),
+            jnp.where(converged, penalty, c2),
+            jnp.where(converged, -(e_loss + penalty), collapse),
+        )
+
+    def _metrics(
+        self, cost: Costs, e_loss: jax.Array, penalty: jax.Array, grid: GridState
+    ) -> dict[str, jax.Array]:
+        return {
+            "e_loss": e_loss,
+            "penalty": penalty,
+            "voltage_violation": cost.voltage_violation,
+            "branch_violation": cost.branch_violation,
+            "curtailment": cost.curtailment,
+            "mismatch": grid.mismatch,
+            "converged": grid.converged,
+        }
+
+    def _state(
+        self,
+        *,
+        key: jax.Array,
+        grid: GridState,
+        aux: jax.Array,
+        t: jax.Array,
+        reward: jax.Array,
+        terminated: jax.Array,
+        metrics: dict[str, jax.Array],
+    ) -> State:
+        """Assembles a state; a terminal one is all zeros but for its flat voltages."""
+
+        def unless_terminated(x: jax.Array) -> jax.Array:
+            return jnp.where(terminated, jnp.zeros_like(x), x)
+
+        grid = replace(
+            grid,
+            p=unless_terminated(grid.p),
+            q=unless_terminated(grid.q),
+            soc=unless_terminated(grid.soc),
+            p_potential=unless_terminated(grid.p_potential),
+            v=jnp.where(terminated, jnp.ones_like(grid.v), grid.v),
+            converged=~terminated,
+        )
+        return State(
+            obs=unless_terminated(self._observe(grid, aux)),
+            reward=reward,
+            terminated=terminated,
+            truncated=jnp.zeros((), bool),
+            metrics=metrics,
+            grid=grid,
+            aux=unless_terminated(aux),
+            t=t,
+            key=key,
+        )
+
+    def _split_sizes(self) -> list[int]:
+        net = self.network
+        return [net.n_device, net.n_device, len(net.storage), len(net.generators), self.K]
+
+    def _split_state_vector(self, vector: jax.Array) -> InitialState:
+        sizes = self._split_sizes()
+        if vector.shape != (sum(sizes),):
+            raise ValueError(
+                f"the start state has shape {vector.shape}, expected ({sum(sizes)},): P and Q of "
+                f"{sizes[0]} devices, {sizes[2]} states of charge, {sizes[3]} potentials, K = {self.K}"
+            )
+        return InitialState(*jnp.split(vector, np.cumsum(sizes)[:-1]))
+
+
+def _costs_like(x: jax.Array) -> Costs:
+    return Costs(energy=x, voltage_violation=x, branch_violation=x, curtailment=x)
+
+
+@functools.lru_cache(maxsize=256)
+def _simulation(
+    delta_t: float, num_iters: int, tol: float
+) -> Callable[[Network, jax.Array, Setpoints], tuple[GridState, Costs]]:
+    def run(net: Network, soc: jax.Array, wanted: Setpoints) -> tuple[GridState, Costs]:
+        grid, solution = advance(net, soc, wanted, delta_t=delta_t, num_iters=num_iters, tol=tol)
+        return grid, costs(net, grid, solution, delta_t=delta_t)
+
+    return differentiable_batch_trailing(run)

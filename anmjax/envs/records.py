@@ -1,0 +1,48 @@
+"""The records that flow through an environment: GridState, InitialState and State."""
+
+from __future__ import annotations
+
+import jax
+from flax import struct
+
+
+@struct.dataclass
+class GridState:
+    """Operating point of the grid after one simulator transition.
+
+    Derived quantities (branch flows, currents) are computed from ``v`` where asked for.
+    """
+
+    p: jax.Array  # (n_device,) p.u., active injection of every device, by id
+    q: jax.Array  # (n_device,) p.u., reactive injection of every device, by id
+    soc: jax.Array  # (n_storage,) p.u.h, state of charge
+    p_potential: jax.Array  # (n_generator,) p.u., P the non-slack generators could give
+    v: jax.Array  # (n_bus,) complex p.u., bus voltages
+    mismatch: jax.Array  # () p.u., largest power-balance error left by the power flow
+    converged: jax.Array  # () bool, False when the power flow has no solution: collapse
+
+
+@struct.dataclass
+class InitialState:
+    """A start state to hand to ``env.reset_to``, in the units of the state vector."""
+
+    p_dev: jax.Array  # (n_device,) MW, active injections
+    q_dev: jax.Array  # (n_device,) MVAr, reactive injections
+    soc: jax.Array  # (n_storage,) MWh, state of charge
+    p_max: jax.Array  # (n_generator,) MW, potential of the non-slack generators
+    aux: jax.Array  # (K,) auxiliary variables
+
+
+@struct.dataclass
+class State:
+    """Everything an environment carries from one step to the next."""
+
+    obs: jax.Array  # (n_obs,) observation
+    reward: jax.Array  # () reward of the step that led here, 0 after a reset
+    terminated: jax.Array  # () bool, the network has collapsed
+    truncated: jax.Array  # () bool, a time limit ended the episode
+    metrics: dict[str, jax.Array]  # per-step quantities by name, see ANMEnv
+    grid: GridState
+    aux: jax.Array  # (K,) auxiliary variables of the task
+    t: jax.Array  # () int32, steps since the last reset
+    key: jax.Array  # PRNG key of this lane

@@ -1,0 +1,56 @@
+"""Energy loss and constraint violations of an operating point, and the reward made of them.
+
+    e_loss  = dt ( sum of P over generators, slack included, and loads
+                   + sum over renewables of max(0, p_potential - P) )
+    penalty = dt lambda ( sum over buses of max(0, |V| - v_max) + max(0, v_min - |V|)
+                          + sum over branches of max(0, |S| - rating) )
+    reward  = -( sign(e_loss) min(|e_loss|, c1) + min(penalty, c2) ),
+
+|S| the larger of the apparent powers at the two ends of a branch, all in p.u.
+
+Reference: Henry & Ernst, "Gym-ANM", Energy and AI 5 (2021), eqs. 12-15; gym-anm 2.0.1, simulator.py.
+"""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import struct
+
+from anmjax.envs.records import GridState
+from anmjax.grid.network import Network
+from anmjax.powerflow import phasor
+from anmjax.powerflow.gather import take
+from anmjax.powerflow.newton import voltage
+from anmjax.powerflow.power_flow import Solution, branch_powers
+
+
+@struct.dataclass
+class Costs:
+    """What one step costs, before weighting and clipping."""
+
+    energy: jax.Array  # (*batch) p.u.h, energy lost, curtailed energy included
+    voltage_violation: jax.Array  # (*batch) p.u., summed over buses
+    branch_violation: jax.Array  # (*batch) p.u., summed over branches
+    curtailment: jax.Array  # (*batch) p.u., summed over renewable generators
+
+
+def costs(net: Network, grid: GridState, solution: Solution, *, delta_t: float) -> Costs:
+    """Costs of an operating point, batch trailing."""
+    renewables = np.array(net.renewables, int)
+    position = {device: k for k, device in enumerate(net.generators)}
+    in_generators = np.array([position[device] for device in net.renewables], int)
+    curtailment = jnp.maximum(0, take(grid.p_potential, in_generators) - take(grid.p, renewables)).sum(0)
+    not_storage = np.array([i for i in range(net.n_device) if i not in net.storage], int)
+
+    vm = phasor.magnitude(voltage(solution.d))
+    too_high, too_low = jnp.maximum(0, vm - net.v_max), jnp.maximum(0, net.v_min - vm)
+    s_from, s_to = branch_powers(net, solution.d)
+    s = jnp.maximum(phasor.magnitude(s_from), phasor.magnitude(s_to))
+    return Costs(
+        energy=delta_t * (take(grid.p, not_storage).sum(0) + curtailment),
+        voltage_violation=(too_high + too_low).sum(0),
+        branch_violation=jnp.maximum(0, s - net.rating).sum(0),
+        curtailment=curtailment,
+    )

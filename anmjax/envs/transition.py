@@ -1,0 +1,181 @@
+"""One step of the grid simulator: set-points in, operating point out.
+
+Loads follow their demand, generators and storage units take the reachable point nearest to their
+set-point, storage charges or discharges, and the power flow settles the voltages. Arrays are
+``[component, *batch]``, see ``anmjax.powerflow.trailing``.
+
+Reference: Henry & Ernst, "Gym-ANM", Energy and AI 5 (2021), sec. 3.4; gym-anm 2.0.1, simulator.py.
+"""
+
+from __future__ import annotations
+
+import functools
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from anmjax.envs.records import GridState
+from anmjax.grid.network import Network
+from anmjax.powerflow.gather import gather_sum, take
+from anmjax.powerflow.newton import voltage
+from anmjax.powerflow.plan import GatherSum
+from anmjax.powerflow.power_flow import DEFAULT_NUM_ITERS, DEFAULT_TOL, Solution, solve_power_flow
+from anmjax.powerflow.trailing import differentiable_batch_trailing
+from anmjax.projection.device_region import (
+    DeviceLimits,
+    project_to_device_region,
+    storage_power_limits,
+)
+
+
+class Setpoints(NamedTuple):
+    """What drives one step, p.u."""
+
+    p_load: jax.Array  # (n_load, *batch) demand, negative
+    p_potential: jax.Array  # (n_generator, *batch) P the generators could give
+    p: jax.Array  # (n_generator + n_storage, *batch) generators, then storage
+    q: jax.Array  # (n_generator + n_storage, *batch)
+
+
+class Dispatch(NamedTuple):
+    """What the devices do, p.u.; the slack device follows from the power flow."""
+
+    p: jax.Array  # (n_device, *batch) 0 for the slack device
+    q: jax.Array  # (n_device, *batch)
+    soc: jax.Array  # (n_storage, *batch) p.u.h, after the step
+    p_potential: jax.Array  # (n_generator, *batch) within the generators' bounds
+
+
+def dispatch(net: Network, soc: jax.Array, wanted: Setpoints, *, delta_t: float) -> Dispatch:
+    """Reachable injections nearest to the set-points, and the charge they leave behind."""
+    loads, generators, storage = (np.array(x, int) for x in (net.loads, net.generators, net.storage))
+    p_load = jnp.clip(wanted.p_load, take(net.p_min, loads), take(net.p_max, loads))
+    p_potential = jnp.clip(wanted.p_potential, take(net.p_min, generators), take(net.p_max, generators))
+    soc_max, soc_min, eff = (take(x, storage) for x in (net.soc_max, net.soc_min, net.eff))
+    charge_limit, discharge_limit = storage_power_limits(soc, soc_max, soc_min, eff, delta_t)
+
+    controlled = np.concatenate([generators, storage])
+    limits = DeviceLimits(*(take(getattr(net, name), controlled) for name in DeviceLimits._fields))
+    batch = jnp.broadcast_shapes(*(x.shape[1:] for x in (p_potential, charge_limit, wanted.p)))
+    p_least = jnp.broadcast_to(limits.p_min[: len(generators)], (len(generators), *batch))
+    p_low = jnp.concatenate([p_least, jnp.broadcast_to(charge_limit, (len(storage), *batch))])
+    p_high = jnp.concatenate(
+        [
+            jnp.broadcast_to(p_potential, (len(generators), *batch)),
+            jnp.broadcast_to(discharge_limit, (len(storage), *batch)),
+        ]
+    )
+    p, q = project_to_device_region(wanted.p, wanted.q, limits, p_low, p_high)
+
+    p_storage = p[len(generators) :]
+    drawn = jnp.where(p_storage > 0, p_storage / eff, p_storage * eff)
+    zero = jnp.zeros((1, *batch), p.dtype)
+    by_kind = np.argsort(np.concatenate([loads, controlled, [net.slack_device]]))
+    p_load, q_load = (
+        jnp.broadcast_to(x, (len(loads), *batch)) for x in (p_load, p_load * take(net.qp_ratio, loads))
+    )
+    return Dispatch(
+        p=take(jnp.concatenate([p_load, p, zero]), by_kind),
+        q=take(jnp.concatenate([q_load, q, zero]), by_kind),
+        soc=jnp.clip(soc - delta_t * drawn, soc_min, soc_max),
+        p_potential=p_potential,
+    )
+
+
+def advance(
+    net: Network, soc: jax.Array, wanted: Setpoints, *, delta_t: float, num_iters: int, tol: float
+) -> tuple[GridState, Solution]:
+    """Dispatch, then power flow; batch trailing.
+
+    All of the slack bus's power goes to the slack device, as in the reference simulator, also where
+    other devices share its bus.
+    """
+    done = dispatch(net, soc, wanted, delta_t=delta_t)
+    bus_of = [[] for _ in range(net.n_bus)]  # type: list[list[int]]
+    for device, bus in enumerate(net.device_bus):
+        bus_of[bus].append(device)
+    solution = solve_power_flow(
+        net,
+        gather_sum(GatherSum.build(bus_of), jnp.stack([done.p, done.q]), 1),
+        num_iters=num_iters,
+        tol=tol,
+    )
+    is_slack = (np.arange(net.n_device) == net.slack_device).reshape(-1, *[1] * (done.p.ndim - 1))
+    p, q = (
+        jnp.where(is_slack, sent[net.slack][None], x)
+        for sent, x in zip(solution.sent, (done.p, done.q), strict=True)
+    )
+    grid = GridState(
+        p=p,
+        q=q,
+        soc=done.soc,
+        p_potential=done.p_potential,
+        v=jax.lax.complex(*voltage(solution.d)),
+        mismatch=solution.mismatch,
+        converged=solution.converged,
+    )
+    return grid, solution
+
+
+@functools.partial(jax.jit, static_argnames=("delta_t", "num_iters", "tol"))
+def transition(
+    net: Network,
+    soc: jax.Array,
+    p_load: jax.Array,
+    p_potential: jax.Array,
+    p_set: jax.Array,
+    q_set: jax.Array,
+    *,
+    delta_t: float,
+    num_iters: int = DEFAULT_NUM_ITERS,
+    tol: float = DEFAULT_TOL,
+) -> GridState:
+    """One simulator step, without a task around it; differentiable in every argument.
+
+    Args:
+      net: network.
+      soc: (n_storage,) p.u.h, state of charge before the step.
+      p_load: (n_load,) p.u., demand of the loads by id, negative; clipped to their bounds.
+      p_potential: (n_generator,) p.u., P that the non-slack generators could give, by id.
+      p_set: (n_generator + n_storage,) p.u., active set-points of the non-slack generators by id, then
+        of the storage units by id.
+      q_set: (n_generator + n_storage,) p.u., reactive set-points in the same order.
+      delta_t: h, length of the step.
+      num_iters: Newton updates at most.
+      tol: p.u., largest power-balance error of a solution.
+
+    Returns:
+      The operating point after the step. Where the power flow has no solution ``converged`` is False
+      and the voltages are those of the flat start.
+
+    Raises:
+      ValueError: an argument has the wrong shape.
+    """
+    n_controlled = len(net.generators) + len(net.storage)
+    sizes = {
+        "soc": (soc, len(net.storage)),
+        "p_load": (p_load, len(net.loads)),
+        "p_potential": (p_potential, len(net.generators)),
+        "p_set": (p_set, n_controlled),
+        "q_set": (q_set, n_controlled),
+    }
+    for name, (x, size) in sizes.items():
+        if jnp.shape(x) != (size,):
+            raise ValueError(f"{name} has shape {jnp.shape(x)}, expected ({size},)")
+    soc, *wanted = (jnp.asarray(x, net.dtype) for x in (soc, p_load, p_potential, p_set, q_set))
+    return _transition(delta_t, num_iters, tol)(as_jax(net), soc, Setpoints(*wanted))
+
+
+@functools.lru_cache(maxsize=256)
+def _transition(delta_t: float, num_iters: int, tol: float):  # type: ignore[no-untyped-def]
+    def run(net: Network, soc: jax.Array, wanted: Setpoints) -> GridState:
+        return advance(net, soc, wanted, delta_t=delta_t, num_iters=num_iters, tol=tol)[0]
+
+    return differentiable_batch_trailing(run)
+
+
+def as_jax(net: Network) -> Network:
+    """The network with its leaves as JAX arrays."""
+    return jax.tree.map(jnp.asarray, net)
