@@ -1,0 +1,49 @@
+"""anmjax: vectorized, differentiable environments for active network management, in JAX.
+
+    import anmjax, jax
+
+    env = anmjax.make("ANM6Easy-v0")
+    keys = jax.random.split(jax.random.key(0), 4096)
+    states = jax.jit(jax.vmap(env.reset))(keys)
+    actions = jax.vmap(env.action_space.sample)(keys)
+    states = jax.jit(jax.vmap(env.step))(states, actions)
+"""
+
+from anmjax.envs import ANMEnv, Box, GridState, InitialState, State, transition
+from anmjax.grid import Network, NetworkError
+from anmjax.powerflow import BranchFlows, PowerFlow, branch_flows, power_flow
+from anmjax.tasks import make, register, registered_tasks
+from anmjax.wrappers import (
+    AutoReset,
+    EpisodeStatistics,
+    NormalizeObservation,
+    NormalizeReward,
+    TimeLimit,
+    Wrapper,
+)
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "ANMEnv",
+    "AutoReset",
+    "Box",
+    "BranchFlows",
+    "EpisodeStatistics",
+    "GridState",
+    "InitialState",
+    "Network",
+    "NetworkError",
+    "NormalizeObservation",
+    "NormalizeReward",
+    "PowerFlow",
+    "State",
+    "TimeLimit",
+    "Wrapper",
+    "branch_flows",
+    "make",
+    "power_flow",
+    "register",
+    "registered_tasks",
+    "transition",
+]

@@ -1,0 +1,18 @@
+"""Tasks: daily tables, ANM6Easy-v0, IEEE33Easy-v0 and the registry."""
+
+from anmjax.tasks.anm6_easy import ANM6Easy
+from anmjax.tasks.daily import DailyTask
+from anmjax.tasks.ieee33_easy import IEEE33Easy
+from anmjax.tasks.profiles import DailyProfiles, load_profiles
+from anmjax.tasks.registry import make, register, registered_tasks
+
+__all__ = [
+    "ANM6Easy",
+    "DailyProfiles",
+    "DailyTask",
+    "IEEE33Easy",
+    "load_profiles",
+    "make",
+    "register",
+    "registered_tasks",
+]

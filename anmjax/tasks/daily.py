@@ -1,0 +1,104 @@
+"""DailyTask: a task whose loads and weather repeat every day by a table."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from anmjax.envs.env import ANMEnv
+from anmjax.envs.records import InitialState
+from anmjax.grid.network import Network
+from anmjax.tasks.profiles import DailyProfiles, load_profiles
+
+
+class DailyTask(ANMEnv):
+    """Deterministic days: the one auxiliary variable is the index of the table's column in force.
+
+    Starts are drawn at a uniform time of day, with loads and potentials from the tables, generators at
+    their potential, storage units idle, and whatever ``init_q_and_soc`` draws for the rest.
+    """
+
+    def __init__(self, case: str, profiles: DailyProfiles | str, **options: Any) -> None:
+        """Builds the task.
+
+        Args:
+          case: name or path of the network case.
+          profiles: daily tables, or the name or path of their file.
+          **options: arguments of ``ANMEnv``; ``observation`` is "state" by default.
+        """
+        network = Network.from_json(case)
+        if not isinstance(profiles, DailyProfiles):
+            profiles = load_profiles(profiles, network)
+        steps = profiles.p_load.shape[1]
+        defaults = {"observation": "state", "delta_t": profiles.step_hours, "aux_bounds": [[0, steps - 1]]}
+        super().__init__(network, K=1, **{**defaults, **options})
+        self.tables = jnp.asarray(
+            np.concatenate([profiles.p_load, profiles.p_max]).T, self.network.dtype
+        )  # (n_steps, n_load + n_generator) MW
+
+    @property
+    def steps_per_day(self) -> int:
+        """Number of steps after which the tables repeat."""
+        return self.tables.shape[0]
+
+    def init_state(self, key: jax.Array) -> InitialState:
+        """Draws a time of day, generators' Q and the state of charge."""
+        key_time, key_rest = jax.random.split(key)
+        hour = jax.random.randint(key_time, (), 0, self.steps_per_day)
+        q, soc = self.init_q_and_soc(key_rest)
+        return self.start_at(hour, soc, q)
+
+    def init_q_and_soc(self, key: jax.Array) -> tuple[jax.Array, jax.Array]:
+        """Draws the generators' reactive power, (n_generator,) MVAr, and the charge, (n_storage,) MWh.
+
+        Here no reactive power, and a charge uniform within the units' limits.
+        """
+        net = self.network
+        storage = np.array(net.storage, int)
+        low, high = net.soc_min[storage], net.soc_max[storage]
+        soc = jax.random.uniform(key, low.shape, low.dtype, low, high)
+        return jnp.zeros(len(net.generators), net.dtype), soc * net.base_mva
+
+    def start_at(self, hour: jax.Array, soc: jax.Array, q: jax.Array | None = None) -> InitialState:
+        """The start at a given time of day.
+
+        Args:
+          hour: () column of the tables in force.
+          soc: (n_storage,) MWh, state of charge.
+          q: (n_generator,) MVAr, the generators' reactive power; None: none.
+        """
+        net = self.network
+        loads, generators = np.array(net.loads, int), np.array(net.generators, int)
+        row = self.tables[hour]
+        p_load, p_max = row[: len(loads)], row[len(loads) :]
+        zero = jnp.zeros(net.n_device, net.dtype)
+        return InitialState(
+            p_dev=zero.at[loads].set(p_load).at[generators].set(p_max),
+            q_dev=zero.at[loads].set(p_load * net.qp_ratio[loads]).at[generators].set(0 if q is None else q),
+            soc=soc,
+            p_max=p_max,
+            aux=jnp.asarray(hour, net.dtype)[None],
+        )
+
+    def next_vars(self, key: jax.Array, state: jax.Array) -> jax.Array:
+        """The next row of the tables; ``key`` is not used."""
+        hour = (jnp.round(state[-1]).astype(jnp.int32) + 1) % self.steps_per_day
+        return jnp.concatenate([self.tables[hour], hour.astype(state.dtype)[None]])
+
+    def evaluation_starts(self, soc_mwh: float | None = None) -> InitialState:
+        """The starts that policies are compared on: every time of day, at one charge.
+
+        Args:
+          soc_mwh: MWh, charge of every storage unit; None: half full.
+
+        Returns:
+          Starts with a leading axis of ``steps_per_day``.
+        """
+        net = self.network
+        storage = np.array(net.storage, int)
+        half = 0.5 * (net.soc_min + net.soc_max)[storage] * net.base_mva
+        soc = half if soc_mwh is None else jnp.full(len(storage), soc_mwh, net.dtype)
+        return jax.vmap(self.start_at, in_axes=(0, None))(jnp.arange(self.steps_per_day), soc)
