@@ -3,7 +3,13 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import jax
+import jax.numpy as jnp
+
+from anmjax.envs.records import InitialState
 
 if TYPE_CHECKING:
     from anmjax.envs.env import ANMEnv
@@ -11,6 +17,21 @@ if TYPE_CHECKING:
 
 class ArgumentError(ValueError):
     """A constructor argument of a task is out of range."""
+
+
+def parse_costs_clipping(costs_clipping: Any) -> tuple[float, float]:
+    """Clipping values (c1, c2), infinite where None.
+
+    Raises:
+      ArgumentError: not a pair.
+    """
+    try:
+        c1, c2 = (None, None) if costs_clipping is None else costs_clipping
+    except (TypeError, ValueError):
+        raise ArgumentError(
+            f"costs_clipping is {costs_clipping!r}, but must be two numbers >= 0, or None"
+        ) from None
+    return math.inf if c1 is None else float(c1), math.inf if c2 is None else float(c2)
 
 
 def check_arguments(env: ANMEnv) -> None:
@@ -32,4 +53,21 @@ def check_arguments(env: ANMEnv) -> None:
         raise ArgumentError(
             f"aux_bounds has shape {env.aux_bounds.shape}, but must be ({env.K}, 2): low and high for each "
             f"of the K = {env.K} auxiliary variables"
+        )
+
+
+def check_start(start: InitialState, sizes: Sequence[int]) -> None:
+    """Raises ``ValueError`` naming a part of a start that has not the size asked for."""
+    for (name, part), size in zip(vars(start).items(), sizes, strict=True):
+        if jnp.shape(part) != (size,):
+            raise ValueError(f"{name} of the start has shape {jnp.shape(part)}, expected ({size},)")
+
+
+def check_action(action: jax.Array, n_generator: int, n_storage: int) -> None:
+    """Raises ``ValueError`` if an action has not the shape of the action space."""
+    expected = (2 * n_generator + 2 * n_storage,)
+    if jnp.shape(action) != expected:
+        raise ValueError(
+            f"the action has shape {jnp.shape(action)}, expected {expected}: P of {n_generator} generators, "
+            f"Q of them, P of {n_storage} storage units, Q of them; for many lanes, jax.vmap the step"
         )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -12,17 +11,17 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from anmjax.envs.arguments import check_arguments
+from anmjax.envs.arguments import check_action, check_arguments, check_start, parse_costs_clipping
 from anmjax.envs.observation import STATE_QUANTITIES, bounds, observe, parse_observation
 from anmjax.envs.pytree import PyTree
 from anmjax.envs.records import GridState, InitialState, State
-from anmjax.envs.reward import Costs, costs
+from anmjax.envs.reward import Costs
+from anmjax.envs.simulation import Simulated, simulation
 from anmjax.envs.simulator_names import SimulatorNames
 from anmjax.envs.spaces import Box
-from anmjax.envs.transition import Setpoints, advance, as_jax
+from anmjax.envs.transition import Setpoints, as_jax
 from anmjax.grid.network import Network
 from anmjax.powerflow.power_flow import DEFAULT_NUM_ITERS, DEFAULT_TOL
-from anmjax.powerflow.trailing import differentiable_batch_trailing
 
 MAX_RESET_DRAWS = 100
 
@@ -93,8 +92,7 @@ class ANMEnv(PyTree):
         self.network = as_jax(network.astype(jnp.result_type(float) if dtype is None else dtype))
         self.K, self.delta_t, self.gamma, self.lamb = int(K), float(delta_t), float(gamma), float(lamb)
         self.aux_bounds = None if aux_bounds is None else np.asarray(aux_bounds, float)
-        c1, c2 = (None, None) if costs_clipping is None else costs_clipping
-        self.costs_clipping = (math.inf if c1 is None else float(c1), math.inf if c2 is None else float(c2))
+        self.costs_clipping = parse_costs_clipping(costs_clipping)
         self.num_iters, self.tol = int(num_iters), float(tol)
         check_arguments(self)
         if callable(observation):
@@ -155,6 +153,7 @@ class ANMEnv(PyTree):
         """
         net = self.network
         parts = start if isinstance(start, InitialState) else self._split_state_vector(jnp.asarray(start))
+        check_start(parts, self._split_sizes())
         begin: InitialState = jax.tree.map(lambda x: jnp.asarray(x, net.dtype), parts)
         p, q = begin.p_dev / net.base_mva, begin.q_dev / net.base_mva
         storage, controlled = np.array(net.storage, int), np.array(net.generators + net.storage, int)
@@ -162,12 +161,13 @@ class ANMEnv(PyTree):
         wanted = Setpoints(
             p[np.array(net.loads, int)], begin.p_max / net.base_mva, p[controlled], q[controlled]
         )
-        grid, _ = self._simulate(soc, wanted)
+        grid, d, _ = self._simulate(soc, wanted)
         grid = replace(grid, soc=begin.soc / net.base_mva)
         zero = jnp.zeros((), net.dtype)
         return self._state(
             key=key,
             grid=grid,
+            d=d,
             aux=begin.aux,
             t=jnp.int32(0),
             reward=zero,
@@ -187,13 +187,14 @@ class ANMEnv(PyTree):
         """
         key = jax.random.fold_in(state.key, state.t)
         p_load, p_potential, aux = self._exogenous(key, self.state_vector(state.grid, state.aux))
-        grid, cost = self._simulate(state.grid.soc, self._setpoints(action, p_load, p_potential))
+        grid, d, cost = self._simulate(state.grid.soc, self._setpoints(action, p_load, p_potential))
         e_loss, penalty, reward = self._reward(cost, grid.converged)
         metrics = self._metrics(cost, e_loss, penalty, grid)
         ended = state.terminated
         return self._state(
             key=state.key,
-            grid=grid,
+            grid=replace(grid, mismatch=jnp.where(ended, state.grid.mismatch, grid.mismatch)),
+            d=d,
             aux=aux,
             t=state.t + 1,
             reward=jnp.where(ended, 0, reward),
@@ -231,11 +232,11 @@ class ANMEnv(PyTree):
             return Box(*(jnp.full(shape, side, self.network.dtype) for side in (-jnp.inf, jnp.inf)))
         return Box(*bounds(self._observed, self.network, self.aux_bounds))
 
-    def _observe(self, grid: GridState, aux: jax.Array) -> jax.Array:
+    def _observe(self, grid: GridState, d: jax.Array, aux: jax.Array) -> jax.Array:
         if callable(self._observed):
             return jnp.asarray(self._observed(self.state_vector(grid, aux)), self.network.dtype)
         box = self.observation_space
-        return jnp.clip(observe(self._observed, self.network, grid, aux), box.low, box.high)
+        return jnp.clip(observe(self._observed, self.network, grid, d, aux), box.low, box.high)
 
     def _exogenous(self, key: jax.Array, vector: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
         net = self.network
@@ -253,14 +254,15 @@ class ANMEnv(PyTree):
     def _setpoints(self, action: jax.Array, p_load: jax.Array, p_potential: jax.Array) -> Setpoints:
         net = self.network
         n_generator, n_storage = len(net.generators), len(net.storage)
+        check_action(action, n_generator, n_storage)
         action = jnp.asarray(action, net.dtype) / net.base_mva
         p_gen, q_gen, p_sto, q_sto = jnp.split(action, np.cumsum([n_generator, n_generator, n_storage]))
         return Setpoints(
             p_load, p_potential, jnp.concatenate([p_gen, p_sto]), jnp.concatenate([q_gen, q_sto])
         )
 
-    def _simulate(self, soc: jax.Array, wanted: Setpoints) -> tuple[GridState, Costs]:
-        return _simulation(self.delta_t, self.num_iters, self.tol)(self.network, soc, wanted)
+    def _simulate(self, soc: jax.Array, wanted: Setpoints) -> Simulated:
+        return simulation(self.delta_t, self.num_iters, self.tol)(self.network, soc, wanted)
 
     def _reward(self, cost: Costs, converged: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
         c1, c2 = self.costs_clipping
@@ -292,6 +294,7 @@ class ANMEnv(PyTree):
         *,
         key: jax.Array,
         grid: GridState,
+        d: jax.Array,
         aux: jax.Array,
         t: jax.Array,
         reward: jax.Array,
@@ -313,7 +316,7 @@ class ANMEnv(PyTree):
             converged=~terminated,
         )
         return State(
-            obs=unless_terminated(self._observe(grid, aux)),
+            obs=unless_terminated(self._observe(grid, d, aux)),
             reward=reward,
             terminated=terminated,
             truncated=jnp.zeros((), bool),
@@ -340,14 +343,3 @@ class ANMEnv(PyTree):
 
 def _costs_like(x: jax.Array) -> Costs:
     return Costs(energy=x, voltage_violation=x, branch_violation=x, curtailment=x)
-
-
-@functools.lru_cache(maxsize=256)
-def _simulation(
-    delta_t: float, num_iters: int, tol: float
-) -> Callable[[Network, jax.Array, Setpoints], tuple[GridState, Costs]]:
-    def run(net: Network, soc: jax.Array, wanted: Setpoints) -> tuple[GridState, Costs]:
-        grid, solution = advance(net, soc, wanted, delta_t=delta_t, num_iters=num_iters, tol=tol)
-        return grid, costs(net, grid, solution, delta_t=delta_t)
-
-    return differentiable_batch_trailing(run)

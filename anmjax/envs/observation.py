@@ -30,7 +30,7 @@ Reference: gym-anm documentation, "Observation space"; gym-anm 2.0.1, constants.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -40,7 +40,8 @@ import numpy as np
 from anmjax.envs.records import GridState
 from anmjax.grid.network import Network
 from anmjax.powerflow import phasor
-from anmjax.powerflow.power_flow import branch_flows
+from anmjax.powerflow.newton import voltage
+from anmjax.powerflow.power_flow import branch_currents, branch_powers
 
 UNITS: dict[str, tuple[str | None, ...]] = {
     "bus_p": ("MW", "pu"),
@@ -88,6 +89,11 @@ def parse_observation(observation: Sequence[Any], net: Network, num_aux: int) ->
     Raises:
       ObservationError: naming the entry, what is wrong with it and what is allowed.
     """
+    if isinstance(observation, str) or not isinstance(observation, Sequence):
+        raise ObservationError(
+            f"observation is {observation!r}, but must be 'state', a list of "
+            "(quantity, ids or 'all'[, unit]) or a function of the state vector"
+        )
     return tuple(_parse_entry(entry, net, num_aux) for entry in observation)
 
 
@@ -104,13 +110,13 @@ def _parse_entry(entry: Any, net: Network, num_aux: int) -> Observed:
     if unit not in UNITS[quantity]:
         raise ObservationError(f"{quantity} is not available in {unit!r}, only in {UNITS[quantity]}")
     known = _element_ids(quantity, net, num_aux)
-    if isinstance(ids, str):
-        if ids != "all":
-            raise ObservationError(f"{quantity}: ids are a list or 'all', not {ids!r}")
+    if isinstance(ids, str) and ids == "all":
         return Observed(quantity, tuple(range(len(known))), unit)
+    if isinstance(ids, str) or not isinstance(ids, Iterable):
+        raise ObservationError(f"{quantity}: ids are a list or 'all', not {ids!r}")
     rows = []
     for element in ids:
-        name = tuple(element) if isinstance(element, Sequence) else element
+        name = tuple(element) if isinstance(element, (list, tuple, np.ndarray)) else element
         if name not in known:
             raise ObservationError(f"{quantity}: no element {name!r} (known: {known})")
         rows.append(known.index(name))
@@ -132,11 +138,22 @@ def _element_ids(quantity: str, net: Network, num_aux: int) -> list[Any]:
     return [pair if ends.count(pair) == 1 else (*pair, ends[:k].count(pair)) for k, pair in enumerate(ends)]
 
 
-def observe(entries: tuple[Observed, ...], net: Network, grid: GridState, aux: jax.Array) -> jax.Array:
-    """Values of the entries at an operating point, (n_obs,)."""
+def observe(
+    entries: tuple[Observed, ...], net: Network, grid: GridState, d: jax.Array, aux: jax.Array
+) -> jax.Array:
+    """Values of the entries at an operating point, (n_obs,).
+
+    Args:
+      entries: what is observed.
+      net: network.
+      grid: operating point.
+      d: (2, n_bus) its voltage deviations V - 1: in float32 the currents of short branches would be lost
+        in the rounding of the voltages themselves.
+      aux: (K,) auxiliary variables.
+    """
     parts = []
     for quantity, rows, unit in entries:
-        value = _value(quantity, net, grid, aux)
+        value = _value(quantity, net, grid, d, aux)
         scale = _unit_scale(quantity, unit, net)
         parts.append((value * scale)[np.array(rows, int)])
     return jnp.concatenate(parts) if parts else jnp.zeros(0, net.dtype)
@@ -154,35 +171,36 @@ def bounds(
     return jnp.concatenate(low), jnp.concatenate(high)
 
 
-def _value(quantity: str, net: Network, grid: GridState, aux: jax.Array) -> jax.Array:
-    buses, slack = np.array(net.device_bus), net.slack
-    if quantity in ("bus_p", "bus_q"):
-        x = grid.p if quantity == "bus_p" else grid.q
-        # The slack device carries the whole injection of its bus, see ``transition.advance``.
-        total = jnp.zeros(net.n_bus, x.dtype).at[buses].add(x)
-        return total.at[slack].set(x[net.slack_device])
-    if quantity in ("bus_v_magn", "bus_v_ang"):
-        return _magnitude(grid.v) if quantity == "bus_v_magn" else jnp.angle(grid.v)
+def _value(quantity: str, net: Network, grid: GridState, d: jax.Array, aux: jax.Array) -> jax.Array:
     direct = {"dev_p": grid.p, "dev_q": grid.q, "des_soc": grid.soc, "gen_p_max": grid.p_potential}
     direct["aux"] = aux
     if quantity in direct:
         return direct[quantity]
-    flows = branch_flows(net, grid.v)
-    f, t = np.array(net.from_bus), np.array(net.to_bus)
-    i_from, i_to = jnp.conj(flows.s_from / grid.v[f]), jnp.conj(flows.s_to / grid.v[t])
-    if quantity in ("bus_i_magn", "bus_i_ang"):
-        i = jnp.zeros(net.n_bus, grid.v.dtype).at[f].add(i_from).at[t].add(i_to)
-        return _magnitude(i) if quantity == "bus_i_magn" else jnp.angle(i)
-    if quantity in ("branch_p", "branch_q"):
-        return flows.s_from.real if quantity == "branch_p" else flows.s_from.imag
+    if quantity in ("bus_p", "bus_q"):
+        x = grid.p if quantity == "bus_p" else grid.q
+        # The slack device carries the whole injection of its bus, see ``transition.advance``.
+        total = jnp.zeros(net.n_bus, x.dtype).at[np.array(net.device_bus)].add(x)
+        return total.at[net.slack].set(x[net.slack_device])
+    if quantity.startswith("bus_v"):
+        return _polar(voltage(d), quantity)
+    i_from, i_to = branch_currents(net, d)
+    if quantity.startswith("bus_i"):
+        total = jnp.zeros_like(d)
+        for ends, i in ((net.from_bus, i_from), (net.to_bus, i_to)):
+            total = total.at[:, np.array(ends)].add(i)
+        return _polar(total, quantity)
+    if quantity == "branch_i_magn":
+        return jnp.sign(i_from[0]) * phasor.magnitude(i_from)
+    if quantity == "branch_i_ang":
+        return _polar(i_from, quantity)
+    s_from, s_to = branch_powers(net, d)
     if quantity == "branch_s":
-        larger = jnp.maximum(_magnitude(flows.s_from), _magnitude(flows.s_to))
-        return jnp.sign(flows.s_from.real) * larger
-    return jnp.sign(i_from.real) * _magnitude(i_from) if quantity == "branch_i_magn" else jnp.angle(i_from)
+        return jnp.sign(s_from[0]) * jnp.maximum(phasor.magnitude(s_from), phasor.magnitude(s_to))
+    return s_from[0] if quantity == "branch_p" else s_from[1]
 
 
-def _magnitude(z: jax.Array) -> jax.Array:
-    return phasor.magnitude(jnp.stack([z.real, z.imag]))
+def _polar(x: jax.Array, quantity: str) -> jax.Array:
+    return phasor.magnitude(x) if quantity.endswith("_magn") else jnp.arctan2(x[1], x[0])
 
 
 def _unit_scale(quantity: str, unit: str | None, net: Network) -> jax.Array:

@@ -58,7 +58,7 @@ def dispatch(net: Network, soc: jax.Array, wanted: Setpoints, *, delta_t: float)
 
     controlled = np.concatenate([generators, storage])
     limits = DeviceLimits(*(take(getattr(net, name), controlled) for name in DeviceLimits._fields))
-    batch = jnp.broadcast_shapes(*(x.shape[1:] for x in (p_potential, charge_limit, wanted.p)))
+    batch = jnp.broadcast_shapes(p_potential.shape[1:], charge_limit.shape[1:])
     p_least = jnp.broadcast_to(limits.p_min[: len(generators)], (len(generators), *batch))
     p_low = jnp.concatenate([p_least, jnp.broadcast_to(charge_limit, (len(storage), *batch))])
     p_high = jnp.concatenate(
@@ -71,15 +71,22 @@ def dispatch(net: Network, soc: jax.Array, wanted: Setpoints, *, delta_t: float)
 
     p_storage = p[len(generators) :]
     drawn = jnp.where(p_storage > 0, p_storage / eff, p_storage * eff)
-    zero = jnp.zeros((1, *batch), p.dtype)
+    # Not jnp.clip: a unit told to empty itself ends at the limit with the limit's derivative, also where
+    # it was empty before; clip would halve it.
+    left = soc - delta_t * drawn
+    q_load = p_load * take(net.qp_ratio, loads)
+    # Any of these may be shared by the lanes: a limit, a ratio, a set-point.
+    batch = jnp.broadcast_shapes(*(x.shape[1:] for x in (p, q, p_load, q_load)))
     by_kind = np.argsort(np.concatenate([loads, controlled, [net.slack_device]]))
-    p_load, q_load = (
-        jnp.broadcast_to(x, (len(loads), *batch)) for x in (p_load, p_load * take(net.qp_ratio, loads))
-    )
+
+    def by_device(x_load: jax.Array, x: jax.Array) -> jax.Array:
+        parts = x_load, x, jnp.zeros((1, *batch), x.dtype)
+        return take(jnp.concatenate([jnp.broadcast_to(y, (len(y), *batch)) for y in parts]), by_kind)
+
     return Dispatch(
-        p=take(jnp.concatenate([p_load, p, zero]), by_kind),
-        q=take(jnp.concatenate([q_load, q, zero]), by_kind),
-        soc=jnp.clip(soc - delta_t * drawn, soc_min, soc_max),
+        p=by_device(p_load, p),
+        q=by_device(q_load, q),
+        soc=jnp.where(left <= soc_min, soc_min, jnp.where(left >= soc_max, soc_max, left)),
         p_potential=p_potential,
     )
 

@@ -117,21 +117,29 @@ def power_flow(
     return PowerFlow(jax.lax.complex(*voltage(solution.d)), solution.mismatch, solution.converged)
 
 
-def branch_powers(net: Network, d: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """Power entering each branch at its ends, batch trailing.
+def branch_currents(net: Network, d: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """Current entering each branch at its ends, batch trailing.
 
     Args:
       net: network with leaves (n, *batch).
       d: (2, n_bus, *batch) voltage deviations V - 1, by bus index.
 
     Returns:
-      s_from, s_to, both (2, n_branch, *batch) p.u.
+      i_from, i_to, both (2, n_branch, *batch) p.u.
     """
     port = two_port(branch_parameters(net))
     d_from, d_to = take(d, np.array(net.from_bus), 1), take(d, np.array(net.to_bus), 1)
-    v_from, v_to = voltage(d_from), voltage(d_to)
-    i_from = phasor.multiply(port.transfer_from, d_to - d_from) + phasor.multiply(port.shunt_from, v_from)
-    i_to = phasor.multiply(port.transfer_to, d_from - d_to) + phasor.multiply(port.shunt_to, v_to)
+    return (
+        phasor.multiply(port.transfer_from, d_to - d_from)
+        + phasor.multiply(port.shunt_from, voltage(d_from)),
+        phasor.multiply(port.transfer_to, d_from - d_to) + phasor.multiply(port.shunt_to, voltage(d_to)),
+    )
+
+
+def branch_powers(net: Network, d: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """Power entering each branch at its ends, both (2, n_branch, *batch) p.u.; see ``branch_currents``."""
+    i_from, i_to = branch_currents(net, d)
+    v_from, v_to = (voltage(take(d, np.array(ends), 1)) for ends in (net.from_bus, net.to_bus))
     return phasor.multiply(v_from, phasor.conj(i_from)), phasor.multiply(v_to, phasor.conj(i_to))
 
 

@@ -27,7 +27,7 @@ def test_the_packaged_cases_are_listed():
 
 
 @pytest.mark.parametrize(
-    ("wrong", "near"), [("anm_6", "anm6"), ("ANM6", "anm6"), ("ieee33", "ieee33_baran_wu")]
+    ("wrong", "near"), [("anm_6", "anm6"), ("ANM6", "anm6"), ("ieee33_baran", "ieee33_baran_wu")]
 )
 def test_a_wrong_name_suggests_the_nearest(wrong, near):
     with pytest.raises(CaseError, match=f"there is no case '{wrong}': did you mean '{near}'"):
