@@ -58,6 +58,7 @@ class Admittance(NamedTuple):
 
 def two_port(branch: BranchParameters) -> TwoPort:
     """Admittances of each branch from its parameters."""
+    branch = BranchParameters(*jnp.broadcast_arrays(*branch))  # lanes may share some of them
     scale = branch.in_service / (branch.r * branch.r + branch.x * branch.x)
     y = jnp.stack([branch.r, -branch.x]) * scale[None]
     half_charging = 0.5 * branch.b * branch.in_service
