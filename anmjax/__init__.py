@@ -1,12 +1,12 @@
 """anmjax: vectorized, differentiable environments for active network management, in JAX.
 
-    import anmjax, jax
+import anmjax, jax
 
-    env = anmjax.make("ANM6Easy-v0")
-    keys = jax.random.split(jax.random.key(0), 4096)
-    states = jax.jit(jax.vmap(env.reset))(keys)
-    actions = jax.vmap(env.action_space.sample)(keys)
-    states = jax.jit(jax.vmap(env.step))(states, actions)
+env = anmjax.make("ANM6Easy-v0")
+keys = jax.random.split(jax.random.key(0), 4096)
+states = jax.jit(jax.vmap(env.reset))(keys)
+actions = jax.vmap(env.action_space.sample)(keys)
+states = jax.jit(jax.vmap(env.step))(states, actions)
 """
 
 from anmjax.envs import ANMEnv, Box, GridState, InitialState, State, transition

@@ -1,0 +1,18 @@
+"""Environments around environments: ends of episodes, normalisation, statistics."""
+
+from anmjax.wrappers.auto_reset import AutoReset
+from anmjax.wrappers.episode_statistics import EpisodeStatistics
+from anmjax.wrappers.normalize import NormalizeObservation, NormalizeReward
+from anmjax.wrappers.running_statistics import RunningStatistics
+from anmjax.wrappers.time_limit import TimeLimit
+from anmjax.wrappers.wrapper import Wrapper
+
+__all__ = [
+    "AutoReset",
+    "EpisodeStatistics",
+    "NormalizeObservation",
+    "NormalizeReward",
+    "RunningStatistics",
+    "TimeLimit",
+    "Wrapper",
+]

@@ -1,0 +1,107 @@
+"""AutoReset: the next episode begins in the step that ended the last one."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any, ClassVar
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import struct
+
+from anmjax.envs.records import State
+from anmjax.wrappers.wrapper import Wrapper
+
+_DRAW: Any = object()  # "draw a pool": None already stands for "no pool"
+
+
+@struct.dataclass(init=False)
+class AutoReset(Wrapper):
+    """Replaces the state of an ended episode by a fresh start; goes outside the wrappers that end it.
+
+    When a step sets ``terminated`` or ``truncated``, the state that is returned has the ``obs``, ``grid``,
+    ``aux`` and ``t = 0`` of a start, while ``reward``, ``terminated``, ``truncated`` and ``metrics`` are
+    those of the step that ended the episode. The observation and the reward from before the reset are in
+    ``metrics["final_obs"]`` and ``metrics["final_reward"]``, on every step, so that a learner bootstraps
+    from ``final_obs`` alone. The flags are cleared by the next step.
+
+    Under ``jax.vmap`` both branches of a choice are paid for at every step, and a true reset (draws until a
+    power flow converges) costs several steps. So the starts come from a pool of ``pool_size`` converged ones,
+    drawn once at construction: a step pays for one random integer, one gather a leaf, one select. The trade:
+    there are only ``pool_size`` different starts, drawn with replacement and the same for every lane.
+    ``reset`` itself always draws afresh. ``pool_size=None`` does without a pool and resets in place.
+
+    The pool is a leaf, drawn for the environment as it was at construction: after changing a parameter
+    (``replace``), make a new ``AutoReset``, or use ``pool_size=None``.
+
+    Args:
+      env: the environment to wrap.
+      pool_size: number of starts in the pool, at least 1; None: a fresh reset in place.
+      key: PRNG key for drawing the pool; None: a fixed one, so that runs repeat.
+      pool: ``(obs, grid, aux)`` of the starts, leading axis ``pool_size``; drawn if not given.
+
+    Raises:
+      ValueError: ``pool_size`` is less than 1.
+    """
+
+    pool: tuple[Any, Any, Any] | None  # (obs, grid, aux), leading axis pool_size
+    pool_size: int | None = struct.field(pytree_node=False)
+
+    added_metrics: ClassVar[tuple[str, ...]] = ("final_obs", "final_reward")
+
+    def __init__(
+        self, env: Any, pool_size: int | None = 1024, key: jax.Array | None = None, *, pool: Any = _DRAW
+    ) -> None:
+        if pool_size is not None and pool_size < 1:
+            raise ValueError(f"AutoReset: pool_size is {pool_size}, but must be at least 1, or None.")
+        if pool is _DRAW:
+            pool = None if pool_size is None else _draw_pool(env, pool_size, key)
+        object.__setattr__(self, "env", env)
+        object.__setattr__(self, "pool", pool)
+        object.__setattr__(self, "pool_size", pool_size)
+
+    def step(self, state: State, action: jax.Array) -> State:
+        """Advances by one time step, and to the next episode's start if that ended the episode."""
+        running = jnp.zeros_like(state.terminated)
+        state = replace(self._inner(state), terminated=running, truncated=running)
+        after = self.env.step(state, action)
+        done = after.terminated | after.truncated
+
+        # One hash a step. The environment folds its key with t = 0, 1, ..; the numbers beyond are free.
+        fresh_key = jax.random.fold_in(after.key, after.t.astype(jnp.uint32) + np.uint32(2**31))
+        start = self._start(fresh_key)
+        ended = (after.obs, after.grid, after.aux)
+        obs, grid, aux = jax.tree.map(lambda new, old: jnp.where(done, new, old), start, ended)
+        return replace(
+            after,
+            obs=obs,
+            grid=grid,
+            aux=aux,
+            t=jnp.where(done, jnp.zeros_like(after.t), after.t),
+            key=jnp.where(done, fresh_key, after.key),
+            metrics=after.metrics | {"final_obs": after.obs, "final_reward": after.reward},
+        )
+
+    def _start(self, key: jax.Array) -> tuple[Any, Any, Any]:
+        if self.pool_size is None:
+            # Not the key itself: splitting a key and folding it with small numbers give the same keys.
+            fresh = self.env.reset(jax.random.fold_in(key, np.uint32(2**31)))
+            return fresh.obs, fresh.grid, fresh.aux
+        # A fresh key is 32 random bits or more: modulo the size, no start is favoured by more than
+        # pool_size / 2**32 of its share, without a hash.
+        index = jax.random.key_data(key)[..., -1] % np.uint32(self.pool_size)
+        return jax.tree.map(lambda leaf: leaf[index], self.pool)
+
+    def _begin(self, state: State) -> State:
+        return replace(state, metrics=state.metrics | {"final_obs": state.obs, "final_reward": state.reward})
+
+
+def _draw_pool(env: Any, pool_size: int, key: jax.Array | None) -> tuple[Any, Any, Any]:
+    """Draws ``pool_size`` starts in one compiled call."""
+
+    def draw(env: Any, key: jax.Array) -> tuple[Any, Any, Any]:
+        starts = jax.vmap(env.reset)(jax.random.split(key, pool_size))
+        return starts.obs, starts.grid, starts.aux
+
+    return jax.jit(draw)(env, jax.random.key(0) if key is None else key)

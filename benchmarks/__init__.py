@@ -1,0 +1,1 @@
+"""Benchmarks: each a question with a record under ``benchmarks/results/``."""

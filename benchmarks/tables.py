@@ -1,0 +1,161 @@
+"""Writes the README's tables from the newest records, or checks (``--check``) that they are in step.
+
+A table stands between ``<!-- table: NAME -->`` and ``<!-- end of table -->``; none is typed by hand.
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from benchmarks import record
+
+README = Path(__file__).parent.parent / "README.md"
+BLOCK = re.compile(r"(<!-- table: (?P<name>\S+) -->\n).*?(<!-- end of table -->)", re.DOTALL)
+
+
+def grid(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A Markdown table, all columns after the first aligned right."""
+    rule = ["---", *["---:"] * (len(header) - 1)]
+    return "\n".join("| " + " | ".join(cells) + " |" for cells in (header, rule, *rows))
+
+
+def millions(value: float) -> str:
+    """A rate in millions, to three digits."""
+    return f"{value / 1e6:.3g}"
+
+
+def source(made: dict[str, Any]) -> str:
+    """Where and with what a record was measured."""
+    machine, versions = made["machine"], made["versions"]
+    where = f"{machine['cpu']}, {machine['cores']} cores"
+    if machine["platform"] != "cpu":
+        where = f"{machine['num_devices']} x {machine['device_kind']}"
+    commit = (
+        f"commit {made['commit'][:10]}{', changed' if made['dirty'] else ''}"
+        if made["commit"]
+        else "no commit"
+    )
+    return f"{where}; jax {versions['jax']}; {commit}; {made['date'][:10]}; `{made['command']}`."
+
+
+def against_gym_anm(versus: dict[str, Any], version: str) -> str:
+    """The sentence that compares the best batch with gym-anm."""
+    one, many = versus["gym_anm_one_process"]["median"], versus["gym_anm_process_per_core"]["median"]
+    return (
+        f"Measured in turn with gym-anm {version} on the same {versus['cores']} cores: anmjax "
+        f"{versus['anmjax']['median']:,.0f} steps/s ({versus['batch']:,} grids, auto reset), gym-anm "
+        f"{one:.0f} steps/s in one process ({versus['ratio_one_process']:,.0f} times) and "
+        f"{many:.0f} steps/s in one process a core ({versus['ratio_process_per_core']:,.0f} times)."
+    )
+
+
+def env_step(made: dict[str, Any]) -> str:
+    """Steps per second against batch size, then the comparison with gym-anm where there was one."""
+    by_batch: dict[int, dict[bool, dict[str, Any]]] = {}
+    for row in made["rows"]:
+        by_batch.setdefault(row["batch"], {})[row["auto_reset"]] = row
+    cells = []
+    for batch, pair in sorted(by_batch.items()):
+        plain, reset = pair[False]["steps_per_s"], pair[True]["steps_per_s"]
+        spread = f"{millions(reset['low'])} to {millions(reset['high'])}"
+        cost = 100 * (plain["median"] / reset["median"] - 1)
+        cells.append(
+            [f"{batch:,}", millions(plain["median"]), millions(reset["median"]), spread, f"{cost:.0f} %"]
+        )
+    header = ["grids", "step, M/s", "step with auto reset, M/s", "low to high", "cost of auto reset"]
+    first = made["first_call"]
+    lines = [
+        f"{made['task']}, {made['rows'][0]['dtype']}, random actions: {source(made)}",
+        "",
+        grid(header, cells),
+        "",
+        f"First call with {first['batch']:,} grids, tracing and compiling included: `reset` "
+        f"{first['reset_s']:.1f} s, `step` {first['step_s']:.1f} s.",
+    ]
+    if "comparison" in made:
+        lines += ["", against_gym_anm(made["comparison"], made["versions"]["gym-anm"])]
+    return "\n".join(lines)
+
+
+def training(made: dict[str, Any]) -> str:
+    """What each seed's policy and the baselines reach, and the time that training took."""
+    header = ["policy", "discounted return", "violations", "cost a day", "M env steps", "minutes", "steps/s"]
+    cells = [
+        [
+            f"seed {row['seed']}",
+            *reached(row["evaluation"]),
+            f"{row['env_steps'] / 1e6:.1f}",
+            f"{row['seconds'] / 60:.1f}",
+            f"{row['steps_per_s']:,.0f}",
+        ]
+        for row in made["rows"]
+    ]
+    cells += [[name, *reached(result), "", "", ""] for name, result in made["baselines"].items()]
+    result = made["rows"][0]["evaluation"]
+    protocol = (
+        f"Discounted return: gamma {result['gamma']:g}, {result['horizon']} steps, deterministic policy, "
+        f"mean and standard error over {result['num_starts']} starts. Violations: share of steps with a "
+        "voltage or branch limit exceeded. Cost a day: undiscounted, over the last day. Minutes: from "
+        "starting the command to its end, compilation included; steps/s over that time."
+    )
+    return "\n".join([f"{made['task']}: {source(made)}", "", grid(header, cells), "", protocol])
+
+
+def reached(result: dict[str, Any]) -> list[str]:
+    """The cells that say what a policy reached."""
+    cost = result["cost_per_day"]
+    return [
+        f"{result['discounted_return']:.2f} ± {result['standard_error']:.2f}",
+        f"{100 * result['violation_share']:.2f} %",
+        "-" if cost is None else f"{cost:.3f}",
+    ]
+
+
+TABLES: dict[str, Callable[[dict[str, Any]], str]] = {"env_step": env_step, "training": training}
+
+
+def render(text: str) -> str:
+    """Fills every table of a text.
+
+    Args:
+      text: Markdown with table markers; a name is BENCHMARK-PLATFORM, say ``env_step-cpu``.
+
+    Returns:
+      The text with the tables of the newest records.
+
+    Raises:
+      ValueError: a marker names no table.
+    """
+
+    def fill(match: re.Match[str]) -> str:
+        benchmark, _, platform = match["name"].rpartition("-")
+        if benchmark not in TABLES:
+            raise ValueError(f"table {match['name']!r}: must be one of {sorted(TABLES)}, '-', and a platform")
+        made = record.latest(benchmark, platform)
+        body = TABLES[benchmark](made) if made else f"Not measured yet: `python -m benchmarks.{benchmark}`."
+        return f"{match[1]}{body}\n{match[3]}"
+
+    return BLOCK.sub(fill, text)
+
+
+def main() -> None:
+    """Rewrites the README, or with ``--check`` says whether it needs it."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.tables", description=__doc__)
+    parser.add_argument("--check", action="store_true", help="change nothing; fail if a table is out of step")
+    options = parser.parse_args()
+    before = README.read_text(encoding="utf-8")
+    after = render(before)
+    if options.check:
+        if before != after:
+            sys.exit("README.md is out of step with benchmarks/results: run 'python -m benchmarks.tables'")
+    else:
+        README.write_text(after, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
