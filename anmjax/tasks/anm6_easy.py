@@ -50,5 +50,8 @@ class ANM6Easy(DailyTask):
         return q, jax.random.uniform(key_soc, soc_min.shape, soc_min.dtype, soc_min, soc_max)
 
     def evaluation_starts(self, soc_mwh: float | None = None) -> InitialState:
-        """Every time of day 0..95, at 0.5 MWh by default: the middle of the charges that are drawn."""
+        """Starts at t0 = 0..95 with a charge of 0.5 MWh.
+
+        That is the middle of the charges that ``init_state`` draws; ``soc_mwh`` asks for another.
+        """
         return super().evaluation_starts(0.5 if soc_mwh is None else soc_mwh)

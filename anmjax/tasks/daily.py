@@ -89,7 +89,9 @@ class DailyTask(ANMEnv):
         return jnp.concatenate([self.tables[hour], hour.astype(state.dtype)[None]])
 
     def evaluation_starts(self, soc_mwh: float | None = None) -> InitialState:
-        """The starts that policies are compared on: every time of day, at one charge.
+        """Starts at every time of day with storage half full.
+
+        These are the starts that policies are compared on.
 
         Args:
           soc_mwh: MWh, charge of every storage unit; None: half full.
