@@ -201,3 +201,19 @@ def test_a_wrong_shape_is_named():
     net = Network.from_json("anm6")
     with pytest.raises(ValueError, match=r"q has shape \(5,\), expected \(6,\)"):
         power_flow(net, np.zeros(6), np.zeros(5))
+
+
+@pytest.mark.parametrize("hard", [2, 100])
+def test_lanes_that_need_more_iterations_are_served_apart_with_the_same_result(anm6, hard):
+    # 160 lanes: on a CPU those that have not converged after the common iterations go on apart, 20 at a
+    # time. Here 2 and 100 are heavily loaded, some beyond collapse.
+    rng = np.random.default_rng(hard)
+    p, q = rng.uniform(-0.2, 0.2, (160, 6)), rng.uniform(-0.1, 0.1, (160, 6))
+    p[:hard], q[:hard] = rng.uniform(-1.2, 0, (hard, 6)), rng.uniform(-1.2, 0, (hard, 6))
+    flow = jax.jit(jax.vmap(lambda p, q: power_flow(anm6, p, q)))(p, q)
+    few = jax.jit(jax.vmap(lambda p, q: power_flow(anm6, p, q)))
+    alone = [few(p[i : i + 8], q[i : i + 8]) for i in range(0, 160, 8)]
+    np.testing.assert_array_equal(flow.converged, np.concatenate([x.converged for x in alone]))
+    np.testing.assert_allclose(flow.v, np.concatenate([x.v for x in alone]), rtol=0, atol=1e-12)
+    assert 0 < flow.converged[:hard].sum() < hard
+    assert flow.converged[hard:].all()
