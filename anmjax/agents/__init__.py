@@ -1,0 +1,1 @@
+"""Learners and baselines, and the protocol that compares them."""

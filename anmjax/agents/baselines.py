@@ -1,0 +1,63 @@
+"""Policies that learn nothing: what a learner is compared with."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import struct
+
+from anmjax.envs.spaces import Box
+
+
+@struct.dataclass
+class RandomPolicy:
+    """Draws every action uniformly from the action box."""
+
+    box: Box
+
+    def __call__(self, key: jax.Array, obs: jax.Array) -> jax.Array:
+        """An action, independent of the observation."""
+        return self.box.sample(key)
+
+
+@struct.dataclass
+class ConstantPolicy:
+    """Always the same action."""
+
+    action: jax.Array  # (n_action,) in the task's units
+
+    def __call__(self, key: jax.Array, obs: jax.Array) -> jax.Array:
+        """The action, whatever the observation."""
+        return self.action
+
+
+def random_policy(env: Any) -> RandomPolicy:
+    """Uniform over the action box of ``env``."""
+    return RandomPolicy(env.action_space)
+
+
+def do_nothing_policy(env: Any) -> ConstantPolicy:
+    """Leaves the grid alone: generators give all they can, with Q = 0, and storage rests at P = Q = 0.
+
+    P of the generators is set to its upper bound, so that the projection cuts it to the potential of the
+    moment. Where 0 lies outside the bounds of an entry, the nearest bound is taken.
+
+    Args:
+      env: an environment with a ``network``, whose action is [P of the non-slack generators, their Q, P of
+        the storage units, their Q].
+
+    Returns:
+      The policy.
+    """
+    low, high = np.asarray(env.action_space.low), np.asarray(env.action_space.high)
+    asked = np.zeros_like(high)
+    num_generators = len(env.network.generators)
+    asked[:num_generators] = high[:num_generators]
+    return ConstantPolicy(jnp.asarray(np.clip(asked, low, high)))
+
+
+BASELINES: dict[str, Callable[[Any], Any]] = {"random": random_policy, "do-nothing": do_nothing_policy}

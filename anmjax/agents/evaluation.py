@@ -1,0 +1,146 @@
+"""The evaluation protocol: one policy, stated starts, and what it cost."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from anmjax.agents.violation import violates
+from anmjax.envs.records import State
+
+HORIZON = 3000  # steps; at a discount of 0.995, what comes after weighs 3e-7
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Outcome of an evaluation over n starts; means are over the starts."""
+
+    starts: str  # where the starts come from
+    num_starts: int  # n
+    horizon: int  # steps from each start, unless the network collapses before
+    gamma: float  # discount factor
+    discounted_return: float  # mean of the discounted return
+    standard_error: float  # of that mean: standard deviation over the starts / sqrt(n); nan for one start
+    violation_share: float  # of the steps before a collapse and with it, those that violate limits
+    cost_per_day: float | None  # undiscounted, over the last day; None: no start lasted, or horizon < a day
+    energy_loss_per_step: float  # p.u.h, curtailment included, as clipped by the reward
+    curtailment_per_step: float  # p.u., renewable power not used
+    collapses: int  # starts from which the network collapsed
+
+    def to_dict(self) -> dict[str, Any]:
+        """The fields by name, ready for JSON (nan as None)."""
+        return {name: None if value != value else value for name, value in asdict(self).items()}
+
+
+def starts_of(env: Any, key: jax.Array, *, num_starts: int = 96) -> tuple[State, str]:
+    """The start states that a task is evaluated on, and a sentence that states them.
+
+    A task may offer a method ``evaluation_starts()`` that returns a batch of ``InitialState`` (leading axis
+    over the starts); the first line of its docstring states them. Otherwise ``env.reset`` draws them.
+
+    Args:
+      env: the bare environment.
+      key: PRNG key, of the lanes and of the draws.
+      num_starts: how many to draw where the task offers none.
+
+    Returns:
+      State of all starts and the description.
+    """
+    if hasattr(env, "evaluation_starts"):
+        initial = env.evaluation_starts()
+        count = jax.tree.leaves(initial)[0].shape[0]
+        states = jax.jit(jax.vmap(env.reset_to))(jax.random.split(key, count), initial)
+        stated = (env.evaluation_starts.__doc__ or "the task's own starts").strip().splitlines()[0]
+        return states, stated.rstrip(".")
+    states = jax.jit(jax.vmap(env.reset))(jax.random.split(key, num_starts))
+    return states, f"{num_starts} starts drawn by reset"
+
+
+def evaluate(
+    env: Any,
+    policy: Callable[[jax.Array, jax.Array], jax.Array],
+    starts: State,
+    *,
+    horizon: int = HORIZON,
+    gamma: float | None = None,
+    key: jax.Array | None = None,
+    described: str = "given starts",
+) -> Evaluation:
+    """Runs a policy from every start, side by side, in one compiled call.
+
+    Args:
+      env: the bare environment: a collapse ends a lane.
+      policy: a pytree that is called with a key and an observation and returns an action.
+      starts: State with a leading axis over the starts.
+      horizon: steps from each start.
+      gamma: discount factor; None: the environment's.
+      key: PRNG key of random policies; None: a fixed one.
+      described: where the starts come from, for the record.
+
+    Returns:
+      The outcome.
+    """
+    gamma = float(env.gamma) if gamma is None else gamma
+    day = max(1, round(24 / float(env.delta_t)))
+    totals = jax.device_get(
+        _run(env, policy, starts, jax.random.key(0) if key is None else key, gamma, horizon, day)
+    )
+    returns = np.asarray(totals["discounted"], np.float64)
+    steps = totals["steps"].sum()
+    lasted = totals["collapsed"] == 0
+    return Evaluation(
+        starts=described,
+        num_starts=len(returns),
+        horizon=horizon,
+        gamma=gamma,
+        discounted_return=float(returns.mean()),
+        standard_error=float(returns.std(ddof=1) / np.sqrt(len(returns))) if len(returns) > 1 else np.nan,
+        violation_share=float(totals["violations"].sum() / steps),
+        cost_per_day=float(totals["last_day"][lasted].mean()) if lasted.any() and horizon >= day else None,
+        energy_loss_per_step=float(totals["e_loss"].sum() / steps),
+        curtailment_per_step=float(totals["curtailment"].sum() / steps),
+        collapses=int(totals["collapsed"].sum()),
+    )
+
+
+def _evaluate_lanes(
+    env: Any, policy: Any, starts: State, key: jax.Array, gamma: float, horizon: int, day: int
+) -> dict[str, jax.Array]:
+    """Sums over the horizon, by name, each ``(n,)``."""
+    dtype = starts.reward.dtype
+    count = starts.reward.shape[0]
+
+    def act(carry: Any, at: tuple[jax.Array, jax.Array]) -> Any:
+        states, totals = carry
+        time, key = at
+        alive = ~states.terminated
+        actions = jax.vmap(policy)(jax.random.split(key, count), states.obs)
+        after = jax.vmap(env.step)(states, actions)
+        metrics = after.metrics
+        broken = (violates(metrics) | after.terminated) & alive
+        terms = {
+            "discounted": gamma ** time.astype(dtype) * after.reward,
+            "last_day": jnp.where(time >= horizon - day, -after.reward, 0),
+            "steps": alive,
+            "violations": broken,
+            "collapsed": after.terminated & alive,
+            "e_loss": jnp.where(alive, metrics["e_loss"], 0),
+            "curtailment": jnp.where(alive, metrics["curtailment"], 0),
+        }
+        totals = {name: totals[name] + term.astype(totals[name].dtype) for name, term in terms.items()}
+        return (after, totals), None
+
+    whole = {"steps", "violations", "collapsed"}
+    names = ("discounted", "last_day", "e_loss", "curtailment", *whole)
+    zeros = {name: jnp.zeros(count, jnp.int32 if name in whole else dtype) for name in names}
+    times = (jnp.arange(horizon), jax.random.split(key, horizon))
+    return jax.lax.scan(act, (starts, zeros), times)[0][1]
+
+
+# Sizes are static; the environment and the policy are pytrees, so another checkpoint needs no compilation.
+_run = jax.jit(_evaluate_lanes, static_argnames=("horizon", "day"))

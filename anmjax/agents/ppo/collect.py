@@ -1,0 +1,89 @@
+"""Collecting experience: the policy acts on every lane for a number of steps, in one scan."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from flax import struct
+
+from anmjax.agents.ppo.network import Policy, log_prob, unscale
+from anmjax.agents.violation import violates
+from anmjax.envs.records import State
+
+
+@struct.dataclass
+class Rollout:
+    """What happened on N lanes in T steps; observations and samples as the network sees and gives them."""
+
+    obs: jax.Array  # (T, N, n_obs) scaled observations acted on
+    next_obs: jax.Array  # (T, N, n_obs) scaled observations reached, before any reset
+    raw_obs: jax.Array  # (T, N, n_obs) observations acted on, in the task's units
+    sample: jax.Array  # (T, N, n_action) actions in [-1, 1], before clipping to that
+    log_prob: jax.Array  # (T, N) their log density
+    reward: jax.Array  # (T, N) unscaled
+    discounted_return: jax.Array  # (T, N) gamma-discounted sum of the episode's rewards so far
+    terminated: jax.Array  # (T, N) bool
+    done: jax.Array  # (T, N) bool, terminated or truncated
+
+
+def collect(
+    env: Any,
+    policy: Policy,
+    states: State,
+    totals: jax.Array,
+    key: jax.Array,
+    *,
+    num_steps: int,
+    gamma: float,
+) -> tuple[State, jax.Array, Rollout, dict[str, jax.Array]]:
+    """Lets the policy act for ``num_steps`` steps on every lane.
+
+    Args:
+      env: an environment that resets itself.
+      policy: draws the actions.
+      states: State of N lanes.
+      totals: (N,) discounted sums of rewards of the running episodes.
+      key: PRNG key of the actions.
+      num_steps: T, steps to take.
+      gamma: discount factor of the sums.
+
+    Returns:
+      The states and totals after the last step, the rollout, and sums over all its steps by name: ``reward``,
+      ``violations``, ``collapses``, and ``episode_return`` of the ``episodes`` that ended.
+    """
+
+    def act(carry: tuple[State, jax.Array], key: jax.Array) -> tuple[tuple[State, jax.Array], Any]:
+        states, totals = carry
+        obs = policy.scale(states.obs)
+        mean, log_std = policy.apply(obs, method="policy")
+        noise = jax.random.normal(key, mean.shape, mean.dtype)
+        sample = mean + jnp.broadcast_to(jnp.exp(log_std), mean.shape) * noise
+        after = jax.vmap(env.step)(states, unscale(policy.box, sample))
+
+        done = after.terminated | after.truncated
+        totals = gamma * totals + after.reward
+        step = Rollout(
+            obs=obs,
+            next_obs=policy.scale(after.metrics["final_obs"]),
+            raw_obs=states.obs,
+            sample=sample,
+            log_prob=log_prob(mean, log_std, sample),
+            reward=after.reward,
+            discounted_return=totals,
+            terminated=after.terminated,
+            done=done,
+        )
+        sums = {
+            "reward": after.reward.sum(),
+            "violations": violates(after.metrics).sum(),
+            "collapses": after.terminated.sum(),
+            "episodes": done.sum(),
+            "episode_return": jnp.where(done, after.metrics["episode_return"], 0).sum(),
+        }
+        return (after, jnp.where(done, 0, totals)), (step, sums)
+
+    keys = jax.random.split(key, num_steps)
+    (states, totals), (rollout, sums) = jax.lax.scan(act, (states, totals), keys)
+    return states, totals, rollout, jax.tree.map(lambda leaf: leaf.sum(0), sums)

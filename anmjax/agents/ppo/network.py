@@ -1,0 +1,129 @@
+"""The two networks of an actor-critic: a Gaussian policy and a value function, which share nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import linen as nn
+from flax import struct
+
+from anmjax.envs.spaces import Box
+from anmjax.wrappers.running_statistics import RunningStatistics
+
+
+class MLP(nn.Module):
+    """Dense layers with tanh between them, orthogonally initialised."""
+
+    sizes: Sequence[int]  # widths of the layers, the last one linear
+    final_gain: float  # gain of the last layer: small starts the output near 0
+    dtype: jnp.dtype | type | None = None
+
+    @nn.compact
+    def __call__(self, x: jax.Array) -> jax.Array:
+        """Maps ``(..., n_in)`` to ``(..., sizes[-1])``."""
+        for size in self.sizes[:-1]:
+            x = nn.tanh(self._dense(size, np.sqrt(2.0))(x))
+        return self._dense(self.sizes[-1], self.final_gain)(x)
+
+    def _dense(self, size: int, gain: float) -> nn.Dense:
+        return nn.Dense(
+            size, kernel_init=nn.initializers.orthogonal(gain), dtype=self.dtype, param_dtype=self.dtype
+        )
+
+
+class ActorCritic(nn.Module):
+    """Policy mean, log standard deviation (the same in every state) and value of an observation.
+
+    The small gain of the last policy layer puts the first actions at the middle of the box.
+    """
+
+    num_actions: int
+    hidden_sizes: Sequence[int] = (64, 64)
+    initial_log_std: float = -1.0
+    dtype: jnp.dtype | type | None = None
+
+    def setup(self) -> None:
+        """Makes both networks; each can be applied without the other."""
+        self.actor = MLP((*self.hidden_sizes, self.num_actions), 0.01, self.dtype)
+        self.critic = MLP((*self.hidden_sizes, 1), 1.0, self.dtype)
+        initial = nn.initializers.constant(self.initial_log_std)
+        self.log_std = self.param("log_std", initial, (self.num_actions,), self.dtype)
+
+    def __call__(self, x: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
+        """Maps observations ``(..., n_obs)`` to mean, log_std and value."""
+        mean, log_std = self.policy(x)
+        return mean, log_std, self.value(x)
+
+    def policy(self, x: jax.Array) -> tuple[jax.Array, jax.Array]:
+        """Mean ``(..., num_actions)`` and log standard deviation ``(num_actions,)``."""
+        return self.actor(x), self.log_std
+
+    def value(self, x: jax.Array) -> jax.Array:
+        """Value ``(...)``."""
+        return self.critic(x)[..., 0]
+
+
+def log_prob(mean: jax.Array, log_std: jax.Array, sample: jax.Array) -> jax.Array:
+    """Log density of ``sample`` under independent normals, summed over the last axis."""
+    log_std = jnp.broadcast_to(log_std, mean.shape)
+    z = (sample - mean) * jnp.exp(-log_std)
+    return -jnp.sum(0.5 * z**2 + log_std + 0.5 * np.log(2 * np.pi), axis=-1)
+
+
+def entropy(log_std: jax.Array) -> jax.Array:
+    """Entropy of independent normals, summed over the last axis."""
+    return jnp.sum(log_std + 0.5 * np.log(2 * np.pi * np.e), axis=-1)
+
+
+def unscale(box: Box, scaled: jax.Array) -> jax.Array:
+    """The action of ``scaled`` in [-1, 1], clipped there first: -1 is the box's low, 1 its high."""
+    scaled = jnp.clip(scaled, -1, 1)
+    low, high = jnp.asarray(box.low, scaled.dtype), jnp.asarray(box.high, scaled.dtype)
+    expand = (None,) * (scaled.ndim - low.ndim)
+    return (0.5 * (low + high))[expand] + (0.5 * (high - low))[expand] * scaled
+
+
+@struct.dataclass
+class Policy:
+    """What acting needs of a trained agent: network, scaling of observations and actions."""
+
+    params: Any  # of ActorCritic, as flax nests them
+    statistics: RunningStatistics  # of the observations
+    box: Box  # of the actions
+    network: ActorCritic = struct.field(pytree_node=False)
+    observation_clip: float = struct.field(pytree_node=False, default=10.0)
+
+    def __call__(self, key: jax.Array, obs: jax.Array) -> jax.Array:
+        """The deterministic action: the mean of the policy.
+
+        Args:
+          key: unused, as other policies draw at random.
+          obs: (..., n_obs) observation.
+
+        Returns:
+          (..., n_action) action in the task's units.
+        """
+        mean, _ = self.apply(self.scale(obs), method="policy")
+        return unscale(self.box, mean)
+
+    def sample(self, key: jax.Array, obs: jax.Array) -> jax.Array:
+        """An action drawn from the policy, as in training."""
+        mean, log_std = self.apply(self.scale(obs), method="policy")
+        noise = jax.random.normal(key, mean.shape, mean.dtype)
+        return unscale(self.box, mean + jnp.broadcast_to(jnp.exp(log_std), mean.shape) * noise)
+
+    def value(self, obs: jax.Array) -> jax.Array:
+        """The learned value, in scaled rewards."""
+        return self.apply(self.scale(obs), method="value")
+
+    def scale(self, obs: jax.Array) -> jax.Array:
+        """The observation as the network sees it."""
+        return self.statistics.normalize(obs, clip=self.observation_clip)
+
+    def apply(self, scaled_obs: jax.Array, *, method: str) -> Any:
+        """Calls a method of the network with the parameters."""
+        return self.network.apply(self.params, scaled_obs, method=method)

@@ -1,0 +1,234 @@
+"""PPO: the pure functions `init` and `update` that a training is made of."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from flax import struct
+
+from anmjax.agents.ppo.collect import Rollout, collect
+from anmjax.agents.ppo.config import PPOConfig
+from anmjax.agents.ppo.gae import generalized_advantages
+from anmjax.agents.ppo.loss import Batch, ppo_loss
+from anmjax.agents.ppo.network import ActorCritic, Policy
+from anmjax.agents.ppo.starts import exploring_starts
+from anmjax.envs.records import State
+from anmjax.wrappers import AutoReset, EpisodeStatistics, RunningStatistics, TimeLimit
+
+NUM_STARTS = 1024  # different starts of training episodes
+
+
+@struct.dataclass
+class Learner:
+    """All that changes in a training. Saved and restored whole, it goes on bit for bit."""
+
+    policy: Policy
+    optimizer: optax.OptState
+    return_statistics: RunningStatistics  # () of the discounted return, scales the rewards
+    states: State  # of num_envs lanes
+    totals: jax.Array  # (num_envs,) discounted sums of rewards of the running episodes
+    num_updates: jax.Array  # () int32, updates so far
+    key: jax.Array  # PRNG key
+
+
+@struct.dataclass
+class PPO:
+    """Proximal policy optimization on one environment, as a pytree with two pure methods.
+
+    ``learner = ppo.init(key)`` and ``learner, metrics = ppo.update(learner)`` can be jitted, scanned, and
+    vmapped over keys to train several seeds side by side.
+    """
+
+    env: Any  # wrapped: time limit, episode statistics, auto reset
+    config: PPOConfig = struct.field(pytree_node=False)
+
+    @classmethod
+    def create(cls, env: Any, config: PPOConfig | None = None) -> PPO:
+        """Wraps a bare environment for training.
+
+        Args:
+          env: a bare environment, of whatever episode length.
+          config: the options; None: the defaults.
+
+        Returns:
+          The agent.
+
+        Raises:
+          ValueError: an action bound is infinite, so that [-1, 1] cannot be scaled to the box.
+        """
+        config = PPOConfig() if config is None else config
+        low, high = np.asarray(env.action_space.low), np.asarray(env.action_space.high)
+        unbounded = np.flatnonzero(~(np.isfinite(low) & np.isfinite(high)))
+        if unbounded.size:
+            raise ValueError(
+                f"PPO scales actions to their box, but the bounds of action entries {unbounded.tolist()} "
+                "are infinite."
+            )
+        pool = exploring_starts(
+            env,
+            jax.random.key(0),
+            num_starts=NUM_STARTS,
+            share=config.exploring_starts,
+            max_steps=config.max_episode_steps or 96,
+        )
+        if config.max_episode_steps:
+            env = TimeLimit(env, max_steps=config.max_episode_steps)
+        return cls(env=AutoReset(EpisodeStatistics(env), NUM_STARTS, pool=pool), config=config)
+
+    @property
+    def gamma(self) -> float:
+        """Discount factor in use."""
+        return self.env.gamma if self.config.gamma is None else self.config.gamma
+
+    @property
+    def network(self) -> ActorCritic:
+        """The actor-critic of this task and these options."""
+        return network_for(self.env, self.config)
+
+    @property
+    def optimizer(self) -> optax.GradientTransformation:
+        """Adam on gradients of bounded norm."""
+        config = self.config
+        step_size: Any = config.learning_rate
+        if config.anneal_learning_rate:
+            gradient_steps = config.num_updates * config.num_epochs * config.num_minibatches
+            step_size = optax.linear_schedule(config.learning_rate, 0.0, gradient_steps)
+        return optax.chain(optax.clip_by_global_norm(config.max_grad_norm), optax.adam(step_size, eps=1e-5))
+
+    def init(self, key: jax.Array) -> Learner:
+        """The learner before its first update.
+
+        Args:
+          key: PRNG key; all of a training follows from it.
+
+        Returns:
+          Networks just initialised, every lane just reset.
+        """
+        key, network_key, reset_key, age_key = jax.random.split(key, 4)
+        policy = initial_policy(network_key, self.env, self.config)
+        if self.config.normalize_observations:
+            policy = replace(policy, statistics=policy.statistics.update(self.env.pool[0]))
+        states = jax.vmap(self.env.reset)(jax.random.split(reset_key, self.config.num_envs))
+        if limit := self.config.max_episode_steps:
+            # First episodes of every length: lanes in step would show each update one part of an episode.
+            states = replace(states, t=jax.random.randint(age_key, states.t.shape, 0, limit, states.t.dtype))
+        return Learner(
+            policy=policy,
+            optimizer=self.optimizer.init(policy.params),
+            return_statistics=RunningStatistics.create((), states.reward.dtype),
+            states=states,
+            totals=jnp.zeros_like(states.reward),
+            num_updates=jnp.zeros((), jnp.int32),
+            key=key,
+        )
+
+    def update(self, learner: Learner) -> tuple[Learner, dict[str, jax.Array]]:
+        """Collects ``num_steps`` steps on every lane and learns from them.
+
+        Args:
+          learner: the learner so far.
+
+        Returns:
+          The learner after, and by name means (losses) and sums (see ``collect``) over the update.
+        """
+        config = self.config
+        key, collect_key, shuffle_key = jax.random.split(learner.key, 3)
+        states, totals, rollout, sums = collect(
+            self.env,
+            learner.policy,
+            learner.states,
+            learner.totals,
+            collect_key,
+            num_steps=config.num_steps,
+            gamma=self.gamma,
+        )
+        return_statistics = learner.return_statistics
+        if config.normalize_rewards:
+            return_statistics = return_statistics.update(
+                rollout.discounted_return, max_count=config.reward_horizon
+            )
+        batch = self._batch(learner.policy, rollout, return_statistics)
+        params, optimizer, losses = self._learn(learner.policy.params, learner.optimizer, batch, shuffle_key)
+
+        statistics = learner.policy.statistics
+        if config.normalize_observations:
+            statistics = statistics.update(rollout.raw_obs)
+        policy = replace(learner.policy, params=params, statistics=statistics)
+        learner = Learner(
+            policy=policy,
+            optimizer=optimizer,
+            return_statistics=return_statistics,
+            states=states,
+            totals=totals,
+            num_updates=learner.num_updates + 1,
+            key=key,
+        )
+        return learner, losses | sums | {"reward_scale": return_statistics.std()}
+
+    def _batch(self, policy: Policy, rollout: Rollout, return_statistics: RunningStatistics) -> Batch:
+        """Values, advantages and targets of the collected steps."""
+        config, reward = self.config, rollout.reward
+        if config.normalize_rewards:
+            reward = jnp.clip(reward / return_statistics.std(), -config.reward_clip, config.reward_clip)
+        value = policy.apply(rollout.obs, method="value")
+        advantage = generalized_advantages(
+            reward,
+            value,
+            policy.apply(rollout.next_obs, method="value"),
+            rollout.terminated,
+            rollout.done,
+            gamma=self.gamma,
+            gae_lambda=config.gae_lambda,
+        )
+        return Batch(
+            obs=rollout.obs,
+            sample=rollout.sample,
+            log_prob=rollout.log_prob,
+            value=value,
+            advantage=advantage,
+            target=advantage + value,
+        )
+
+    def _learn(
+        self, params: dict, optimizer: optax.OptState, batch: Batch, key: jax.Array
+    ) -> tuple[dict, optax.OptState, dict[str, jax.Array]]:
+        """Epochs of gradient steps, each on all the steps of a random share of the lanes."""
+        config, network, transform = self.config, self.network, self.optimizer
+
+        def descend(carry: tuple[dict, optax.OptState], lanes: jax.Array) -> Any:
+            params, optimizer = carry
+            minibatch = jax.tree.map(lambda leaf: leaf[:, lanes], batch)
+            gradient, losses = jax.grad(ppo_loss, has_aux=True)(params, network.apply, minibatch, config)
+            updates, optimizer = transform.update(gradient, optimizer, params)
+            return (optax.apply_updates(params, updates), optimizer), losses
+
+        orders = jax.vmap(lambda key: jax.random.permutation(key, config.num_envs))(
+            jax.random.split(key, config.num_epochs)
+        )
+        shares = orders.reshape(config.num_epochs * config.num_minibatches, -1)
+        (params, optimizer), losses = jax.lax.scan(descend, (params, optimizer), shares)
+        return params, optimizer, jax.tree.map(lambda leaf: leaf.mean(), losses)
+
+
+def network_for(env: Any, config: PPOConfig) -> ActorCritic:
+    """The actor-critic for the sizes and the dtype of an environment's spaces."""
+    (num_actions,) = env.action_space.shape
+    dtype = env.observation_space.dtype
+    return ActorCritic(num_actions, config.hidden_sizes, config.initial_log_std, dtype)
+
+
+def initial_policy(key: jax.Array, env: Any, config: PPOConfig) -> Policy:
+    """A policy that has learned nothing: near the middle of the action box everywhere."""
+    network, space = network_for(env, config), env.observation_space
+    return Policy(
+        params=network.init(key, jnp.zeros(space.shape, space.dtype)),
+        statistics=RunningStatistics.create(space.shape, space.dtype),
+        box=env.action_space,
+        network=network,
+        observation_clip=config.observation_clip,
+    )

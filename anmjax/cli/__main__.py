@@ -1,0 +1,7 @@
+"""``python -m anmjax.cli`` is ``anmjax``."""
+
+import sys
+
+from anmjax.cli import main
+
+sys.exit(main())

@@ -1,0 +1,96 @@
+"""``anmjax evaluate``: scores of checkpoints and baselines on the starts that a task states."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+from typing import Any
+
+import jax
+
+from anmjax.agents.baselines import BASELINES
+from anmjax.agents.evaluation import Evaluation, evaluate, starts_of
+from anmjax.agents.ppo import Checkpoint, CheckpointError, load, restore_policy
+from anmjax.agents.ppo.training import CHECKPOINT_FILE
+from anmjax.cli.errors import CommandError, nearest
+from anmjax.cli.report import table
+from anmjax.cli.tasks import make_task
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Evaluates every policy named, prints a table, writes JSON if asked to."""
+    for name in ("horizon", "num_starts"):
+        if getattr(arguments, name) < 1:
+            flag = "--" + name.replace("_", "-")
+            raise CommandError(f"{flag} is {getattr(arguments, name)}, but must be at least 1.")
+    checkpoints = {name: find_checkpoint(name) for name in arguments.policy if name not in BASELINES}
+    task, overrides = _task(arguments.task, list(checkpoints.values()))
+    env = make_task(task, overrides)
+    outcomes = score(
+        env,
+        {
+            name: policy_of(checkpoints[name], env) if name in checkpoints else BASELINES[name](env)
+            for name in arguments.policy
+        },
+        seed=arguments.seed,
+        horizon=arguments.horizon,
+        num_starts=arguments.num_starts,
+    )
+    print(table(task, outcomes))
+    if arguments.json:
+        record = {"task": task, "policies": {name: outcome.to_dict() for name, outcome in outcomes.items()}}
+        try:
+            Path(arguments.json).write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
+        except OSError as error:
+            raise CommandError(f"cannot write {arguments.json}: {error.strerror}.") from error
+    return 0
+
+
+def score(
+    env: Any, policies: dict[str, Any], *, seed: int = 0, horizon: int = 3000, num_starts: int = 96
+) -> dict[str, Evaluation]:
+    """Evaluates policies on the same starts, by name."""
+    starts_key, policy_key = jax.random.split(jax.random.key(seed))
+    starts, described = starts_of(env, starts_key, num_starts=num_starts)
+    return {
+        name: evaluate(env, policy, starts, horizon=horizon, key=policy_key, described=described)
+        for name, policy in policies.items()
+    }
+
+
+def find_checkpoint(name: str) -> Checkpoint:
+    """The checkpoint in a file, or in the folder of a training.
+
+    Raises:
+      CommandError: there is none; suggests the baseline that the name is most like.
+    """
+    path = Path(name)
+    if path.is_dir():
+        path = path / CHECKPOINT_FILE
+    if not path.exists():
+        raise CommandError(f"no checkpoint at {path}, nor a baseline of that name{nearest(name, BASELINES)}")
+    try:
+        return load(path)
+    except CheckpointError as error:
+        raise CommandError(str(error)) from error
+
+
+def policy_of(checkpoint: Checkpoint, env: Any) -> Any:
+    """The policy of a checkpoint on an environment, or a CommandError that says why not."""
+    try:
+        return restore_policy(checkpoint, env)
+    except CheckpointError as error:
+        raise CommandError(str(error)) from error
+
+
+def _task(asked: str | None, checkpoints: list[Checkpoint]) -> tuple[str, dict[str, Any]]:
+    """The one task that all policies are to act on, and how it is made."""
+    if asked:
+        return asked, {}
+    made = {checkpoint.task: checkpoint.overrides for checkpoint in checkpoints}
+    if not made:
+        raise CommandError("baselines need a task: add --task TASK.")
+    if len(made) > 1:
+        raise CommandError(f"the checkpoints are of different tasks ({', '.join(made)}): add --task TASK.")
+    return next(iter(made.items()))

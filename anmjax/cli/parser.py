@@ -1,0 +1,204 @@
+"""The parser: commands, their options, and errors that suggest what was meant."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import importlib.metadata
+import re
+from typing import Any, NoReturn
+
+from anmjax.agents.ppo.config import PPOConfig
+from anmjax.cli.errors import CommandError, nearest
+
+TRAIN_EXAMPLES = """\
+examples:
+  anmjax train ANM6Easy-v0
+  anmjax train ANM6Easy-v0 --seed 0 1 2 3 4 --total-steps 10_000_000
+  anmjax train --resume runs/ANM6Easy-v0-seed0-20260101-120000
+
+Ctrl-C stops at any time and leaves a checkpoint to evaluate or to go on from.
+"""
+EVALUATE_EXAMPLES = """\
+examples:
+  anmjax evaluate runs/ANM6Easy-v0-seed0-20260101-120000
+  anmjax evaluate random do-nothing --task ANM6Easy-v0 --json scores.json
+"""
+
+
+class Parser(argparse.ArgumentParser):
+    """An argument parser that raises one clear sentence instead of printing its usage and leaving."""
+
+    def error(self, message: str) -> NoReturn:
+        """Rewrites argparse's message; a mistyped word gets a suggestion."""
+        if found := re.search(r"unrecognized arguments: (\S+)", message):
+            word = found[1].split("=")[0]
+            kind = "option" if word.startswith("-") else "argument"
+            suggestion = nearest(word, self._option_string_actions) if kind == "option" else "."
+            raise CommandError(f"unknown {kind} {word}{suggestion}")
+        if found := re.search(r"argument COMMAND: invalid choice: '([^']*)'", message):
+            raise CommandError(f"unknown command {found[1]}{nearest(found[1], COMMANDS)}")
+        if message.endswith("required: COMMAND"):
+            raise CommandError("name a command: train, evaluate or list; anmjax --help explains them.")
+        message = re.sub(r"^argument (-\S+?)(?:/\S+)?: ", r"\1: ", message)
+        raise CommandError(message.rstrip(".") + ".")
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """Complains about unknown words here, where the options of the command are known."""
+        namespace, rest = super().parse_known_args(args, namespace)
+        if rest and self.get_default("run") is not None:
+            self.error(f"unrecognized arguments: {rest[0]}")
+        return namespace, rest
+
+
+def whole(text: str) -> int:
+    """A whole number; 40_000_000 and 4e7 will do."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.5
+    if value != int(value):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number")
+    return int(value)
+
+
+def number(text: str) -> float:
+    """A number."""
+    try:
+        return float(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number") from None
+
+
+def build_parser() -> Parser:
+    """The parser of all commands; each sets ``run`` to the function that carries it out."""
+    parser = Parser(
+        prog="anmjax",
+        description="Learning to manage distribution grids: train an agent, compare it with baselines.",
+        epilog="anmjax COMMAND --help explains a command and its options.",
+        allow_abbrev=False,
+    )
+    parser.add_argument("--version", action=_Version, nargs=0, help="show the version and exit")
+    commands = parser.add_subparsers(metavar="COMMAND", required=True, parser_class=Parser, dest="COMMAND")
+    for name, (usage, summary, add_options, run) in COMMANDS.items():
+        command = commands.add_parser(
+            name,
+            help=summary,
+            usage=f"anmjax {name} {usage}",
+            description=summary[0].upper() + summary[1:] + ".",
+            epilog={"train": TRAIN_EXAMPLES, "evaluate": EVALUATE_EXAMPLES}.get(name),
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+            allow_abbrev=False,
+        )
+        command.set_defaults(run=run)
+        add_options(command)
+    return parser
+
+
+def _add_train_options(parser: Parser) -> None:
+    parser.add_argument("task", nargs="?", metavar="TASK", help="task to train on, see anmjax list")
+    parser.add_argument(
+        "--seed",
+        type=whole,
+        nargs="+",
+        metavar="N",
+        help="random seeds, an agent for each (default: 0)",
+    )
+    parser.add_argument(
+        "--out", metavar="DIR", help="folder for checkpoint and metrics (default: runs/TASK-seedN-TIME)"
+    )
+    parser.add_argument("--resume", metavar="PATH", help="go on with the training in this folder")
+    parser.add_argument("--quiet", action="store_true", help="show no progress")
+    group = parser.add_argument_group("options of PPO")
+    for field in dataclasses.fields(PPOConfig):
+        _add_ppo_option(group, field)
+
+
+def _add_ppo_option(group: argparse._ArgumentGroup, field: dataclasses.Field[Any]) -> None:
+    flag, default = "--" + field.name.replace("_", "-"), field.default
+    text = field.metadata["help"].replace("%", "%%")
+    # SUPPRESS: only what was typed arrives, so that a resumed training can tell.
+    common: dict[str, Any] = {"default": argparse.SUPPRESS, "dest": field.name}
+    if isinstance(default, bool):
+        text += f" (default: {'yes' if default else 'no'})"
+        group.add_argument(flag, action=argparse.BooleanOptionalAction, help=text, **common)
+    elif isinstance(default, tuple):
+        text += f" (default: {' '.join(map(str, default))})"
+        group.add_argument(flag, type=whole, nargs="+", metavar="N", help=text, **common)
+    elif isinstance(default, int):
+        group.add_argument(flag, type=whole, metavar="N", help=f"{text} (default: {default:_})", **common)
+    else:
+        shown = text if default is None else f"{text} (default: {default:g})"
+        group.add_argument(flag, type=number, metavar="X", help=shown, **common)
+
+
+def _add_evaluate_options(parser: Parser) -> None:
+    parser.add_argument(
+        "policy",
+        nargs="+",
+        metavar="POLICY",
+        help="a checkpoint, its folder, 'random' or 'do-nothing'",
+    )
+    parser.add_argument("--task", help="task to act on (default: that of the checkpoint)")
+    parser.add_argument(
+        "--horizon", type=whole, default=3000, metavar="N", help="steps a start (default: 3000)"
+    )
+    parser.add_argument(
+        "--num-starts",
+        type=whole,
+        default=96,
+        metavar="N",
+        help="starts, if the task has none (default: 96)",
+    )
+    parser.add_argument("--seed", type=whole, default=0, metavar="N", help="random seed (default: 0)")
+    parser.add_argument("--json", metavar="FILE", help="also write the results to this file")
+
+
+def _add_list_options(parser: Parser) -> None:
+    pass
+
+
+# The commands import what they run when they run: help and mistyped options need no JAX.
+def _train(arguments: argparse.Namespace) -> int:
+    from anmjax.cli.train import run
+
+    return run(arguments)
+
+
+def _evaluate(arguments: argparse.Namespace) -> int:
+    from anmjax.cli.evaluate import run
+
+    return run(arguments)
+
+
+def _list(arguments: argparse.Namespace) -> int:
+    from anmjax.cli.list_tasks import run
+
+    return run(arguments)
+
+
+COMMANDS: dict[str, tuple[str, str, Any, Any]] = {
+    "train": (
+        "TASK [options]",
+        "train an agent with proximal policy optimization",
+        _add_train_options,
+        _train,
+    ),
+    "evaluate": (
+        "POLICY [POLICY ...] [options]",
+        "evaluate checkpoints and baselines",
+        _add_evaluate_options,
+        _evaluate,
+    ),
+    "list": ("", "list the tasks", _add_list_options, _list),
+}
+
+
+class _Version(argparse.Action):
+    def __call__(self, parser: argparse.ArgumentParser, *_: Any) -> NoReturn:
+        try:
+            version = importlib.metadata.version("anmjax")
+        except importlib.metadata.PackageNotFoundError:
+            version = "(not installed)"
+        print(f"anmjax {version}")
+        parser.exit()

@@ -1,0 +1,89 @@
+"""The evaluation protocol on probes whose scores are known, and the baselines."""
+
+from __future__ import annotations
+
+import json
+from types import SimpleNamespace
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import struct
+
+from anmjax.agents.baselines import BASELINES, ConstantPolicy, do_nothing_policy, random_policy
+from anmjax.agents.evaluation import evaluate, starts_of
+from anmjax.envs.spaces import Box
+from tests.agents.probes import Constant, Match
+
+KEY = jax.random.key(0)
+
+
+@struct.dataclass
+class Alarm(Constant):
+    """Violates a limit by 0.01 p.u. in every fourth step, by less than the tolerance in the others."""
+
+    def violation(self, state):
+        return jnp.where(state.t % 4 == 0, 0.01, 9e-6)
+
+
+def test_a_constant_reward_is_scored_as_a_geometric_sum():
+    env = Alarm(gamma=0.9)
+    starts, described = starts_of(env, KEY, num_starts=3)
+    assert described == "3 starts drawn by reset"
+    result = evaluate(env, random_policy(env), starts, horizon=200, described=described)
+    np.testing.assert_allclose(result.discounted_return, (1 - 0.9**200) / 0.1, rtol=1e-12)
+    assert result.standard_error < 1e-12
+    assert result.cost_per_day == -96
+    assert result.violation_share == 0.25
+    assert result.collapses == 0
+    assert json.loads(json.dumps(result.to_dict()))["num_starts"] == 3
+
+
+def test_a_collapse_ends_a_lane_and_is_counted_once():
+    env = Constant(gamma=0.9, length=3)
+    result = evaluate(env, random_policy(env), starts_of(env, KEY, num_starts=2)[0], horizon=100)
+    np.testing.assert_allclose(result.discounted_return, 1 + 0.9 + 0.81, rtol=1e-12)
+    assert result.collapses == 2
+    assert result.cost_per_day is None
+    # Three steps each, of which the last one collapsed.
+    np.testing.assert_allclose(result.violation_share, 1 / 3)
+
+
+def test_the_standard_error_is_that_of_the_mean_over_the_starts():
+    env = Match(gamma=0.5)
+    starts, _ = starts_of(env, KEY, num_starts=10)
+    result = evaluate(env, ConstantPolicy(jnp.array([1.0])), starts, horizon=1)
+    returns = -(np.asarray(starts.aux[:, 0]) ** 2)
+    np.testing.assert_allclose(result.discounted_return, returns.mean(), rtol=1e-12)
+    np.testing.assert_allclose(result.standard_error, returns.std(ddof=1) / np.sqrt(10), rtol=1e-12)
+
+
+def test_a_task_states_its_own_starts():
+    @struct.dataclass
+    class Stated(Match):
+        def evaluation_starts(self):
+            """Two starts, at -1 and 1."""
+            return jax.vmap(self.initial)(jnp.array([[-1.0], [1.0]]))
+
+    starts, described = starts_of(Stated(), KEY)
+    assert described == "Two starts, at -1 and 1"
+    np.testing.assert_array_equal(starts.obs[:, 0], [-1.0, 1.0])
+
+
+def test_doing_nothing_asks_for_all_of_the_generators_and_none_of_the_storage():
+    # Two generators and a storage unit; the third entry's box does not hold 0.
+    env = SimpleNamespace(
+        action_space=Box(jnp.array([0.0, 0, 1, -5, -20, -20]), jnp.array([30.0, 50, 5, 5, 20, 20])),
+        network=SimpleNamespace(generators=(1, 3), storage=(5,)),
+    )
+    action = do_nothing_policy(env)(None, None)
+    np.testing.assert_array_equal(action, [30, 50, 1, 0, 0, 0])
+
+
+def test_the_random_baseline_stays_in_the_box_and_varies():
+    policy = BASELINES["random"](Match())
+    actions = jax.vmap(lambda key: policy(key, None))(jax.random.split(KEY, 50))
+    assert actions.min() >= -1
+    assert actions.max() <= 3
+    assert actions.std() == pytest.approx(4 / np.sqrt(12), rel=0.3)

@@ -1,0 +1,174 @@
+"""Training from the host: resume, Ctrl-C, metrics, checkpoint files."""
+
+from __future__ import annotations
+
+import json
+
+import chex
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from anmjax.agents.ppo import PPO, CheckpointError, PPOConfig, load, restore_learner, restore_policy, train
+from anmjax.agents.ppo import checkpoint as checkpoint_module
+from anmjax.agents.ppo.progress import Progress
+from anmjax.agents.ppo.starts import exploring_starts
+from tests.agents.probes import Match, TwoSteps
+
+pytestmark = pytest.mark.usefixtures("standard_promotion")
+
+CONFIG = PPOConfig(
+    total_steps=6 * 16,
+    num_envs=4,
+    num_steps=4,
+    num_minibatches=2,
+    num_epochs=1,
+    hidden_sizes=(8,),
+    max_episode_steps=3,
+    updates_per_chunk=2,
+)
+KEY = jax.random.key(0)
+OPTIONS = {"seed": 5, "task": "Match", "quiet": True}
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """A training without interruption, and its folder."""
+    out = tmp_path_factory.mktemp("whole")
+    with jax.numpy_dtype_promotion("standard"):
+        return train(Match(), CONFIG, out=out, **OPTIONS), out
+
+
+def interrupt_after(rows, monkeypatch):
+    """Ctrl-C arrives when the given number of rows has been shown."""
+    add, shown = Progress.add, []
+
+    def add_then_interrupt(self, row):
+        add(self, row)
+        shown.append(row)
+        if len(shown) == rows:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(Progress, "add", add_then_interrupt)
+
+
+def test_a_training_that_was_interrupted_goes_on_bit_for_bit(whole, tmp_path, monkeypatch):
+    with monkeypatch.context() as patch:
+        interrupt_after(2, patch)
+        stopped = train(Match(), CONFIG, out=tmp_path, **OPTIONS)
+    assert stopped.interrupted
+    saved = load(stopped.checkpoint)
+    assert saved.env_steps == 4 * 16
+    assert saved.config == CONFIG
+
+    resumed = train(Match(), resume=saved, out=tmp_path, task="Match", quiet=True)
+    assert not resumed.interrupted
+    expected, got = whole[0].learner, resumed.learner
+    assert int(got.num_updates) == 6
+    chex.assert_trees_all_equal(
+        jax.tree.map(lambda leaf: leaf, got.policy), jax.tree.map(lambda leaf: leaf, expected.policy)
+    )
+    np.testing.assert_array_equal(jax.random.key_data(got.key), jax.random.key_data(expected.key))
+    np.testing.assert_array_equal(got.states.obs, expected.states.obs)
+    chex.assert_trees_all_equal(got.optimizer, expected.optimizer)
+
+
+def test_ctrl_c_before_the_first_chunk_leaves_a_checkpoint_that_acts(tmp_path, monkeypatch):
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("anmjax.agents.ppo.training._run_chunk", interrupt)
+    stopped = train(Match(), CONFIG, out=tmp_path, **OPTIONS)
+    policy = restore_policy(load(stopped.checkpoint), Match())
+    assert Match().action_space.contains(policy(None, jnp.array([0.5, 7.0])))
+
+
+def test_metrics_are_appended_as_they_come(whole):
+    rows = [json.loads(line) for line in (whole[1] / "metrics.jsonl").read_text().splitlines()]
+    assert [row["env_steps"] for row in rows] == [32, 64, 96]
+    for row in rows:
+        # Rewards of Match are at most 0, episodes have 3 steps.
+        assert row["reward"] <= 0
+        assert row["steps_per_second"] > 0
+        assert {"policy_loss", "value_loss", "entropy", "kl", "violation_share"} <= row.keys()
+
+
+def test_plain_lines_replace_the_bar_where_there_is_no_terminal(tmp_path, capsys):
+    train(Match(), CONFIG, out=tmp_path, **(OPTIONS | {"quiet": False}))
+    shown = capsys.readouterr().err
+    assert "Compiling" in shown
+    assert "100.0 %" in shown
+    assert "\r" not in shown
+
+
+def test_a_failed_write_leaves_the_previous_checkpoint_and_nothing_else(whole, tmp_path, monkeypatch):
+    path = tmp_path / "checkpoint.msgpack"
+    arguments = {"task": "Match", "seed": 0}
+    checkpoint_module.save(path, whole[0].learner, CONFIG, **arguments)
+    before = path.read_bytes()
+
+    def disk_full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(checkpoint_module.os, "fsync", disk_full)
+    with pytest.raises(OSError, match="No space left"):
+        checkpoint_module.save(path, whole[0].learner, CONFIG, **arguments)
+    assert path.read_bytes() == before
+    assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("damage", [lambda data: data[: len(data) // 2], lambda _: b"", lambda _: b"hello\n"])
+def test_a_damaged_or_foreign_file_is_one_clear_sentence(whole, tmp_path, damage):
+    path = tmp_path / "broken"
+    path.write_bytes(damage(whole[0].checkpoint.read_bytes()))
+    with pytest.raises(CheckpointError, match="broken is not an anmjax checkpoint, or is damaged"):
+        load(path)
+
+
+def test_a_missing_checkpoint_is_one_clear_sentence(tmp_path):
+    with pytest.raises(CheckpointError, match=r"cannot read the checkpoint .*none: No such file"):
+        load(tmp_path / "none")
+
+
+def test_a_checkpoint_of_other_options_is_refused_by_name_and_shape(whole):
+    saved = load(whole[0].checkpoint)
+    other = PPO.create(TwoSteps(), PPOConfig(num_envs=8, hidden_sizes=(8,)))
+    with pytest.raises(CheckpointError, match=r"\[4.*but this task and these options need .*\[8"):
+        restore_learner(saved, other)
+    with pytest.raises(CheckpointError, match="has other options; go on with its own"):
+        train(Match(), PPOConfig(), resume=saved)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"num_envs": 0}, "num_envs is 0, but must be a whole number of at least 1"),
+        ({"num_envs": 10, "num_minibatches": 4}, "num_minibatches is 4, but must divide num_envs, 10"),
+        (
+            {"gamma": 1.0, "learning_rate": -1},
+            r"gamma is 1.0, .*; learning_rate is -1, .* above 0",
+        ),
+        ({"hidden_sizes": (64, 0)}, "hidden_sizes is"),
+        ({"normalize_rewards": "yes"}, "normalize_rewards is 'yes', but must be True or False"),
+    ],
+)
+def test_an_option_outside_its_range_is_refused_with_what_is_allowed(options, message):
+    with pytest.raises(ValueError, match=message):
+        PPOConfig(**options)
+
+
+def test_exploring_starts_are_resets_but_for_the_share_that_wandered():
+    env = Match()
+    resets = jax.vmap(lambda key: env.reset(key).aux)(jax.random.split(jax.random.split(KEY, 4)[0], 50))
+    for share in (0.0, 1.0):
+        obs, _, aux = exploring_starts(env, KEY, num_starts=50, share=share, max_steps=3)
+        moved = np.any(np.asarray(aux != resets), axis=-1)
+        np.testing.assert_array_equal(moved, np.full(50, share == 1.0))
+        np.testing.assert_array_equal(obs[:, 0], aux[:, 0])
+
+
+def test_no_exploring_start_has_collapsed():
+    # Every second step collapses: at most one is taken, and the observation of a collapse is all zeros.
+    obs, _, _ = exploring_starts(TwoSteps(), KEY, num_starts=20, share=1.0, max_steps=5)
+    np.testing.assert_array_equal(obs, np.tile([1.0, 7.0], (20, 1)))
