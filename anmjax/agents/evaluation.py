@@ -84,7 +84,12 @@ def evaluate(
 
     Returns:
       The outcome.
+
+    Raises:
+      ValueError: no start has a solution of the power flow.
     """
+    if bool(starts.terminated.all()):
+        raise ValueError("every start has already ended: its power flow has no solution.")
     gamma = float(env.gamma) if gamma is None else gamma
     day = max(1, round(24 / float(env.delta_t)))
     totals = jax.device_get(

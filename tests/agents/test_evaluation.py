@@ -50,6 +50,14 @@ def test_a_collapse_ends_a_lane_and_is_counted_once():
     np.testing.assert_allclose(result.violation_share, 1 / 3)
 
 
+def test_starts_that_have_all_ended_are_refused():
+    env = Constant(gamma=0.9)
+    starts, _ = starts_of(env, KEY, num_starts=2)
+    ended = starts.replace(terminated=jnp.ones(2, bool))
+    with pytest.raises(ValueError, match="every start has already ended"):
+        evaluate(env, random_policy(env), ended)
+
+
 def test_the_standard_error_is_that_of_the_mean_over_the_starts():
     env = Match(gamma=0.5)
     starts, _ = starts_of(env, KEY, num_starts=10)
