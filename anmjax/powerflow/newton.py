@@ -31,7 +31,6 @@ from anmjax.powerflow.gather import gather_sum, take
 from anmjax.powerflow.plan import SolverPlan
 from anmjax.powerflow.sincos import sincos
 
-
 # Updates that all lanes make together before the few that need more go on apart, on a CPU; and the
 # smallest batch of those few that is worth it. On ANM6Easy 98 % of random transitions need at most 4.
 FULL_ITERS = 4
