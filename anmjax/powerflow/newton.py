@@ -31,9 +31,11 @@ from anmjax.powerflow.gather import gather_sum, take
 from anmjax.powerflow.plan import SolverPlan
 from anmjax.powerflow.sincos import sincos
 
-# Updates that all lanes make together before the few that need more go on apart, on a CPU; and the
-# smallest batch of those few that is worth it. On ANM6Easy 98 % of random transitions need at most 4.
+# On a CPU all lanes make FULL_ITERS updates together, then the few that need more go on apart, one
+# STRAGGLER_SHARE-th of the batch at a time, if that is at least MIN_STRAGGLERS lanes. On ANM6Easy 98 % of
+# random transitions need at most 4.
 FULL_ITERS = 4
+STRAGGLER_SHARE = 8
 MIN_STRAGGLERS = 16
 
 
@@ -118,7 +120,7 @@ def newton(plan: SolverPlan, adm: Admittance, s: jax.Array, *, num_iters: int, t
     # All lanes that share a network share the first Jacobian: factorised once, in an axis of size one.
     flat = jnp.zeros((*s.shape[:2], *[1] * (s.ndim - 2)), s.dtype)
     x = jnp.broadcast_to(_update(plan, adm, s, tol, flat), shape)
-    if x.ndim == 3 and x.shape[-1] >= 8 * MIN_STRAGGLERS and num_iters > FULL_ITERS:
+    if x.ndim == 3 and x.shape[-1] >= STRAGGLER_SHARE * MIN_STRAGGLERS and num_iters > FULL_ITERS:
         x = jax.lax.platform_dependent(
             x,
             cpu=lambda x: _iterate_stragglers(plan, adm, s, tol, x, num_iters),
@@ -166,8 +168,8 @@ def _iterate_stragglers(
 
     def serve(carry: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array]:
         x, moving = carry
-        (index,) = jnp.nonzero(moving, size=lanes // 8, fill_value=lanes)
-        own = jax.tree.map(lambda a: a if a.shape[-1] == 1 else _lanes(a, index), adm)
+        (index,) = jnp.nonzero(moving, size=lanes // STRAGGLER_SHARE, fill_value=lanes)
+        own = jax.tree.map(lambda a: _lanes(a, index), adm)
         narrow = _iterate(plan, own, _lanes(s, index), tol, _lanes(x, index), FULL_ITERS, num_iters)
         return x.at[..., index].set(narrow, mode="drop"), moving.at[index].set(False, mode="drop")
 
@@ -176,6 +178,7 @@ def _iterate_stragglers(
 
 
 def _lanes(x: jax.Array, index: jax.Array) -> jax.Array:
+    """The chosen lanes; an axis of size one is shared by all of them."""
     return x if x.shape[-1] == 1 else x.at[..., index].get(mode="clip")
 
 
