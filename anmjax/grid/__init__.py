@@ -2,15 +2,19 @@
 
 from anmjax.grid.cases import CaseError, list_cases, load_case, save_case
 from anmjax.grid.network import Network
+from anmjax.grid.pandapower_net import pandapower_bus_index
+from anmjax.grid.ppc import IsolatedBusWarning
 from anmjax.grid.validation import Fault, NetworkError, validate
 
 __all__ = [
     "CaseError",
     "Fault",
+    "IsolatedBusWarning",
     "Network",
     "NetworkError",
     "list_cases",
     "load_case",
+    "pandapower_bus_index",
     "save_case",
     "validate",
 ]

@@ -12,6 +12,8 @@ from flax import struct
 
 from anmjax.grid import tables
 from anmjax.grid.cases import load_case
+from anmjax.grid.matpower_case import read_matpower
+from anmjax.grid.pandapower_net import read_pandapower
 from anmjax.grid.parsing import Row
 from anmjax.grid.validation import NetworkError, read
 from anmjax.grid.writing import write_dict
@@ -22,11 +24,14 @@ Array: TypeAlias = Any
 
 @struct.dataclass
 class Network:
-    """A distribution grid: buses, branches, devices.
+    """A grid: buses, branches, devices.
 
     Numbers are leaves, in p.u. on ``base_mva`` and in radians, float64 NumPy as built; topology and kinds
     of device are static. Bus and device arrays are sorted by id, branch arrays keep the order of the
     file. No value is NaN: a field that does not apply to a kind of device holds 0 (``eff`` 1).
+    In a power flow the slack bus is held at ``v_set`` and ``slack_angle``, the buses in ``pv`` at their
+    ``v_set``, all others are PQ buses. ``p`` and ``q`` are the injections of the case that was imported; a
+    gym-anm dict has limits but no such operating point, so there they are zero, as are shunts.
     A load's ``q_max`` and ``q_min`` are the ends of ``qp_ratio * [p_min, p_max]``; the ``+`` and ``-``
     limits of loads, and ``p_minus`` of generators, equal the bounds.
     """
@@ -35,10 +40,17 @@ class Network:
     base_kv: Array  # (n_bus,) kV, base voltage
     v_max: Array  # (n_bus,) p.u., largest voltage magnitude
     v_min: Array  # (n_bus,) p.u., smallest voltage magnitude
+    v_set: Array  # (n_bus,) p.u., voltage magnitude held by the slack and by PV buses
+    slack_angle: Array  # () rad, voltage angle of the slack
+    g_shunt: Array  # (n_bus,) p.u., shunt conductance: consumes g_shunt |V|^2
+    b_shunt: Array  # (n_bus,) p.u., shunt susceptance: injects b_shunt |V|^2 of reactive power
+    p: Array  # (n_bus,) p.u., active injection of the case
+    q: Array  # (n_bus,) p.u., reactive injection of the case
 
     r: Array  # (n_branch,) p.u., series resistance
     x: Array  # (n_branch,) p.u., series reactance
-    b: Array  # (n_branch,) p.u., total charging susceptance
+    g: Array  # (n_branch,) p.u., total shunt conductance, half at each end
+    b: Array  # (n_branch,) p.u., total charging susceptance, half at each end
     rating: Array  # (n_branch,) p.u., largest apparent power, may be inf
     tap: Array  # (n_branch,) turns ratio, at the from side
     shift: Array  # (n_branch,) rad, phase shift, at the from side
@@ -59,6 +71,7 @@ class Network:
 
     bus_ids: tuple[int, ...] = struct.field(pytree_node=False)  # (n_bus,) ascending
     slack: int = struct.field(pytree_node=False)  # index of the slack bus
+    pv: tuple[int, ...] = struct.field(pytree_node=False)  # indices of the PV buses, ascending
     from_bus: tuple[int, ...] = struct.field(pytree_node=False)  # (n_branch,) bus indices
     to_bus: tuple[int, ...] = struct.field(pytree_node=False)  # (n_branch,) bus indices
     device_ids: tuple[int, ...] = struct.field(pytree_node=False)  # (n_device,) ascending
@@ -207,8 +220,12 @@ class Network:
             base_kv=column(bus, "BASE_KV"),
             v_max=column(bus, "VMAX"),
             v_min=column(bus, "VMIN"),
+            v_set=np.ones(len(bus)),
+            slack_angle=np.zeros(()),
+            **{name: np.zeros(len(bus)) for name in ("g_shunt", "b_shunt", "p", "q")},
             r=column(branch, "BR_R"),
             x=column(branch, "BR_X"),
+            g=np.zeros(len(branch)),
             b=column(branch, "BR_B"),
             rating=column(branch, "RATE", base),
             tap=column(branch, "TAP"),
@@ -219,6 +236,7 @@ class Network:
             **leaves,
             bus_ids=tuple(index),
             slack=next(i for i, row in enumerate(bus) if row.kind == tables.SLACK_BUS),
+            pv=(),
             from_bus=tuple(index[row.ids["F_BUS"]] for row in branch),
             to_bus=tuple(index[row.ids["T_BUS"]] for row in branch),
             device_ids=tuple(row.ids["DEV_ID"] for row in device),
@@ -239,6 +257,65 @@ class Network:
         except NetworkError as error:
             raise NetworkError(error.faults, origin=f"the case {os.fspath(case)}") from None
 
+    @classmethod
+    def from_matpower(cls, path: str | os.PathLike[str]) -> Network:
+        """Builds a network from a MATPOWER case file (``.m``, format version 2), without executing it.
+
+        Statements that compute with the tables, such as the unit conversions of MATPOWER's distribution
+        cases, are carried out; one that is beyond plain arithmetic is refused. ``p`` and ``q`` are the
+        generation in service less the demand. Branches out of service stay, with ``in_service`` 0; a
+        ``RATE_A`` of 0 is unlimited; a PV bus without a generator in service is a PQ bus. A base voltage
+        of 0, which some cases have, stays 0. Limits of generators are not read. The only device is a
+        slack without limits, id 0: environments take their devices from ``from_dict``.
+
+        Args:
+          path: the file.
+
+        Raises:
+          CaseError: the file cannot be read.
+          NetworkError: the case has faults, or what a network cannot represent: statements beyond
+            arithmetic, direct-current lines in service, none or several reference buses, branches without
+            an impedance, generators at a bus that disagree on its voltage, numbers that are not finite.
+
+        Warns:
+          IsolatedBusWarning: buses of type 4, or without a path of branches in service to the reference
+            bus, were left out with all that is connected to them.
+        """
+        return cls(**read_matpower(path))
+
+    @classmethod
+    def from_pandapower(cls, net: Any) -> Network:
+        """Builds a network from a pandapower net, which stays as it is; no power flow is run.
+
+        The electrical model is pandapower's own (T-model transformers unless ``user_pf_options`` says
+        otherwise, tap changers, switches, wards, motors and so on), always with voltage angles:
+        ``runpp(net, calculate_voltage_angles=True)`` is its solution. As there, reactive limits of
+        generators are not enforced. ``p`` and ``q`` are what the tables say; the slack's own part, and the
+        ``q`` of PV buses, are not known before a power flow. ``rating`` is the power at 100 % loading, or
+        at ``max_loading_percent``, and nominal voltage. Branches out of service and the only device are as
+        in ``from_matpower``.
+
+        Bus ids are indices of ``net.bus``. Buses joined by closed bus-bus switches without impedance are
+        one bus, under the smallest index. Star points of three-winding transformers, inner buses of
+        extended wards and open ends of lines get ids above the largest index.
+        ``anmjax.grid.pandapower_bus_index(net)`` maps indices to positions.
+
+        Args:
+          net: the pandapower net.
+
+        Raises:
+          ImportError: pandapower is not installed.
+          TypeError: ``net`` is no pandapower net.
+          NetworkError: the net has faults, or what a network cannot represent: controllers in service,
+            voltage-dependent loads, direct-current lines and grids, FACTS, impedances that differ by
+            direction, external grids at several buses, tables that are not known.
+
+        Warns:
+          IsolatedBusWarning: buses out of service, or not supplied, were left out with all that is
+            connected to them.
+        """
+        return cls(**read_pandapower(net))
+
     def to_dict(self) -> dict[str, Any]:
         """Writes a gym-anm network dict (MW, MVAr, MWh, degrees); ``from_dict`` reads back equal numbers.
 
@@ -246,7 +323,8 @@ class Network:
         branches (``in_service`` 0) are left out, since the dict has no column for them.
 
         Raises:
-          ValueError: a branch is partly in service, which the dict cannot say.
+          ValueError: the network has what the dict cannot say: PV buses, shunts, injections, a slack
+            set-point other than 1 at angle 0, or a branch partly in service.
         """
         return write_dict(self)
 

@@ -28,6 +28,7 @@ _POWERS = {
 
 def write_dict(net: Network) -> dict[str, Any]:
     """Writes a network as a gym-anm dict, see ``Network.to_dict``."""
+    _refuse_what_has_no_column(net)
     partial = [i for i, s in enumerate(np.asarray(net.in_service)) if s not in (0, 1)]
     if partial:
         rows = ", ".join(str(i) for i in partial)
@@ -39,6 +40,16 @@ def write_dict(net: Network) -> dict[str, Any]:
         "device": _write_device(net, base),
         "branch": _write_branch(net, base),
     }
+
+
+def _refuse_what_has_no_column(net: Network) -> None:
+    """Raises for the parts of an imported network that a gym-anm dict has no place for."""
+    found = ["PV buses"] if net.pv else []
+    found += [name for name in ("g_shunt", "b_shunt", "p", "q", "g") if np.any(getattr(net, name))]
+    if net.v_set[net.slack] != 1 or net.slack_angle != 0:
+        found.append("a slack set-point other than 1 at angle 0")
+    if found:
+        raise ValueError(f"a gym-anm dict cannot say what this network has: {', '.join(found)}")
 
 
 def _write_bus(net: Network) -> np.ndarray:

@@ -16,7 +16,7 @@ from anmjax.grid import Network
 from anmjax.grid.tables import TABLES, describe
 from tests.grid.samples import FULL, PLACE, SPARSE, changed
 
-STATIC = ("bus_ids", "slack", "from_bus", "to_bus", "device_ids", "device_bus", "device_kind")
+STATIC = ("bus_ids", "slack", "pv", "from_bus", "to_bus", "device_ids", "device_bus", "device_kind")
 LEAVES = [f.name for f in dataclasses.fields(Network) if f.name not in STATIC]
 
 
