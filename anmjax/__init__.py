@@ -10,8 +10,21 @@ states = jax.jit(jax.vmap(env.step))(states, actions)
 """
 
 from anmjax.envs import ANMEnv, Box, GridState, InitialState, State, transition
-from anmjax.grid import Network, NetworkError
-from anmjax.powerflow import BranchFlows, PowerFlow, branch_flows, power_flow
+from anmjax.grid import IsolatedBusWarning, Network, NetworkError, pandapower_bus_index
+from anmjax.powerflow import (
+    BranchFlows,
+    BranchQuantities,
+    LossFactors,
+    PowerFlow,
+    Sensitivities,
+    branch_flows,
+    branch_loading,
+    branch_losses,
+    branch_quantities,
+    loss_factors,
+    power_flow,
+    sensitivities,
+)
 from anmjax.tasks import make, register, registered_tasks
 from anmjax.wrappers import (
     AutoReset,
@@ -29,21 +42,31 @@ __all__ = [
     "AutoReset",
     "Box",
     "BranchFlows",
+    "BranchQuantities",
     "EpisodeStatistics",
     "GridState",
     "InitialState",
+    "IsolatedBusWarning",
+    "LossFactors",
     "Network",
     "NetworkError",
     "NormalizeObservation",
     "NormalizeReward",
     "PowerFlow",
+    "Sensitivities",
     "State",
     "TimeLimit",
     "Wrapper",
     "branch_flows",
+    "branch_loading",
+    "branch_losses",
+    "branch_quantities",
+    "loss_factors",
     "make",
+    "pandapower_bus_index",
     "power_flow",
     "register",
     "registered_tasks",
+    "sensitivities",
     "transition",
 ]

@@ -1,5 +1,20 @@
 """AC power flow: a batched sparse Newton solver with implicit derivatives."""
 
 from anmjax.powerflow.power_flow import BranchFlows, PowerFlow, branch_flows, power_flow
+from anmjax.powerflow.quantities import BranchQuantities, branch_loading, branch_losses, branch_quantities
+from anmjax.powerflow.sensitivities import LossFactors, Sensitivities, loss_factors, sensitivities
 
-__all__ = ["BranchFlows", "PowerFlow", "branch_flows", "power_flow"]
+__all__ = [
+    "BranchFlows",
+    "BranchQuantities",
+    "LossFactors",
+    "PowerFlow",
+    "Sensitivities",
+    "branch_flows",
+    "branch_loading",
+    "branch_losses",
+    "branch_quantities",
+    "loss_factors",
+    "power_flow",
+    "sensitivities",
+]

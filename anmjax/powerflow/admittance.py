@@ -1,6 +1,6 @@
 """Branch model: the pi equivalent with an ideal transformer at the from side.
 
-With series admittance y = 1/(r + jx), charging y_sh = jb/2 and ratio t = tap e^(j shift):
+With series admittance y = 1/(r + jx), shunt y_sh = (g + jb)/2 at each end and ratio t = tap e^(j shift):
 
     I_from = (y + y_sh) V_f / |t|^2 - y V_t / conj(t)
     I_to   = (y + y_sh) V_t         - y V_f / t
@@ -19,7 +19,7 @@ import jax
 import jax.numpy as jnp
 
 from anmjax.powerflow import phasor
-from anmjax.powerflow.gather import gather_sum
+from anmjax.powerflow.gather import gather_sum, take
 from anmjax.powerflow.plan import SolverPlan
 
 
@@ -28,6 +28,7 @@ class BranchParameters(NamedTuple):
 
     r: jax.Array  # p.u., series resistance
     x: jax.Array  # p.u., series reactance
+    g: jax.Array  # p.u., total shunt conductance
     b: jax.Array  # p.u., total charging susceptance
     tap: jax.Array  # ratio magnitude at the from side
     shift: jax.Array  # rad, ratio angle at the from side
@@ -47,11 +48,17 @@ class TwoPort(NamedTuple):
     shunt_to: jax.Array  # y + y_sh - y / t
 
 
+class Shunts(NamedTuple):
+    """Bus shunts by bus index, each (n_bus, *batch)."""
+
+    g: jax.Array  # p.u., conductance
+    b: jax.Array  # p.u., susceptance
+
+
 class Admittance(NamedTuple):
     """Bus admittance matrix, parallel branches summed, in the plan's numbering, p.u."""
 
-    along: jax.Array  # (2, n_pair, *batch) Y[from, to]
-    against: jax.Array  # (2, n_pair, *batch) Y[to, from]
+    edge: jax.Array  # (2, n_edge, *batch) Y[tail, head]
     row: jax.Array  # (2, n_bus, *batch) sum of row i of Y: what bus i leaks to earth
     diagonal: jax.Array  # (2, n_bus, *batch) Y[i, i]
 
@@ -61,8 +68,7 @@ def two_port(branch: BranchParameters) -> TwoPort:
     branch = BranchParameters(*jnp.broadcast_arrays(*branch))  # lanes may share some of them
     scale = branch.in_service / (branch.r * branch.r + branch.x * branch.x)
     y = jnp.stack([branch.r, -branch.x]) * scale[None]
-    half_charging = 0.5 * branch.b * branch.in_service
-    half_charging = jnp.stack([jnp.zeros_like(half_charging), half_charging])
+    half_shunt = jnp.stack([branch.g, branch.b]) * (0.5 * branch.in_service)[None]
     # 1/|t|^2 - 1/conj(t) and 1 - 1/t by way of 1 - cos(shift) = 2 sin^2(shift/2), so that they keep
     # their digits near tap 1, shift 0.
     inverse_tap = 1 / branch.tap
@@ -74,25 +80,23 @@ def two_port(branch: BranchParameters) -> TwoPort:
     return TwoPort(
         transfer_from=-phasor.multiply(y, inverse_conj_t),
         transfer_to=-phasor.multiply(y, phasor.conj(inverse_conj_t)),
-        shunt_from=phasor.multiply(y, from_excess) + half_charging * (inverse_tap * inverse_tap)[None],
-        shunt_to=phasor.multiply(y, to_excess) + half_charging,
+        shunt_from=phasor.multiply(y, from_excess) + half_shunt * (inverse_tap * inverse_tap)[None],
+        shunt_to=phasor.multiply(y, to_excess) + half_shunt,
     )
 
 
-def admittance(plan: SolverPlan, branch: BranchParameters) -> Admittance:
-    """Bus admittance matrix of a network, by connected bus pair."""
+def admittance(plan: SolverPlan, branch: BranchParameters, shunts: Shunts) -> Admittance:
+    """Bus admittance matrix of a network, by ordered pairs of connected buses."""
     port = two_port(branch)
-
-    def merge(along: jax.Array, against: jax.Array) -> jax.Array:
-        return gather_sum(plan.branch_forward, along, 1) + gather_sum(plan.branch_backward, against, 1)
 
     def by_bus(from_end: jax.Array, to_end: jax.Array) -> jax.Array:
         return gather_sum(plan.branch_to_bus, jnp.concatenate([from_end, to_end], 1), 1)
 
-    row = by_bus(port.shunt_from, port.shunt_to)
+    transfer = jnp.concatenate([port.transfer_from, port.transfer_to], 1)
+    shunt = take(jnp.stack([shunts.g, shunts.b]), plan.order, 1)
+    row = by_bus(port.shunt_from, port.shunt_to) + shunt
     return Admittance(
-        along=merge(port.transfer_from, port.transfer_to),
-        against=merge(port.transfer_to, port.transfer_from),
+        edge=gather_sum(plan.branch_to_edge, transfer, 1),
         row=row,
         diagonal=row - by_bus(port.transfer_from, port.transfer_to),
     )

@@ -1,36 +1,32 @@
 """Sparse LU of matrices made of 2x2 blocks, over whole batches.
 
-Vectors are laid out ``[2, component, *batch]`` and matrices ``[2, 2, component, *batch]`` (row and
-column within the block first): the batch trails, so every operation is a long contiguous sweep over
-the lanes, and a level takes a few operations whatever its width. With pivot block D and, for each of
-its slots e = (i, a), the blocks U = J[i, a] and L = J[a, i], eliminating a level does
+Vectors are laid out ``[2, component, *batch]`` and matrices ``[2, 2, entry, *batch]`` (row and column
+within the block first, then the entries in the plan's order): the batch trails, so every operation is a
+long contiguous sweep over the lanes, and a level takes a few operations whatever its width. With the
+pivot block D of bus i and the blocks U = J[i, a] and L = J[a, i] of its later neighbours a:
 
-    W = D^-1 U,    J[a, b] -= L[i, a] W[i, b],    r_a -= L D^-1 r_i,
+    J[x, y] <- J[x, y] - sum_k L[x, k] W[k, y]   over the pivots k of earlier levels,
+    W[i, a]  = D^-1 U[i, a].
 
-and substituting back ``x_i = D^-1 r_i - sum_a W x_a``. The transposed system uses the same factors:
-``c_a -= W' c_i`` going up, ``z_i = D^-T (c_i - sum_a L' z_a)`` coming back.
+Every level appends its products to a buffer, from which later levels gather, once, what concerns their
+own blocks: nothing is written twice. Substitution goes the same way,
+``y_i = D^-1 (r_i - sum_k L[i, k] y_k)``, and back, ``x_i = y_i - sum_a W[i, a] x_a``. The transposed
+system uses the same factors: ``c_i = r_i - sum_k W[k, i]' c_k``, ``z_i = D^-T (c_i - sum_a L[a, i]' z_a)``.
 
 Reference: Duff, Erisman & Reid, *Direct Methods for Sparse Matrices* (2nd ed., 2017), ch. 12.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from anmjax.powerflow.gather import gather_sum, take
+from anmjax.powerflow.gather import gather_sum, part, place, take
 from anmjax.powerflow.plan import GatherSum, Level
-
-
-class Blocks(NamedTuple):
-    """A sparse matrix of 2x2 blocks, in elimination order."""
-
-    diagonal: jax.Array  # (2, 2, n_pq, *batch) J[i, i]
-    upper: jax.Array  # (2, 2, n_slot, *batch) J[i, a] of each slot
-    lower: jax.Array  # (2, 2, n_slot, *batch) J[a, i] of each slot
 
 
 class LevelFactors(NamedTuple):
@@ -41,84 +37,119 @@ class LevelFactors(NamedTuple):
     lower: jax.Array  # (2, 2, num_slots, *batch) L
 
 
-def factor(levels: tuple[Level, ...], matrix: Blocks) -> tuple[LevelFactors, ...]:
+Factors = tuple[LevelFactors, ...]
+
+
+def factor(levels: tuple[Level, ...], matrix: jax.Array, diagonal: jax.Array) -> Factors:
     """Factorises level by level, without pivoting between blocks.
 
     Args:
       levels: the plan's levels.
-      matrix: the blocks.
+      matrix: (2, 2, n_entry, *batch) the blocks.
+      diagonal: (2, 2, n, *batch) what is still to be added to the diagonal blocks.
 
     Returns:
       The factors of each level. A singular pivot leaves non-finite numbers in its own lane only.
     """
-    diagonal, upper, lower = matrix
+    products = _buffer(matrix, sum(len(level.left) for level in levels), 2)
+    filled = 0
     factors = []
     for level in levels:
-        inverse = _inverse(diagonal[:, :, : level.num_pivots])
-        pivot_upper, pivot_lower = upper[:, :, : level.num_slots], lower[:, :, : level.num_slots]
-        w = _matmul(take(inverse, level.pivot_of_slot, 2), pivot_upper)
-        factors.append(LevelFactors(inverse, w, pivot_lower))
-
-        product = _matmul(take(pivot_lower, level.left, 2), take(w, level.right, 2))
-        diagonal = _subtract(diagonal[:, :, level.num_pivots :], product, level.to_diagonal, 2)
-        upper = _subtract(upper[:, :, level.num_slots :], product, level.to_upper, 2)
-        lower = _subtract(lower[:, :, level.num_slots :], product, level.to_lower, 2)
+        p, q = level.pivots.stop - level.pivots.start, len(level.pivot_of_slot)
+        own = _subtract(_rows(matrix, level.entries, 2), products, level.updates, 2)
+        inverse = _inverse(_rows(own, slice(0, p), 2) + _rows(diagonal, level.pivots, 2))
+        upper = _matmul(take(inverse, level.pivot_of_slot, 2), _rows(own, slice(p, p + q), 2))
+        lower = _rows(own, slice(p + q, p + 2 * q), 2)
+        factors.append(LevelFactors(inverse, upper, lower))
+        if len(level.left):
+            product = _matmul(take(lower, level.left, 2), take(upper, level.right, 2))
+            products = place(products, product, 0, 0, filled)
+            filled += len(level.left)
     return tuple(factors)
 
 
-def solve(levels: tuple[Level, ...], factors: tuple[LevelFactors, ...], rhs: jax.Array) -> jax.Array:
-    """Solves ``J x = rhs``; both (2, n_pq, *batch) in elimination order."""
+def solve(levels: tuple[Level, ...], factors: Factors, rhs: jax.Array) -> jax.Array:
+    """Solves ``J x = rhs``; both (2, n, *batch) in elimination order."""
+
+    def forward(level: Level, f: LevelFactors, r: jax.Array) -> tuple[jax.Array, jax.Array]:
+        y = _matvec(f.inverse, r)
+        return y, _matvec(f.lower, take(y, level.pivot_of_slot, 1))
+
+    def backward(level: Level, f: LevelFactors, y: jax.Array, targets: jax.Array) -> jax.Array:
+        return _subtract(y, _matvec(f.upper, targets), level.backward, 1)
+
+    return _substitute(levels, factors, rhs, forward, backward)
+
+
+def solve_transposed(levels: tuple[Level, ...], factors: Factors, rhs: jax.Array) -> jax.Array:
+    """Solves ``J' z = rhs`` with the factors of J; both (2, n, *batch) in elimination order."""
+
+    def forward(level: Level, f: LevelFactors, c: jax.Array) -> tuple[jax.Array, jax.Array]:
+        return c, _matvec(_transpose(f.upper), take(c, level.pivot_of_slot, 1))
+
+    def backward(level: Level, f: LevelFactors, c: jax.Array, targets: jax.Array) -> jax.Array:
+        c = _subtract(c, _matvec(_transpose(f.lower), targets), level.backward, 1)
+        return _matvec(_transpose(f.inverse), c)
+
+    return _substitute(levels, factors, rhs, forward, backward)
+
+
+def _substitute(
+    levels: tuple[Level, ...],
+    factors: Factors,
+    rhs: jax.Array,
+    forward: Callable[[Level, LevelFactors, jax.Array], tuple[jax.Array, jax.Array]],
+    backward: Callable[[Level, LevelFactors, jax.Array, jax.Array], jax.Array],
+) -> jax.Array:
+    """Forward and back substitution: every level gives its half solutions and what its slots pass on."""
+    batch = jnp.broadcast_shapes(factors[0].inverse.shape[3:], rhs.shape[2:])
+    x = jnp.broadcast_to(rhs, (*rhs.shape[:2], *batch))
+    passed = _buffer(x, sum(len(level.target_of_slot) for level in levels), 1)
     halves = []
     for level, f in zip(levels, factors, strict=True):
-        y = _matvec(f.inverse, rhs[:, : level.num_pivots])
-        halves.append(y)
-        update = _matvec(f.lower, take(y, level.pivot_of_slot, 1))
-        rhs = _subtract(rhs[:, level.num_pivots :], update, level.slots_to_bus, 1)
-    x = rhs
-    for level, f, y in zip(reversed(levels), reversed(factors), reversed(halves), strict=True):
-        update = _matvec(f.upper, take(x, level.target_of_slot, 1))
-        x = jnp.concatenate([_subtract(y, update, level.slots_to_pivot, 1), x], axis=1)
+        half, on = forward(level, f, _subtract(_rows(x, level.pivots, 1), passed, level.forward, 1))
+        halves.append(half)
+        if len(level.target_of_slot):
+            passed = place(passed, on, 0, level.slots.start)
+    # In place of the right-hand side: every component is written before it is read.
+    for level, f, half in zip(reversed(levels), reversed(factors), reversed(halves), strict=True):
+        half = backward(level, f, half, take(x, level.target_of_slot, 1))
+        x = place(x, half, 0, level.pivots.start)
     return x
 
 
-def solve_transposed(
-    levels: tuple[Level, ...], factors: tuple[LevelFactors, ...], rhs: jax.Array
-) -> jax.Array:
-    """Solves ``J' z = rhs`` with the factors of J; both (2, n_pq, *batch) in elimination order."""
-    halves = []
-    for level, f in zip(levels, factors, strict=True):
-        c = rhs[:, : level.num_pivots]
-        halves.append(c)
-        update = _matvec(_transpose(f.upper), take(c, level.pivot_of_slot, 1))
-        rhs = _subtract(rhs[:, level.num_pivots :], update, level.slots_to_bus, 1)
-    z = rhs
-    for level, f, c in zip(reversed(levels), reversed(factors), reversed(halves), strict=True):
-        update = _matvec(_transpose(f.lower), take(z, level.target_of_slot, 1))
-        z_pivots = _matvec(_transpose(f.inverse), _subtract(c, update, level.slots_to_pivot, 1))
-        z = jnp.concatenate([z_pivots, z], axis=1)
-    return z
+def _buffer(x: jax.Array, size: int, axis: int) -> jax.Array:
+    """Room for ``size`` components like those of ``x``; holds any numbers, not zeros.
+
+    XLA turns writing into zeros into padding, and evaluates the padding for every element it gathers.
+    """
+    some = x[(*[slice(1)] * (axis + 1),)]
+    return jnp.broadcast_to(some, (*x.shape[:axis], size, *x.shape[axis + 1 :]))
+
+
+def _rows(x: jax.Array, rows: slice, axis: int) -> jax.Array:
+    return jax.lax.slice_in_dim(x, rows.start, rows.stop, axis=axis)
 
 
 def _subtract(x: jax.Array, update: jax.Array, plan: GatherSum | None, axis: int) -> jax.Array:
-    """``x - gather_sum(plan, update)`` along ``axis``; a plan of None or an empty update changes nothing."""
-    if plan is None or not update.shape[axis] or not x.shape[axis]:
-        return x
-    return x - gather_sum(plan, update, axis)
+    """``x - gather_sum(plan, update)`` along ``axis``; a plan of None changes nothing."""
+    return x if plan is None else x - gather_sum(plan, update, axis)
 
 
 def _inverse(m: jax.Array) -> jax.Array:
     sign = np.array([[1, -1], [-1, 1]], m.dtype).reshape(2, 2, *[1] * (m.ndim - 2))
-    determinant = m[0, 0] * m[1, 1] - m[0, 1] * m[1, 0]
-    return jnp.flip(_transpose(m), (0, 1)) * (sign * (1 / determinant)[None, None])
+    a, b, c, d = (part(part(m, i, 0), j, 1) for i in (0, 1) for j in (0, 1))
+    return jax.lax.rev(_transpose(m), (0, 1)) * (sign * (1 / (a * d - b * c)))
 
 
 def _transpose(m: jax.Array) -> jax.Array:
-    return jnp.swapaxes(m, 0, 1)
+    return jax.lax.transpose(m, (1, 0, *range(2, m.ndim)))
 
 
 def _matvec(m: jax.Array, x: jax.Array) -> jax.Array:
-    return m[:, 0] * x[None, 0] + m[:, 1] * x[None, 1]
+    first, second = (jax.lax.squeeze(part(m, j, 1), (1,)) for j in (0, 1))
+    return first * part(x, 0, 0) + second * part(x, 1, 0)
 
 
 def _matmul(m: jax.Array, n: jax.Array) -> jax.Array:
-    return m[:, 0, None] * n[None, 0] + m[:, 1, None] * n[None, 1]
+    return part(m, 0, 1) * part(n, 0, 0) + part(m, 1, 1) * part(n, 1, 0)

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Callable
+
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.experimental.xla_metadata import set_xla_metadata
 
 from anmjax.powerflow.plan import GatherSum
 
@@ -13,18 +17,63 @@ def take(x: jax.Array, index: np.ndarray, axis: int = 0) -> jax.Array:
     """``x[index]`` along ``axis`` for a static index; a run of consecutive rows is a slice."""
     if len(index) and np.array_equal(index, np.arange(index[0], index[0] + len(index))):
         return jax.lax.slice_in_dim(x, int(index[0]), int(index[0]) + len(index), axis=axis)
-    return x.at[(slice(None),) * axis + (index,)].get(mode="promise_in_bounds")
+    # Not x[index]: tracing jax.numpy's indexing takes longer than compiling what it gives.
+    others = tuple(i for i in range(x.ndim) if i != axis)
+    numbers = jax.lax.GatherDimensionNumbers(
+        offset_dims=others, collapsed_slice_dims=(axis,), start_index_map=(axis,)
+    )
+    sizes = tuple(1 if i == axis else n for i, n in enumerate(x.shape))
+    rows = np.asarray(index, np.int32)[:, None]
+    return jax.lax.gather(x, rows, numbers, sizes, mode=jax.lax.GatherScatterMode.PROMISE_IN_BOUNDS)
+
+
+def part(x: jax.Array, index: int, axis: int) -> jax.Array:
+    """``x[index]`` along ``axis``, which stays with size one."""
+    return jax.lax.slice_in_dim(x, index, index + 1, axis=axis)
+
+
+def place(x: jax.Array, own: jax.Array, *start: int) -> jax.Array:
+    """``x`` with ``own`` written over it from the static index ``start``, whole along the further axes.
+
+    Unlike a concatenation it ends a fusion: ``own`` is evaluated once, whoever reads ``x``.
+    """
+    own = jnp.broadcast_to(own, (*own.shape[: len(start)], *x.shape[len(start) :]))
+    return jax.lax.dynamic_update_slice(x, own, (*start, *[0] * (x.ndim - len(start))))
 
 
 def gather_sum(plan: GatherSum, x: jax.Array, axis: int = 0) -> jax.Array:
     """Evaluates a ``GatherSum``: rows of ``x`` along ``axis`` summed by static lists."""
-    for index, weight in plan.stages:
-        total = jnp.zeros((*x.shape[:axis], index.shape[1], *x.shape[axis + 1 :]), x.dtype)
-        for k, (rows, mask) in enumerate(zip(index, weight, strict=True)):
-            term = take(x, rows, axis)
-            if not mask.all():
-                there = mask.astype(bool).reshape([-1 if i == axis else 1 for i in range(x.ndim)])
-                term = jnp.where(there, term, 0)
-            total = term if k == 0 else total + term
-        x = total
-    return x
+    for stage in plan.stages[:-1]:
+        x = evaluated(functools.partial(_gather_stage, stage, axis))(x)
+    return _gather_stage(plan.stages[-1], axis, x)
+
+
+def _gather_stage(stage: tuple[np.ndarray, np.ndarray], axis: int, x: jax.Array) -> jax.Array:
+    total = None
+    for rows, mask in zip(*stage, strict=True):
+        term = take(x, rows, axis)
+        if not mask.all():
+            there = mask.astype(bool).reshape([-1 if i == axis else 1 for i in range(x.ndim)])
+            term = jnp.where(there, term, 0)
+        total = term if total is None else total + term
+    if total is None:
+        return jnp.zeros((*x.shape[:axis], stage[0].shape[1], *x.shape[axis + 1 :]), x.dtype)
+    return total
+
+
+def evaluated(fn: Callable[..., jax.Array]) -> Callable[..., jax.Array]:
+    """``fn`` whose result is evaluated once and stored, on a CPU.
+
+    XLA's CPU backend fuses gathers and cheap arithmetic into each of their readers and evaluates them
+    again for every element that is read, up to fifteen times over. A function call that it may not inline
+    ends the fusion. GPUs have a cost model for this and are left alone.
+    """
+
+    def call(*args: jax.Array) -> jax.Array:
+        with set_xla_metadata(inlineable="false"):
+            return jax.jit(fn)(*args)
+
+    def run(*args: jax.Array) -> jax.Array:
+        return jax.lax.platform_dependent(*args, cpu=call, default=fn)
+
+    return run

@@ -9,6 +9,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from anmjax.powerflow.gather import part
+
 
 def signed(x: jax.Array, first: int, second: int) -> jax.Array:
     """``x`` with its two parts multiplied by the given signs."""
@@ -22,12 +24,12 @@ def conj(x: jax.Array) -> jax.Array:
 
 def multiply(x: jax.Array, y: jax.Array) -> jax.Array:
     """Complex product."""
-    return x[:1] * y + x[1:] * signed(jnp.flip(y, 0), -1, 1)
+    return part(x, 0, 0) * y + part(x, 1, 0) * signed(jax.lax.rev(y, (0,)), -1, 1)
 
 
 def square(x: jax.Array) -> jax.Array:
     """Squared magnitude, ``[component, *batch]``."""
-    return x[0] * x[0] + x[1] * x[1]
+    return jax.lax.squeeze(part(x, 0, 0) * part(x, 0, 0) + part(x, 1, 0) * part(x, 1, 0), (0,))
 
 
 def magnitude(x: jax.Array) -> jax.Array:

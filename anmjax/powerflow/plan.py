@@ -15,9 +15,14 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import heapq
+import itertools
 from collections.abc import Iterable, Sequence
 
 import numpy as np
+
+# Degrees that a level more is worth, see ``eliminate``.
+LEVEL_WEIGHT = 0.5
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -51,24 +56,23 @@ class GatherSum:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Level:
-    """One level of the elimination; sizes count buses and slots still present when it starts.
+    """One level of the elimination.
 
-    A *slot* is an ordered pair (i, a) with block U = J[i, a] above and L = J[a, i] below the
-    diagonal, i eliminated before a. Slots are numbered by the pivot i, so that a level's slots, like
-    its pivots, come first among those remaining.
+    Its entries of the matrix are consecutive: the diagonal blocks D of its pivots i, then for every *slot*,
+    a pivot i and a later neighbour a, the blocks U = J[i, a], then in the same order the blocks
+    L = J[a, i].
     """
 
-    num_pivots: int
-    num_slots: int
-    pivot_of_slot: np.ndarray  # (num_slots,) pivot within the level
-    target_of_slot: np.ndarray  # (num_slots,) bus a, counted from the first bus after the level
-    left: np.ndarray  # (num_products,) slot e1 of the product L[e1] W[e2]
-    right: np.ndarray  # (num_products,) slot e2
-    to_diagonal: GatherSum  # products into the diagonal blocks of the buses after the level
-    to_upper: GatherSum | None  # products into the U blocks of the slots after the level
-    to_lower: GatherSum | None  # products into the L blocks of the slots after the level
-    slots_to_bus: GatherSum  # slots into their target a: forward substitution
-    slots_to_pivot: GatherSum  # slots into their pivot i: back substitution
+    pivots: slice
+    slots: slice
+    entries: slice
+    pivot_of_slot: np.ndarray  # (num_slots,) counted from the level's first pivot
+    target_of_slot: np.ndarray  # (num_slots,) bus a
+    left: np.ndarray  # (num_products,) slot (i, a) of the product L[a, i] W[i, b], counted from the first
+    right: np.ndarray  # (num_products,) slot (i, b)
+    updates: GatherSum | None  # products of earlier levels into the level's entries
+    forward: GatherSum | None  # slots of earlier levels into the pivots: forward substitution
+    backward: GatherSum | None  # the level's slots into their pivots: back substitution
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -77,20 +81,18 @@ class SolverPlan:
 
     order: np.ndarray  # (n_bus,) old index of each new bus
     position: np.ndarray  # (n_bus,) new index of each old bus
-    pair_from: np.ndarray  # (n_pair,) new index, connected bus pairs, parallel branches merged
-    pair_to: np.ndarray  # (n_pair,) new index
-    branch_forward: GatherSum  # branches into pairs, those that run along the pair
-    branch_backward: GatherSum  # branches into pairs, those that run against it
-    pair_to_bus: GatherSum  # pair ends, [from ends, to ends], into buses
+    is_pv: np.ndarray  # (n_bus - 1,) bool, in the new numbering
+    connected: bool  # every bus has a path to the slack when all branches are in service
+    # An edge is an ordered pair of connected buses (tail, head), parallel branches merged: first all pairs
+    # one way, then in the same order all the other way.
+    edge_tail: np.ndarray  # (n_edge,) new index
+    edge_head: np.ndarray  # (n_edge,) new index
+    branch_to_edge: GatherSum  # branch ends, [from ends, to ends], into the edges that leave them
     branch_to_bus: GatherSum  # branch ends, [from ends, to ends], into buses
-    upper_of_slot: GatherSum  # [pair from->to, pair to->from] into U of all slots
-    lower_of_slot: GatherSum  # the same into L of all slots
+    edge_to_bus: GatherSum  # edges into their tails
+    entry_row: np.ndarray  # (n_entry,) bus of each entry of the matrix, by level
+    entry_source: GatherSum  # [edges, buses but the slack] into entries; fill gets none
     levels: tuple[Level, ...]
-
-    @property
-    def n_pq(self) -> int:
-        """Number of buses whose voltage is unknown."""
-        return len(self.order) - 1
 
 
 def _pad(lists: Sequence[Sequence[int]]) -> tuple[np.ndarray, np.ndarray]:
@@ -110,39 +112,49 @@ def _group(keys: Iterable[int], size: int) -> list[list[int]]:
     return lists
 
 
-def elimination_levels(neighbours: dict[int, set[int]]) -> list[list[int]]:
-    """Independent sets of low-degree vertices that, eliminated in turn, exhaust the graph.
+def eliminate(neighbours: dict[int, set[int]]) -> tuple[list[list[int]], dict[int, set[int]]]:
+    """Eliminates a graph, vertices of low degree and of low level first.
+
+    A vertex is one level above the highest of the vertices whose elimination changed its neighbourhood, so
+    that no two vertices of a level are neighbours and a level can be eliminated at once. Strict minimum
+    degree would walk along a feeder from its ends, one bus a level; weighing the level in makes the depth
+    grow like a logarithm, for a little fill.
 
     Args:
-      neighbours: adjacency of an undirected graph.
+      neighbours: adjacency of an undirected graph; used up.
 
     Returns:
-      Vertices by level. A vertex joins a level while its degree is at most one above the smallest
-      remaining degree: waiting for the strict minimum deepens the levels without saving fill.
+      Vertices by level, and the later neighbours of every vertex, fill included.
     """
-    graph = {i: set(js) for i, js in neighbours.items()}
-    levels = []
-    while graph:
-        bound = min(len(js) for js in graph.values()) + 1
-        level: list[int] = []
-        blocked: set[int] = set()
-        for i in sorted(graph, key=lambda i: (len(graph[i]), i)):
-            if len(graph[i]) > bound:
-                break
-            if i not in blocked:
-                level.append(i)
-                blocked |= graph[i]
-        for i in level:
-            around = graph.pop(i)
-            for a in around:
-                graph[a] |= around
-                graph[a] -= {a, i}
-        levels.append(level)
-    return levels
+    level = dict.fromkeys(neighbours, 0)
+    later: dict[int, set[int]] = {}
+
+    def key(i: int) -> tuple[float, int, int]:
+        return len(neighbours[i]) + LEVEL_WEIGHT * level[i], level[i], i
+
+    queue = [key(i) for i in neighbours]
+    heapq.heapify(queue)
+    while neighbours:
+        entry = heapq.heappop(queue)
+        i = entry[-1]
+        if i in later or entry != key(i):
+            continue  # eliminated, or changed and queued again since
+        around = later[i] = neighbours.pop(i)
+        for a in around:
+            neighbours[a] |= around
+            neighbours[a] -= {a, i}
+            level[a] = max(level[a], level[i] + 1)
+            heapq.heappush(queue, key(a))
+    levels: list[list[int]] = [[] for _ in range(1 + max(level.values(), default=-1))]
+    for i in later:
+        levels[level[i]].append(i)
+    return levels, later
 
 
 @functools.lru_cache(maxsize=256)
-def solver_plan(n_bus: int, slack: int, from_bus: tuple[int, ...], to_bus: tuple[int, ...]) -> SolverPlan:
+def solver_plan(
+    n_bus: int, slack: int, from_bus: tuple[int, ...], to_bus: tuple[int, ...], pv: tuple[int, ...] = ()
+) -> SolverPlan:
     """Plans the solver of a topology.
 
     Args:
@@ -150,125 +162,111 @@ def solver_plan(n_bus: int, slack: int, from_bus: tuple[int, ...], to_bus: tuple
       slack: index of the slack bus.
       from_bus: (n_branch,) bus index.
       to_bus: (n_branch,) bus index.
+      pv: indices of the PV buses.
 
     Returns:
       The plan, cached by topology.
     """
-    pairs = sorted({(min(f, t), max(f, t)) for f, t in zip(from_bus, to_bus, strict=True)})
+    ends = [*zip(from_bus, to_bus, strict=True), *zip(to_bus, from_bus, strict=True)]
+    pairs = sorted({(min(end), max(end)) for end in ends})
+    edges = [*pairs, *((t, f) for f, t in pairs)]
     neighbours: dict[int, set[int]] = {i: set() for i in range(n_bus) if i != slack}
-    for f, t in pairs:
-        if slack not in (f, t):
-            neighbours[f].add(t)
-            neighbours[t].add(f)
-    levels = elimination_levels(neighbours)
+    for tail, head in edges:
+        if slack not in (tail, head):
+            neighbours[tail].add(head)
+    levels, later = eliminate(neighbours)
     order = np.array([i for level in levels for i in level] + [slack], np.int32)
     position = np.argsort(order).astype(np.int32)
 
-    upward = _eliminate(levels, neighbours, position)
-    slots = [(i, a) for i in range(n_bus - 1) for a in upward[i]]
-    slot_index = {slot: e for e, slot in enumerate(slots)}
-
-    pair_index = {pair: k for k, pair in enumerate(pairs)}
-    forward: list[list[int]] = [[] for _ in pairs]
-    backward: list[list[int]] = [[] for _ in pairs]
-    for k, (f, t) in enumerate(zip(from_bus, to_bus, strict=True)):
-        side = forward if f < t else backward
-        side[pair_index[min(f, t), max(f, t)]].append(k)
-
-    upper: list[list[int]] = [[] for _ in slots]
-    lower: list[list[int]] = [[] for _ in slots]
-    for k, (f, t) in enumerate(pairs):
-        if slack in (f, t):
-            continue
-        i, a = int(position[f]), int(position[t])
-        e, along, against = (
-            (slot_index[i, a], k, k + len(pairs)) if i < a else (slot_index[a, i], k + len(pairs), k)
-        )
-        upper[e].append(along)
-        lower[e].append(against)
-
-    pair_from = position[np.array([f for f, _ in pairs], int)]
-    pair_to = position[np.array([t for _, t in pairs], int)]
-    ends = np.concatenate([position[np.array(from_bus, int)], position[np.array(to_bus, int)]])
+    edge_index = {(position[t], position[h]): e for e, (t, h) in enumerate(edges)}
+    upward = [sorted(position[a] for a in later[i]) for i in order[:-1]]
+    sizes = [len(level) for level in levels]
+    entries = _entries(sizes, upward)
+    sources = {**edge_index, **{(i, i): len(edges) + i for i in range(n_bus - 1)}}
+    edge_tail = position[[tail for tail, _ in edges]]
     return SolverPlan(
         order=order,
         position=position,
-        pair_from=pair_from,
-        pair_to=pair_to,
-        branch_forward=GatherSum.build(forward),
-        branch_backward=GatherSum.build(backward),
-        pair_to_bus=GatherSum.build(_group([*pair_from, *pair_to], n_bus)),
-        branch_to_bus=GatherSum.build(_group(ends, n_bus)),
-        upper_of_slot=GatherSum.build(upper),
-        lower_of_slot=GatherSum.build(lower),
-        levels=_plan_levels([len(level) for level in levels], upward, slots, slot_index),
+        is_pv=np.isin(order[:-1], pv),
+        connected=_is_connected(n_bus, pairs),
+        edge_tail=edge_tail,
+        edge_head=position[[head for _, head in edges]],
+        branch_to_edge=GatherSum.build(
+            _group((edge_index[position[t], position[h]] for t, h in ends), len(edges))
+        ),
+        branch_to_bus=GatherSum.build(_group((position[tail] for tail, _ in ends), n_bus)),
+        edge_to_bus=GatherSum.build(_group(edge_tail, n_bus)),
+        entry_row=np.array([i for i, _ in entries], np.int32),
+        entry_source=GatherSum.build([[sources[e]] if e in sources else [] for e in entries]),
+        levels=_plan_levels(sizes, upward, entries),
     )
 
 
-def _eliminate(
-    levels: list[list[int]], neighbours: dict[int, set[int]], position: np.ndarray
-) -> list[list[int]]:
-    """Later neighbours of every pivot, fill included, in the new numbering."""
-    graph = {int(position[i]): {int(position[j]) for j in js} for i, js in neighbours.items()}
-    upward = []
-    for i in range(sum(len(level) for level in levels)):
-        around = graph.pop(i)
-        upward.append(sorted(around))
-        for a in around:
-            graph[a] |= around
-            graph[a] -= {a, i}
-    return upward
+def _is_connected(n_bus: int, pairs: list[tuple[int, int]]) -> bool:
+    parent = list(range(n_bus))
+
+    def root(i: int) -> int:
+        while parent[i] != i:
+            parent[i] = i = parent[parent[i]]
+        return i
+
+    for f, t in pairs:
+        parent[root(f)] = root(t)
+    return len({root(i) for i in range(n_bus)}) == 1
+
+
+def _entries(sizes: list[int], upward: list[list[int]]) -> list[tuple[int, int]]:
+    """Block positions (row, column) of the factors, level by level."""
+    entries: list[tuple[int, int]] = []
+    for pivots in _runs(sizes):
+        slots = [(i, a) for i in range(pivots.start, pivots.stop) for a in upward[i]]
+        entries += [(i, i) for i in range(pivots.start, pivots.stop)] + slots + [(a, i) for i, a in slots]
+    return entries
 
 
 def _plan_levels(
-    sizes: list[int],
-    upward: list[list[int]],
-    slots: list[tuple[int, int]],
-    slot_index: dict[tuple[int, int], int],
+    sizes: list[int], upward: list[list[int]], entries: list[tuple[int, int]]
 ) -> tuple[Level, ...]:
+    """Index lists of every level: who updates what, seen from the block that is updated."""
+    index = {entry: e for e, entry in enumerate(entries)}
+    updates: list[list[int]] = [[] for _ in entries]
+    passed: list[list[int]] = [[] for _ in upward]
+    num_slots = num_entries = num_products = 0
     levels = []
-    first_bus = first_slot = 0
-    for num_pivots in sizes:
-        next_bus = first_bus + num_pivots
-        here = [e for e in range(first_slot, len(slots)) if slots[e][0] < next_bus]
-        next_slot = first_slot + len(here)
-        n_after, slots_after = len(upward) - next_bus, len(slots) - next_slot
-
-        left: list[int] = []
-        right: list[int] = []
-        diagonal: list[list[int]] = [[] for _ in range(n_after)]
-        upper: list[list[int]] = [[] for _ in range(slots_after)]
-        lower: list[list[int]] = [[] for _ in range(slots_after)]
-        for i in range(first_bus, next_bus):
-            for a in upward[i]:
-                for b in upward[i]:
-                    product = len(left)
-                    left.append(slot_index[i, a] - first_slot)
-                    right.append(slot_index[i, b] - first_slot)
-                    if a == b:
-                        diagonal[a - next_bus].append(product)
-                    elif a < b:
-                        upper[slot_index[a, b] - next_slot].append(product)
-                    else:
-                        lower[slot_index[b, a] - next_slot].append(product)
-
-        pivot_of_slot = np.array([slots[e][0] - first_bus for e in here], np.int32)
-        target_of_slot = np.array([slots[e][1] - next_bus for e in here], np.int32)
-        fills = any(upper)
+    for pivots in _runs(sizes):
+        buses = range(pivots.start, pivots.stop)
+        slots = [(i, a) for i in buses for a in upward[i]]
+        groups = _group((i - pivots.start for i, _ in slots), len(buses))
+        products = [(e, f) for group in groups for e in group for f in group]
+        own = slice(num_entries, num_entries + len(buses) + 2 * len(slots))
         levels.append(
             Level(
-                num_pivots=num_pivots,
-                num_slots=len(here),
-                pivot_of_slot=pivot_of_slot,
-                target_of_slot=target_of_slot,
-                left=np.array(left, np.int32),
-                right=np.array(right, np.int32),
-                to_diagonal=GatherSum.build(diagonal),
-                to_upper=GatherSum.build(upper) if fills else None,
-                to_lower=GatherSum.build(lower) if fills else None,
-                slots_to_bus=GatherSum.build(_group(target_of_slot, n_after)),
-                slots_to_pivot=GatherSum.build(_group(pivot_of_slot, num_pivots)),
+                pivots=pivots,
+                slots=slice(num_slots, num_slots + len(slots)),
+                entries=own,
+                pivot_of_slot=np.array([i - pivots.start for i, _ in slots], np.int32),
+                target_of_slot=np.array([a for _, a in slots], np.int32),
+                left=np.array([e for e, _ in products], np.int32),
+                right=np.array([f for _, f in products], np.int32),
+                updates=_unless_empty(updates[own]),
+                forward=_unless_empty(passed[pivots]),
+                backward=_unless_empty(groups),
             )
         )
-        first_bus, first_slot = next_bus, next_slot
+        for product, (e, f) in enumerate(products, num_products):
+            updates[index[slots[e][1], slots[f][1]]].append(product)
+        for e, (_, a) in enumerate(slots, num_slots):
+            passed[a].append(e)
+        num_slots, num_entries = num_slots + len(slots), own.stop
+        num_products += len(products)
     return tuple(levels)
+
+
+def _runs(sizes: Iterable[int]) -> list[slice]:
+    """Consecutive slices of the given sizes."""
+    ends = np.cumsum([0, *sizes])
+    return [slice(int(a), int(b)) for a, b in itertools.pairwise(ends)]
+
+
+def _unless_empty(lists: Sequence[Sequence[int]]) -> GatherSum | None:
+    return GatherSum.build(lists) if any(lists) else None

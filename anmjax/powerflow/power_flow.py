@@ -12,11 +12,13 @@ from flax import struct
 
 from anmjax.grid.network import Network
 from anmjax.powerflow import phasor
-from anmjax.powerflow.admittance import BranchParameters, admittance, two_port
+from anmjax.powerflow.admittance import BranchParameters, Shunts, two_port
 from anmjax.powerflow.gather import take
 from anmjax.powerflow.implicit import differentiable_newton
-from anmjax.powerflow.newton import bus_power, deviation, voltage
+from anmjax.powerflow.lanes import Inputs, problem_of
+from anmjax.powerflow.newton import Schedule, bus_power, deviation, voltage
 from anmjax.powerflow.plan import SolverPlan, solver_plan
+from anmjax.powerflow.start import dc_angles, polar
 
 # Newton updates that reach every solution but a few at the very edge of collapse: over 160 random
 # networks of 2 to 30 buses, 48,000 loadings through the collapse point, no solution needed more than
@@ -30,9 +32,10 @@ DEFAULT_TOL = 1e-5
 class PowerFlow:
     """Solution of a power flow."""
 
-    v: jax.Array  # (n_bus,) complex p.u., 1 + 0j everywhere when not converged
+    v: jax.Array  # (n_bus,) complex p.u., those of the flat start when not converged
     mismatch: jax.Array  # () p.u., largest power-balance error over the buses
     converged: jax.Array  # () bool, False: no solution, the network has collapsed or is islanded
+    iterations: jax.Array  # () int, updates made
 
 
 @struct.dataclass
@@ -44,25 +47,34 @@ class BranchFlows:
 
 
 class Solution(NamedTuple):
-    """A power flow in phasors, by bus index, batch trailing."""
+    """A power flow in phasors, by bus index, batch trailing, with angles counted from the slack's."""
 
     d: jax.Array  # (2, n_bus, *batch) p.u., voltage deviations V - 1
     sent: jax.Array  # (2, n_bus, *batch) p.u., power each bus sends into the network
     mismatch: jax.Array  # (*batch) p.u.
     converged: jax.Array  # (*batch) bool
+    iterations: jax.Array  # (*batch) int
 
 
-def network_plan(net: Network) -> SolverPlan:
-    """Solver plan of a network's topology."""
-    return solver_plan(net.n_bus, net.slack, net.from_bus, net.to_bus)
+def network_plan(net: Network, pv: tuple[int, ...] = ()) -> SolverPlan:
+    """Solver plan of a network's topology, with the given PV buses."""
+    return solver_plan(net.n_bus, net.slack, net.from_bus, net.to_bus, pv)
 
 
 def branch_parameters(net: Network) -> BranchParameters:
     """Branch leaves of a network as JAX arrays."""
-    return BranchParameters(*map(jnp.asarray, (net.r, net.x, net.b, net.tap, net.shift, net.in_service)))
+    return BranchParameters(*(jnp.asarray(getattr(net, name)) for name in BranchParameters._fields))
 
 
-def solve_power_flow(net: Network, s: jax.Array, *, num_iters: int, tol: float) -> Solution:
+def solve_power_flow(
+    net: Network,
+    s: jax.Array,
+    *,
+    num_iters: int,
+    tol: float,
+    pv: tuple[int, ...] = (),
+    start: jax.Array | None = None,
+) -> Solution:
     """Power flow in the batch-trailing layout, for use inside ``batch_trailing`` functions.
 
     Args:
@@ -70,51 +82,102 @@ def solve_power_flow(net: Network, s: jax.Array, *, num_iters: int, tol: float) 
       s: (2, n_bus, *batch) p.u., injections by bus index; the slack's are ignored.
       num_iters: Newton updates at most.
       tol: p.u., largest power-balance error of a solution.
+      pv: buses whose voltage magnitude is held at ``net.v_set``; all others are PQ buses.
+      start: (2, n_bus, *batch) angle from the slack's in rad, |V| - 1 in p.u.; None: flat.
     """
-    plan, branch = network_plan(net), branch_parameters(net)
-    result = differentiable_newton(plan, num_iters, tol)(branch, take(s, plan.order[:-1], 1))
-    d = deviation(result.x)
-    sent = bus_power(plan, admittance(plan, branch), d)
-    return Solution(
-        take(d, plan.position, 1), take(sent, plan.position, 1), result.mismatch, result.converged
+    plan = network_plan(net, pv)
+    inputs = Inputs(
+        branch=branch_parameters(net),
+        shunts=Shunts(jnp.asarray(net.g_shunt), jnp.asarray(net.b_shunt)),
+        v_set=jnp.asarray(net.v_set),
+        s=take(s, plan.order[:-1], 1),
+        start=None if start is None else take(start, plan.order[:-1], 1),
     )
+    result = differentiable_newton(plan, Schedule(num_iters, tol))(inputs)
+    problem = problem_of(plan, inputs)
+    d = deviation(result.x, problem.excess[-1])
+    sent = bus_power(plan, problem.adm, d)
+    return Solution(take(d, plan.position, 1), take(sent, plan.position, 1), *result[1:])
 
 
-@functools.partial(jax.jit, static_argnames=("num_iters", "tol"))
 def power_flow(
     net: Network,
     p: jax.Array,
     q: jax.Array,
     *,
     num_iters: int = DEFAULT_NUM_ITERS,
+    init: str | jax.Array = "flat",
     tol: float = DEFAULT_TOL,
 ) -> PowerFlow:
-    """Solves the AC power flow from flat start.
+    """Solves the AC power flow.
 
-    Every bus but the slack is a PQ bus; the slack is held at 1 + 0j p.u. Differentiable in the
-    injections and in the network's branch leaves, ``jax.vmap`` over any of them.
+    The slack is held at ``net.v_set`` and ``net.slack_angle``, the buses in ``net.pv`` at their
+    ``net.v_set``; all others are PQ buses. Differentiable in the injections and in every leaf of the
+    network that it depends on (branches, ``in_service`` and shunts among them), in forward and reverse mode
+    and twice; ``jax.vmap`` over any of them: injections, set-points, taps, or all single outages of a grid.
 
     Args:
       net: network.
       p: (n_bus,) p.u., active injections by bus id, positive into the network; the slack's is ignored.
-      q: (n_bus,) p.u., reactive injections.
+      q: (n_bus,) p.u., reactive injections; those of the slack and of PV buses are ignored.
       num_iters: Newton updates at most.
+      init: where to start: ``"flat"`` (the slack's angle; 1 p.u., or the set-point where there is one),
+        ``"dc"`` (as flat, with the angles of the DC power flow: for networks with large phase shifts), or
+        (n_bus,) complex p.u., the voltages of an earlier solution. Derivatives do not depend on it.
       tol: p.u., largest power-balance error of a solution. A lane stops at its first iterate within
         it; ask for less than the default where voltages are needed to more than five digits.
 
     Returns:
-      The voltages. Where there is no solution ``converged`` is False, the voltages are those of the
-      flat start and their derivatives zero: never NaN.
+      The voltages. Where there is no solution, and where an open branch leaves a bus without a path to the
+      slack, ``converged`` is False, the voltages are those of the flat start and their derivatives zero:
+      never NaN.
 
     Raises:
-      ValueError: ``p`` or ``q`` is not of shape (n_bus,).
+      ValueError: an argument has the wrong shape, or ``init`` is none of the above.
     """
     for name, x in (("p", p), ("q", q)):
         if jnp.shape(x) != (net.n_bus,):
             raise ValueError(f"{name} has shape {jnp.shape(x)}, expected ({net.n_bus},): one value per bus")
+    if isinstance(init, str):
+        if init not in ("flat", "dc"):
+            raise ValueError(f"init is {init!r}, expected 'flat', 'dc' or (n_bus,) complex voltages")
+        method, v_start = init, None
+    elif jnp.shape(init) == (net.n_bus,):
+        method, v_start = "voltages", jnp.asarray(init)
+    else:
+        raise ValueError(f"init has shape {jnp.shape(init)}, expected ({net.n_bus},): one voltage per bus")
+    return _power_flow(net, p, q, v_start, num_iters, method, tol)
+
+
+@functools.partial(jax.jit, static_argnums=(4, 5, 6))
+def _power_flow(
+    net: Network,
+    p: jax.Array,
+    q: jax.Array,
+    v_start: jax.Array | None,
+    num_iters: int,
+    method: str,
+    tol: float,
+) -> PowerFlow:
     s = jnp.stack([jnp.asarray(p), jnp.asarray(q)]).astype(net.dtype)
-    solution = solve_power_flow(net, s, num_iters=num_iters, tol=tol)
-    return PowerFlow(jax.lax.complex(*voltage(solution.d)), solution.mismatch, solution.converged)
+    start = None
+    if v_start is not None:
+        v = jnp.stack([v_start.real, v_start.imag]).astype(net.dtype)
+        start = polar(phasor.multiply(v, phasor.conj(_slack_rotation(net))))
+    elif method == "dc":
+        plan = network_plan(net, net.pv)
+        angle = dc_angles(plan)(*jax.lax.stop_gradient((branch_parameters(net), s[0])))
+        held = np.isin(np.arange(net.n_bus), net.pv)
+        start = jnp.stack([angle, jnp.where(held, jnp.asarray(net.v_set) - 1, 0)])
+    solution = solve_power_flow(net, s, num_iters=num_iters, tol=tol, pv=net.pv, start=start)
+    v = phasor.multiply(voltage(solution.d), _slack_rotation(net))
+    return PowerFlow(jax.lax.complex(*v), solution.mismatch, solution.converged, solution.iterations)
+
+
+def _slack_rotation(net: Network) -> jax.Array:
+    """exp(j slack_angle), (2, 1)."""
+    angle = jnp.asarray(net.slack_angle)
+    return jnp.stack([jnp.cos(angle), jnp.sin(angle)])[:, None]
 
 
 def branch_currents(net: Network, d: jax.Array) -> tuple[jax.Array, jax.Array]:

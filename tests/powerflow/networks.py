@@ -32,10 +32,10 @@ def random_network(rng: np.random.Generator, n_bus: int, extra_branches: int, pa
 
 def dense_admittance(net: Network) -> np.ndarray:
     """Bus admittance matrix by the textbook formula, (n_bus, n_bus) complex."""
-    y_bus = np.zeros((net.n_bus, net.n_bus), complex)
+    y_bus = np.diag(net.g_shunt + 1j * net.b_shunt)
     for k, (f, t) in enumerate(zip(net.from_bus, net.to_bus, strict=True)):
         y = net.in_service[k] / (net.r[k] + 1j * net.x[k])
-        y_sh = net.in_service[k] * 0.5j * net.b[k]
+        y_sh = net.in_service[k] * 0.5 * (net.g[k] + 1j * net.b[k])
         ratio = net.tap[k] * np.exp(1j * net.shift[k])
         y_bus[f, f] += (y + y_sh) / abs(ratio) ** 2
         y_bus[t, t] += y + y_sh
