@@ -19,8 +19,9 @@ import jax
 
 import anmjax
 
+POWER_FLOW_PACKAGES = ("lightsim2grid", "power-grid-model", "pandapower", "numba")
 RESULTS = Path(__file__).parent / "results"
-PACKAGES = ("jax", "jaxlib", "flax", "optax", "numpy", "gym-anm", "cvxpy", "osqp")
+PACKAGES = ("jax", "jaxlib", "flax", "optax", "numpy", "gym-anm", "cvxpy", "osqp", *POWER_FLOW_PACKAGES)
 
 
 def cpu_model() -> str:

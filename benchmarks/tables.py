@@ -8,39 +8,20 @@ from __future__ import annotations
 import argparse
 import re
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from benchmarks import record
+from benchmarks import power_flow_tables, record
+from benchmarks.markdown import grid, source
 
 README = Path(__file__).parent.parent / "README.md"
 BLOCK = re.compile(r"(<!-- table: (?P<name>\S+) -->\n).*?(<!-- end of table -->)", re.DOTALL)
 
 
-def grid(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A Markdown table, all columns after the first aligned right."""
-    rule = ["---", *["---:"] * (len(header) - 1)]
-    return "\n".join("| " + " | ".join(cells) + " |" for cells in (header, rule, *rows))
-
-
 def millions(value: float) -> str:
     """A rate in millions, to three digits."""
     return f"{value / 1e6:.3g}"
-
-
-def source(made: dict[str, Any]) -> str:
-    """Where and with what a record was measured."""
-    machine, versions = made["machine"], made["versions"]
-    where = f"{machine['cpu']}, {machine['cores']} cores"
-    if machine["platform"] != "cpu":
-        where = f"{machine['num_devices']} x {machine['device_kind']}"
-    commit = (
-        f"commit {made['commit'][:10]}{', changed' if made['dirty'] else ''}"
-        if made["commit"]
-        else "no commit"
-    )
-    return f"{where}; jax {versions['jax']}; {commit}; {made['date'][:10]}; `{made['command']}`."
 
 
 def against_gym_anm(versus: dict[str, Any], version: str) -> str:
@@ -116,7 +97,12 @@ def reached(result: dict[str, Any]) -> list[str]:
     ]
 
 
-TABLES: dict[str, Callable[[dict[str, Any]], str]] = {"env_step": env_step, "training": training}
+TABLES: dict[str, Callable[[dict[str, Any]], str]] = {
+    "env_step": env_step,
+    "power_flow": power_flow_tables.speed,
+    "power_flow_accuracy": power_flow_tables.accuracy,
+    "training": training,
+}
 
 
 def render(text: str) -> str:

@@ -19,6 +19,7 @@ class Compiled:
     trace_s: float  # tracing and lowering to StableHLO
     compile_s: float  # XLA
     temp_bytes: int | None  # scratch memory that XLA plans for, None where it does not say
+    text: str  # optimized HLO
 
 
 @dataclass(frozen=True)
@@ -59,7 +60,7 @@ def compile_program(function: Callable[..., Any], *args: Any) -> Compiled:
     done = time.perf_counter()
     memory = compiled.memory_analysis()
     temp = getattr(memory, "temp_size_in_bytes", None)
-    return Compiled(compiled, traced - start, done - traced, temp)
+    return Compiled(compiled, traced - start, done - traced, temp, compiled.as_text() or "")
 
 
 def run_seconds(call: Callable[[], Any]) -> float:
