@@ -62,8 +62,11 @@ def factor(levels: tuple[Level, ...], matrix: jax.Array, diagonal: jax.Array) ->
         lower = _rows(own, slice(p + q, p + 2 * q), 2)
         factors.append(LevelFactors(inverse, upper, lower))
         if len(level.left):
-            product = _matmul(take(lower, level.left, 2), take(upper, level.right, 2))
-            products = place(products, product, 0, 0, filled)
+            first, second = (
+                take(part(lower, k, 1), level.left, 2) * take(part(upper, k, 0), level.right, 2)
+                for k in (0, 1)
+            )
+            products = place(products, first + second, 0, 0, filled)
             filled += len(level.left)
     return tuple(factors)
 

@@ -40,8 +40,13 @@ _Out = TypeVar("_Out")
 # Bytes of a block's matrices and products, a few times a core's L2 cache: there the cost of starting a
 # kernel and the cost of missing the cache balance.
 BLOCK_BYTES = 3_000_000
+# Lanes of a block at least, in bytes of a row: below, loops of a few lanes cost more than missing the cache.
+MIN_ROW_BYTES = 128
 # A block is left when no more than one lane in so many still moves.
 STRAGGLER_SHARE = 8
+# The shared first factorisation is compiled apart from those of the lanes; with more levels than this it is
+# not worth half as much compile time again.
+MAX_LEVELS_TO_SHARE = 16
 
 
 class Inputs(NamedTuple):
@@ -157,19 +162,23 @@ def _solve_blocks(plan: SolverPlan, schedule: Schedule, inputs: Inputs) -> Resul
                 blocks_done=at.blocks_done + 1, results=_place_lanes(at.results, result, start)
             )
 
-        (stragglers,) = jnp.nonzero(at.waiting, size=size, fill_value=lanes)
-        own, x, updates = jax.lax.cond(
-            first,
-            lambda: next_block(start),
-            lambda: _take_lanes((inputs, at.results.x, at.results.iterations), stragglers),
+        def stragglers() -> tuple[jax.Array, Inputs, jax.Array, jax.Array]:
+            (index,) = jnp.nonzero(at.waiting, size=size, fill_value=lanes)
+            return index, *_take_lanes((inputs, at.results.x, at.results.iterations), index)
+
+        index, own, x, updates = jax.lax.cond(
+            first, lambda: (jnp.full(size, lanes), *next_block(start)), stragglers
         )
         result, moves = work(own, x, updates, first)
-        index = jnp.where(first, start + np.arange(size), stragglers)
         row = (at.blocks_done - num_blocks) * size
         return _Progress(
             at.blocks_done + 1,
-            at.waiting.at[index].set(moves, mode="drop"),
-            _place_lanes(at.served, jnp.where(first, lanes, index), jnp.where(first, 0, row)),
+            jax.lax.cond(
+                first,
+                lambda: _place_lanes(at.waiting, moves, start),
+                lambda: at.waiting.at[index].set(moves, mode="drop"),
+            ),
+            _place_lanes(at.served, index, jnp.where(first, 0, row)),
             _place_lanes(at.results, result, jnp.where(first, start, lanes + row)),
         )
 
@@ -198,7 +207,9 @@ def _no_results(s: jax.Array, lanes: int) -> Result:
 
 def _shared_factors(plan: SolverPlan, inputs: Inputs) -> Factors | None:
     """Factors of the first Jacobian of all lanes, if they share a network and start flat."""
-    if inputs.start is not None or _num_lanes(inputs._replace(s=inputs.s[..., :1])) > 1:
+    if len(plan.levels) > MAX_LEVELS_TO_SHARE or inputs.start is not None:
+        return None
+    if _num_lanes(inputs._replace(s=inputs.s[..., :1])) > 1:
         return None
     problem = problem_of(plan, inputs._replace(s=inputs.s[..., :1]))
     at = start_at(plan, problem, _start(plan, inputs))
@@ -214,7 +225,7 @@ def _block_size(plan: SolverPlan, args: Any) -> int:
     lanes = _num_lanes(args)
     itemsize = max(x.dtype.itemsize for x in jax.tree.leaves(args))
     blocks = sum(2 * (level.entries.stop - level.entries.start) + len(level.left) for level in plan.levels)
-    fits = min(max(BLOCK_BYTES // max(4 * itemsize * blocks, 1), 64 // itemsize), lanes)
+    fits = min(max(BLOCK_BYTES // max(4 * itemsize * blocks, 1), MIN_ROW_BYTES // itemsize), lanes)
     if lanes <= fits:
         return lanes
     eights = -(-lanes // -(-lanes // fits) // 8)  # of blocks that are equally long
