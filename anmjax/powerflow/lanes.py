@@ -42,6 +42,9 @@ _Out = TypeVar("_Out")
 BLOCK_BYTES = 3_000_000
 # Lanes of a block at least, in bytes of a row: below, loops of a few lanes cost more than missing the cache.
 MIN_ROW_BYTES = 128
+# Stragglers are finished in blocks of the same size, so that a batch is cut into a few blocks also where it
+# would fit as one, if they keep this many lanes.
+MIN_BLOCKS, MIN_BLOCK = 4, 128
 # A block is left when no more than one lane in so many still moves.
 STRAGGLER_SHARE = 8
 # The shared first factorisation is compiled apart from those of the lanes; with more levels than this it is
@@ -223,9 +226,10 @@ def _block_size(plan: SolverPlan, args: Any) -> int:
     almost twice the time.
     """
     lanes = _num_lanes(args)
+    most = lanes // MIN_BLOCKS if lanes >= MIN_BLOCKS * MIN_BLOCK else lanes
     itemsize = max(x.dtype.itemsize for x in jax.tree.leaves(args))
     blocks = sum(2 * (level.entries.stop - level.entries.start) + len(level.left) for level in plan.levels)
-    fits = min(max(BLOCK_BYTES // max(4 * itemsize * blocks, 1), MIN_ROW_BYTES // itemsize), lanes)
+    fits = min(max(BLOCK_BYTES // max(4 * itemsize * blocks, 1), MIN_ROW_BYTES // itemsize), most)
     if lanes <= fits:
         return lanes
     eights = -(-lanes // -(-lanes // fits) // 8)  # of blocks that are equally long

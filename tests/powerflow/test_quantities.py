@@ -93,7 +93,8 @@ def test_sensitivities_equal_central_differences_and_vanish_where_nothing_is_inj
         np.testing.assert_allclose(getattr(ours, f"va_{name}"), angle, atol=1e-8)
     np.testing.assert_array_equal(ours.vm_p[:, net.slack], 0)
     np.testing.assert_array_equal(ours.vm_q[:, np.array(net.pv)], 0)
-    np.testing.assert_array_equal(ours.vm_p[np.array(net.pv)], 0)
+    # A held magnitude moves by the rounding of its two parts only.
+    np.testing.assert_allclose(ours.vm_p[np.array(net.pv)], 0, atol=1e-15)
 
 
 def test_loss_factors_equal_central_differences_of_the_loss(case):

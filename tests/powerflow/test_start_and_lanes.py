@@ -1,0 +1,149 @@
+"""Where the iteration starts, and how a batch is worked through: neither changes a solution."""
+
+from __future__ import annotations
+
+import jax
+import numpy as np
+import pytest
+
+from anmjax import Network, power_flow
+from anmjax.powerflow import lanes as lanes_module
+from tests.powerflow.networks import dense_admittance, random_network
+
+
+def _mismatch(net, v, p, q):
+    """Largest power-balance error by dense algebra, over all buses but the slack."""
+    error = v * np.conj(dense_admittance(net) @ v) - (p + 1j * q)
+    return np.abs(np.delete(error, net.slack).view(float)).max()
+
+
+@pytest.fixture(scope="module")
+def shifted():
+    """Three buses behind a transformer that turns the angle by 150 degrees, slack at 20 degrees.
+
+    From flat start Newton ends nowhere, whatever the injections: none of 400 random ones converged.
+    """
+    bus = [[0, 0, 110.0, 1.1, 0.9], *([i, 1, 20.0, 1.1, 0.9] for i in (1, 2, 3))]
+    transformer = [0, 1, 0.005, 0.1, 0.0, None, 1.02, 150.0]
+    branch = [transformer, *([i, i + 1, 0.02, 0.05, 0.01, None, 1.0, 0.0] for i in (1, 2))]
+    tables = {"bus": bus, "device": [[0, 0, 0, *[None] * 12]], "branch": branch}
+    net = Network.from_dict(
+        {"baseMVA": 10.0, **{name: np.array(rows, dtype=object) for name, rows in tables.items()}}
+    )
+    p, q = np.array([0, -0.2, -0.3, 0.1]), np.array([0, -0.1, 0.05, 0])
+    return net.replace(slack_angle=np.deg2rad(20.0)), p, q
+
+
+def test_a_shift_of_150_degrees_needs_the_dc_start_and_a_solved_start_needs_no_iteration(shifted):
+    net, p, q = shifted
+    assert not power_flow(net, p, q, tol=1e-10).converged
+    flow = power_flow(net, p, q, tol=1e-10, init="dc")
+    assert flow.converged
+    assert 0 < flow.iterations < 6
+    v = np.asarray(flow.v)
+    assert _mismatch(net, v, p, q) < 1e-9
+    assert np.abs(np.abs(np.angle(v[1] / v[0], deg=True)) - 150) < 10
+    again = power_flow(net, p, q, tol=1e-10, init=flow.v)
+    assert again.converged
+    assert again.iterations == 0
+    np.testing.assert_allclose(again.v, flow.v, rtol=0, atol=1e-14)
+    # A start that is off by 40 degrees and 10 % leads to the same solution.
+    near = power_flow(net, p, q, tol=1e-10, init=0.9 * np.exp(0.7j) * v)
+    assert near.converged
+    assert near.iterations > 0
+    np.testing.assert_allclose(near.v, flow.v, rtol=0, atol=1e-10)
+
+
+@pytest.mark.parametrize("init", ["warm", ""])
+def test_an_unknown_start_is_named(init):
+    net = Network.from_json("anm6")
+    with pytest.raises(ValueError, match=rf"init is '{init}', expected 'flat', 'dc' or"):
+        power_flow(net, np.zeros(6), np.zeros(6), init=init)
+
+
+def test_a_start_of_the_wrong_shape_is_named():
+    net = Network.from_json("anm6")
+    with pytest.raises(ValueError, match=r"init has shape \(5,\), expected \(6,\): one voltage per bus"):
+        power_flow(net, np.zeros(6), np.zeros(6), init=np.ones(5, complex))
+
+
+@pytest.fixture(scope="module")
+def feeder():
+    """The Baran-Wu feeder and 1000 loadings: most light, some next to collapse, some beyond it."""
+    net = Network.from_json("ieee33_baran_wu")
+    p, q = np.zeros(net.n_bus), np.zeros(net.n_bus)
+    for i in net.loads:
+        p[net.device_bus[i]] += net.p_min[i]
+        q[net.device_bus[i]] += net.p_min[i] * net.qp_ratio[i]
+    rng = np.random.default_rng(0)
+    scale = rng.uniform(-0.5, 1.5, 1000)
+    scale[::5] = rng.uniform(3.0, 3.4, 200)  # it collapses at 3.4 times its load
+    scale[1::11] = rng.uniform(4, 20, 91)
+    run = jax.jit(jax.vmap(lambda p, q: power_flow(net, p, q, tol=1e-10)))
+    p, q = scale[:, None] * p, scale[:, None] * q
+    return net, p, q, scale, run, jax.tree.map(np.asarray, run(p, q))
+
+
+def test_lanes_of_four_blocks_balance_and_those_beyond_collapse_are_flagged(feeder):
+    net, p, q, scale, _, flow = feeder
+    np.testing.assert_array_equal(flow.converged[scale >= 4], False)
+    np.testing.assert_array_equal(flow.converged[scale < 3.3], True)
+    np.testing.assert_array_equal(flow.v[~flow.converged], 1)
+    assert np.isfinite(flow.mismatch).all()
+    assert flow.iterations.max() == 16
+    for k in np.flatnonzero(flow.converged)[::9]:
+        # Rounding of dense sums adds to the tolerance of 1e-10.
+        assert _mismatch(net, flow.v[k], p[k], q[k]) < 2e-10
+
+
+@pytest.mark.parametrize(
+    "size", [40, *(pytest.param(size, marks=pytest.mark.slow) for size in (1, 3, 129, 200))]
+)
+def test_a_lane_has_the_same_solution_in_every_batch(feeder, size):
+    _, p, q, _, run, flow = feeder
+    # The last lanes of the large batch, in the block that overlaps the one before it.
+    for first in (0, 1000 - size):
+        own = slice(first, first + size)
+        part = run(p[own], q[own])
+        np.testing.assert_array_equal(part.converged, flow.converged[own])
+        np.testing.assert_array_equal(part.iterations, flow.iterations[own])
+        np.testing.assert_allclose(part.v, flow.v[own], rtol=0, atol=1e-12)
+
+
+def test_nested_lanes_with_networks_and_starts_of_their_own_share_what_they_may(monkeypatch):
+    monkeypatch.setattr(lanes_module, "BLOCK_BYTES", 1)  # blocks of eight lanes
+    rng = np.random.default_rng(3)
+    net = random_network(rng, 7, 3)
+    outer, inner = 4, 29
+    r = net.r * rng.uniform(0.5, 2, (outer, net.n_branch))
+    start = rng.uniform(0.95, 1.05, (outer, 7)) * np.exp(1j * rng.uniform(-0.1, 0.1, (outer, 7)))
+    p, q = rng.uniform(-0.3, 0.2, (inner, 7)), rng.uniform(-0.1, 0.1, 7)
+    p[4] = -50.0
+    in_service = np.ones((inner, net.n_branch))
+    for lane in range(5, inner, 3):
+        in_service[lane, rng.integers(net.n_branch)] = 0
+
+    def solve(r, start, p, in_service):
+        return power_flow(net.replace(r=r, in_service=in_service), p, q, init=start, tol=1e-10)
+
+    nested = jax.vmap(jax.vmap(solve, (None, None, 0, 0)), (0, 0, None, None))
+    flow = jax.tree.map(np.asarray, jax.jit(nested)(r, start, p, in_service))
+    connected = np.array([_is_connected(net, row) for row in in_service])
+    assert 0 < (~connected).sum() < inner
+    expected = connected & (np.arange(inner) != 4)
+    np.testing.assert_array_equal(flow.converged, np.broadcast_to(expected, (outer, inner)))
+    np.testing.assert_array_equal(flow.v[~flow.converged], 1)
+    for i, k in np.argwhere(flow.converged):
+        own = net.replace(r=r[i], in_service=in_service[k])
+        assert _mismatch(own, flow.v[i, k], p[k], q) < 2e-10
+        # Of the solutions of a network the one that is operated: no bus far from nominal voltage.
+        assert np.abs(np.abs(flow.v[i, k]) - 1).max() < 0.2
+
+
+def _is_connected(net, in_service):
+    reached = {net.slack}
+    for _ in range(net.n_bus):
+        for f, t, status in zip(net.from_bus, net.to_bus, in_service, strict=True):
+            if status and (f in reached or t in reached):
+                reached |= {f, t}
+    return len(reached) == net.n_bus
