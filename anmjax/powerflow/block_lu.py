@@ -45,7 +45,7 @@ def factor(levels: tuple[Level, ...], matrix: jax.Array, diagonal: jax.Array) ->
 
     Args:
       levels: the plan's levels.
-      matrix: (2, 2, n_entry, *batch) the blocks.
+      matrix: (2, 2, n_entry + 1, *batch) the blocks; the last is not read.
       diagonal: (2, 2, n, *batch) what is still to be added to the diagonal blocks.
 
     Returns:
@@ -57,10 +57,10 @@ def factor(levels: tuple[Level, ...], matrix: jax.Array, diagonal: jax.Array) ->
     for level in levels:
         p, q = level.pivots.stop - level.pivots.start, len(level.pivot_of_slot)
         own = _subtract(_rows(matrix, level.entries, 2), products, level.updates, 2)
-        inverse = _inverse(_rows(own, slice(0, p), 2) + _rows(diagonal, level.pivots, 2))
-        upper = _matmul(take(inverse, level.pivot_of_slot, 2), _rows(own, slice(p, p + q), 2))
+        d_inverse = inverse(_rows(own, slice(0, p), 2) + _rows(diagonal, level.pivots, 2))
+        upper = matmul(take(d_inverse, level.pivot_of_slot, 2), _rows(own, slice(p, p + q), 2))
         lower = _rows(own, slice(p + q, p + 2 * q), 2)
-        factors.append(LevelFactors(inverse, upper, lower))
+        factors.append(LevelFactors(d_inverse, upper, lower))
         if len(level.left):
             first, second = (
                 take(part(lower, k, 1), level.left, 2) * take(part(upper, k, 0), level.right, 2)
@@ -75,11 +75,11 @@ def solve(levels: tuple[Level, ...], factors: Factors, rhs: jax.Array) -> jax.Ar
     """Solves ``J x = rhs``; both (2, n, *batch) in elimination order."""
 
     def forward(level: Level, f: LevelFactors, r: jax.Array) -> tuple[jax.Array, jax.Array]:
-        y = _matvec(f.inverse, r)
-        return y, _matvec(f.lower, take(y, level.pivot_of_slot, 1))
+        y = matvec(f.inverse, r)
+        return y, matvec(f.lower, take(y, level.pivot_of_slot, 1))
 
     def backward(level: Level, f: LevelFactors, y: jax.Array, targets: jax.Array) -> jax.Array:
-        return _subtract(y, _matvec(f.upper, targets), level.backward, 1)
+        return _subtract(y, matvec(f.upper, targets), level.backward, 1)
 
     return _substitute(levels, factors, rhs, forward, backward)
 
@@ -88,11 +88,11 @@ def solve_transposed(levels: tuple[Level, ...], factors: Factors, rhs: jax.Array
     """Solves ``J' z = rhs`` with the factors of J; both (2, n, *batch) in elimination order."""
 
     def forward(level: Level, f: LevelFactors, c: jax.Array) -> tuple[jax.Array, jax.Array]:
-        return c, _matvec(_transpose(f.upper), take(c, level.pivot_of_slot, 1))
+        return c, matvec(transpose(f.upper), take(c, level.pivot_of_slot, 1))
 
     def backward(level: Level, f: LevelFactors, c: jax.Array, targets: jax.Array) -> jax.Array:
-        c = _subtract(c, _matvec(_transpose(f.lower), targets), level.backward, 1)
-        return _matvec(_transpose(f.inverse), c)
+        c = _subtract(c, matvec(transpose(f.lower), targets), level.backward, 1)
+        return matvec(transpose(f.inverse), c)
 
     return _substitute(levels, factors, rhs, forward, backward)
 
@@ -139,20 +139,24 @@ def _subtract(x: jax.Array, update: jax.Array, plan: GatherSum | None, axis: int
     return x if plan is None else x - gather_sum(plan, update, axis)
 
 
-def _inverse(m: jax.Array) -> jax.Array:
+def inverse(m: jax.Array) -> jax.Array:
+    """Inverses of the blocks ``m``, (2, 2, component, *batch)."""
     sign = np.array([[1, -1], [-1, 1]], m.dtype).reshape(2, 2, *[1] * (m.ndim - 2))
     a, b, c, d = (part(part(m, i, 0), j, 1) for i in (0, 1) for j in (0, 1))
-    return jax.lax.rev(_transpose(m), (0, 1)) * (sign * (1 / (a * d - b * c)))
+    return jax.lax.rev(transpose(m), (0, 1)) * (sign * (1 / (a * d - b * c)))
 
 
-def _transpose(m: jax.Array) -> jax.Array:
+def transpose(m: jax.Array) -> jax.Array:
+    """Transposes of the blocks ``m``, (2, 2, component, *batch)."""
     return jax.lax.transpose(m, (1, 0, *range(2, m.ndim)))
 
 
-def _matvec(m: jax.Array, x: jax.Array) -> jax.Array:
+def matvec(m: jax.Array, x: jax.Array) -> jax.Array:
+    """Blocks times vectors (2, component, *batch)."""
     first, second = (jax.lax.squeeze(part(m, j, 1), (1,)) for j in (0, 1))
     return first * part(x, 0, 0) + second * part(x, 1, 0)
 
 
-def _matmul(m: jax.Array, n: jax.Array) -> jax.Array:
+def matmul(m: jax.Array, n: jax.Array) -> jax.Array:
+    """Blocks times blocks."""
     return part(m, 0, 1) * part(n, 0, 0) + part(m, 1, 1) * part(n, 1, 0)

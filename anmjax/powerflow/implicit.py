@@ -61,7 +61,7 @@ def differentiable_newton(plan: SolverPlan, schedule: Schedule) -> Callable[[Inp
             return jax.jvp(balance_of, (x,), (to_excess(angle_and_log),))[1]
 
         def jacobian_solve(transposed: bool, _: Callable, rhs: jax.Array) -> jax.Array:
-            at = jax.lax.stop_gradient((inputs._replace(start=None), x))
+            at = jax.lax.stop_gradient((inputs._replace(start=None, base=None), x))
             return lane_jacobian[transposed](*at, converged, rhs)
 
         def balance_at_x(inputs: Inputs) -> jax.Array:

@@ -17,28 +17,28 @@ import jax.numpy as jnp
 import numpy as np
 
 from anmjax.powerflow.admittance import BranchParameters, Shunts, admittance
-from anmjax.powerflow.block_lu import Factors, solve, solve_transposed
 from anmjax.powerflow.connectivity import all_energised
 from anmjax.powerflow.gather import take
+from anmjax.powerflow.linear import LinearSolver, for_cpu, unrolled
 from anmjax.powerflow.newton import (
     Iterate,
     Problem,
     Schedule,
+    chord,
     factor_jacobian,
     flat_start,
-    iterate,
     moving,
+    newton,
     rounding_floor,
     start_at,
-    update,
 )
 from anmjax.powerflow.plan import SolverPlan
 
 _In = TypeVar("_In")
 _Out = TypeVar("_Out")
 
-# Bytes of a block's matrices and products, a few times a core's L2 cache: there the cost of starting a
-# kernel and the cost of missing the cache balance.
+# Bytes of a block's matrices and products in Newton's method, a few times a core's L2 cache: there the cost
+# of starting a kernel and the cost of missing the cache balance.
 BLOCK_BYTES = 3_000_000
 # Lanes of a block at least, in bytes of a row: below, loops of a few lanes cost more than missing the cache.
 MIN_ROW_BYTES = 128
@@ -47,9 +47,13 @@ MIN_ROW_BYTES = 128
 MIN_BLOCKS, MIN_BLOCK = 4, 128
 # A block is left when no more than one lane in so many still moves.
 STRAGGLER_SHARE = 8
-# The shared first factorisation is compiled apart from those of the lanes; with more levels than this it is
-# not worth half as much compile time again.
-MAX_LEVELS_TO_SHARE = 16
+# The same of the chord method, whose blocks hold vectors only.
+CHORD_BLOCK_BYTES = 1_500_000
+CHORD_STRAGGLER_SHARE = 32
+# From this many lanes on they share a Jacobian, that of the base case after so many updates.
+MIN_LANES_TO_SHARE, BASE_UPDATES = 128, 2
+# Lanes that the chord method leaves unsolved are finished together, in so many bytes of a row.
+FINISH_ROW_BYTES = 192
 
 
 class Inputs(NamedTuple):
@@ -60,6 +64,7 @@ class Inputs(NamedTuple):
     v_set: jax.Array  # (n_bus, *batch) p.u., by bus index; that of PQ buses does not matter
     s: jax.Array  # (2, n_bus - 1, *batch) p.u., injections in the plan's order
     start: jax.Array | None  # (2, n_bus - 1, *batch) angle and excess to start from; None: flat
+    base: jax.Array | None  # as s, injections near those of most lanes; None: all by Newton's method alone
 
 
 class Result(NamedTuple):
@@ -85,15 +90,21 @@ def solve_lanes(plan: SolverPlan, schedule: Schedule, inputs: Inputs) -> Result:
 
     def whole(inputs: Inputs) -> Result:
         problem = problem_of(plan, inputs)
+        linear = unrolled(plan)
         at = start_at(plan, problem, _start(plan, inputs))
-        return _finish(plan, schedule, inputs, iterate(plan, problem, at, schedule))
+        at = newton(plan, linear, problem, at, schedule)
+        return _finish(plan, schedule, problem, at, all_energised(plan, inputs.branch.in_service))
 
     def blocks(inputs: Inputs) -> Result:
-        return _solve_blocks(plan, schedule, inputs)
+        return (_solve_by_chord if _share_jacobian(inputs) else _solve_by_newton)(plan, schedule, inputs)
 
     result = _by_platform(blocks, whole, inputs, inputs.s.ndim - 2)
     flat = flat_start(plan, problem_of(plan, inputs))
     return result._replace(x=jnp.where(result.converged[None, None], result.x, flat))
+
+
+# Inputs, solution, which lanes have one, and right-hand side.
+_JacobianArgs = tuple[Inputs, jax.Array, jax.Array, jax.Array]
 
 
 def solve_jacobian_lanes(
@@ -101,16 +112,19 @@ def solve_jacobian_lanes(
 ) -> jax.Array:
     """Solves with the Jacobian by (theta, ln |V|) at ``x``, or its transpose; zero where not converged."""
 
-    def whole(args: tuple[Inputs, jax.Array, jax.Array, jax.Array]) -> jax.Array:
+    def solved(linear: LinearSolver, args: _JacobianArgs) -> jax.Array:
         inputs, x, converged, rhs = args
         problem = problem_of(plan, inputs)
         at = start_at(plan, problem, x)
-        factors = factor_jacobian(plan, problem, at.x, at.sent)
-        step = (solve_transposed if transposed else solve)(plan.levels, factors, rhs)
+        factors = factor_jacobian(plan, linear, problem, at.x, at.sent)
+        step = (linear.solve_transposed if transposed else linear.solve)(factors, rhs)
         return jnp.where(converged[None, None], step, 0)
 
-    def blocks(args: tuple[Inputs, jax.Array, jax.Array, jax.Array]) -> jax.Array:
-        return _map_blocks(whole, args, _block_size(plan, args))
+    def whole(args: _JacobianArgs) -> jax.Array:
+        return solved(unrolled(plan), args)
+
+    def blocks(args: _JacobianArgs) -> jax.Array:
+        return _map_blocks(functools.partial(solved, for_cpu(plan)), args, _block_size(plan, args))
 
     return _by_platform(blocks, whole, (inputs, x, converged, rhs), rhs.ndim - 2)
 
@@ -119,11 +133,58 @@ def _start(plan: SolverPlan, inputs: Inputs) -> jax.Array:
     return flat_start(plan, problem_of(plan, inputs)) if inputs.start is None else inputs.start
 
 
-def _finish(plan: SolverPlan, schedule: Schedule, inputs: Inputs, at: Iterate) -> Result:
-    allowed = schedule.tol + rounding_floor(plan, problem_of(plan, inputs), at.x)
-    solved = (at.largest <= allowed)[0, 0] & all_energised(plan, inputs.branch.in_service)
+def _finish(
+    plan: SolverPlan, schedule: Schedule, problem: Problem, at: Iterate, energised: jax.Array
+) -> Result:
+    allowed = schedule.tol + rounding_floor(plan, problem, at.x)
+    solved = (at.largest <= allowed)[0, 0] & energised
     mismatch = jnp.where(jnp.isfinite(at.largest), at.largest, jnp.finfo(at.x.dtype).max)
     return Result(at.x, mismatch[0, 0], solved, at.updates[0, 0])
+
+
+def _share_jacobian(inputs: Inputs) -> bool:
+    """Whether there are many lanes of one network, with a base case."""
+    network = inputs._replace(s=inputs.s[..., :1], start=None)
+    return inputs.base is not None and _num_lanes(network) == 1 and _num_lanes(inputs) >= MIN_LANES_TO_SHARE
+
+
+def _solve_by_chord(plan: SolverPlan, schedule: Schedule, inputs: Inputs) -> Result:
+    """Chord method in blocks, with the Jacobian of the base case; Newton's for the lanes that it leaves."""
+    lanes, linear = _num_lanes(inputs), for_cpu(plan)
+    assert inputs.base is not None
+    alone = inputs._replace(s=inputs.base, start=None)
+    base_problem = problem_of(plan, alone)
+    adm, excess = base_problem.adm, base_problem.excess
+    energised = all_energised(plan, inputs.branch.in_service)
+    base = start_at(plan, base_problem, flat_start(plan, base_problem))
+    base = newton(plan, linear, base_problem, base, Schedule(BASE_UPDATES, 0.0), leave=0)
+    factors = factor_jacobian(plan, linear, base_problem, base.x, base.sent)
+    size = _chord_block_size(plan, inputs)
+
+    def block(own: tuple[jax.Array, jax.Array | None]) -> Result:
+        problem = Problem(adm, excess, own[0])
+        at = start_at(plan, problem, flat_start(plan, problem) if own[1] is None else own[1])
+        at = chord(plan, linear, problem, at, factors, schedule.tol, size // CHORD_STRAGGLER_SHARE)
+        return _finish(plan, schedule, problem, at, energised)
+
+    results = _map_blocks(block, (inputs.s, inputs.start), size)
+    width = min(FINISH_ROW_BYTES // inputs.s.dtype.itemsize, lanes)
+
+    def finish(carry: tuple[jax.Array, Result]) -> tuple[jax.Array, Result]:
+        waiting, results = carry
+        (index,) = jnp.nonzero(waiting, size=width, fill_value=lanes)
+        own, done = _take_lanes((inputs._replace(base=None), results.iterations), index)
+        problem = Problem(adm, excess, own.s)
+        at = start_at(plan, problem, flat_start(plan, problem) if own.start is None else own.start)
+        at = newton(plan, linear, problem, at, schedule, leave=0)
+        result = _finish(plan, schedule, problem, at, energised)
+        result = result._replace(iterations=result.iterations + done)
+        results = jax.tree.map(lambda y, own: y.at[..., index].set(own, mode="drop"), results, result)
+        return waiting.at[index].set(False, mode="drop"), results
+
+    return jax.lax.while_loop(
+        lambda carry: carry[0].any(), finish, (~results.converged & energised, results)
+    )[1]
 
 
 class _Progress(NamedTuple):
@@ -135,21 +196,18 @@ class _Progress(NamedTuple):
     results: Result  # of the lanes, then of the rows of stragglers
 
 
-def _solve_blocks(plan: SolverPlan, schedule: Schedule, inputs: Inputs) -> Result:
+def _solve_by_newton(plan: SolverPlan, schedule: Schedule, inputs: Inputs) -> Result:
     lanes, size = _num_lanes(inputs), _block_size(plan, inputs)
     num_blocks, share = -(-lanes // size), size // STRAGGLER_SHARE
     rows = -(-num_blocks * share // size) * size  # room for as many stragglers as there can be
-    factors = _shared_factors(plan, inputs)
+    linear = for_cpu(plan)
 
     def work(own: Inputs, x: jax.Array, updates: jax.Array, first: jax.Array) -> tuple[Result, jax.Array]:
         problem = problem_of(plan, own)
         at = start_at(plan, problem, x, updates)
-        if factors is not None:
-            at = jax.lax.cond(
-                first, lambda at: update(plan, problem, at, schedule, factors), lambda at: at, at
-            )
-        at = iterate(plan, problem, at, schedule, leave=jnp.where(first, share, 0))
-        return _finish(plan, schedule, own, at), moving(at, schedule)[0, 0]
+        at = newton(plan, linear, problem, at, schedule, leave=jnp.where(first, share, 0))
+        energised = all_energised(plan, own.branch.in_service)
+        return _finish(plan, schedule, problem, at, energised), moving(at, schedule)[0, 0]
 
     def next_block(start: jax.Array | int) -> tuple[Inputs, jax.Array, jax.Array]:
         own = _slice_lanes(inputs, start, size)
@@ -208,17 +266,6 @@ def _no_results(s: jax.Array, lanes: int) -> Result:
     )
 
 
-def _shared_factors(plan: SolverPlan, inputs: Inputs) -> Factors | None:
-    """Factors of the first Jacobian of all lanes, if they share a network and start flat."""
-    if len(plan.levels) > MAX_LEVELS_TO_SHARE or inputs.start is not None:
-        return None
-    if _num_lanes(inputs._replace(s=inputs.s[..., :1])) > 1:
-        return None
-    problem = problem_of(plan, inputs._replace(s=inputs.s[..., :1]))
-    at = start_at(plan, problem, _start(plan, inputs))
-    return factor_jacobian(plan, problem, at.x, at.sent)
-
-
 def _block_size(plan: SolverPlan, args: Any) -> int:
     """Lanes of a block.
 
@@ -230,9 +277,22 @@ def _block_size(plan: SolverPlan, args: Any) -> int:
     itemsize = max(x.dtype.itemsize for x in jax.tree.leaves(args))
     blocks = sum(2 * (level.entries.stop - level.entries.start) + len(level.left) for level in plan.levels)
     fits = min(max(BLOCK_BYTES // max(4 * itemsize * blocks, 1), MIN_ROW_BYTES // itemsize), most)
-    if lanes <= fits:
+    return _even_blocks(lanes, fits)
+
+
+def _chord_block_size(plan: SolverPlan, inputs: Inputs) -> int:
+    """Lanes of a block of the chord method, which holds some numbers a bus and the currents of the edges."""
+    itemsize = inputs.s.dtype.itemsize
+    numbers = 12 * len(plan.order) + 4 * len(plan.edge_tail)
+    fits = max(CHORD_BLOCK_BYTES // (itemsize * numbers), MIN_ROW_BYTES // itemsize)
+    return _even_blocks(_num_lanes(inputs), fits)
+
+
+def _even_blocks(lanes: int, most: int) -> int:
+    """Size of blocks of at most about ``most`` lanes that are equally long; see ``_block_size``."""
+    if lanes <= most:
         return lanes
-    eights = -(-lanes // -(-lanes // fits) // 8)  # of blocks that are equally long
+    eights = -(-lanes // -(-lanes // most) // 8)
     return min(8 * (eights + 1 - eights % 2), lanes)
 
 

@@ -17,6 +17,7 @@ import dataclasses
 import functools
 import heapq
 import itertools
+from collections import Counter
 from collections.abc import Iterable, Sequence
 
 import numpy as np
@@ -90,8 +91,8 @@ class SolverPlan:
     branch_to_edge: GatherSum  # branch ends, [from ends, to ends], into the edges that leave them
     branch_to_bus: GatherSum  # branch ends, [from ends, to ends], into buses
     edge_to_bus: GatherSum  # edges into their tails
-    entry_row: np.ndarray  # (n_entry,) bus of each entry of the matrix, by level
-    entry_source: GatherSum  # [edges, buses but the slack] into entries; fill gets none
+    entry_row: np.ndarray  # (n_entry + 1,) bus of each entry of the matrix, by level; one more entry is zero
+    entry_source: GatherSum  # [edges, buses but the slack] into entries; fill and the last get none
     levels: tuple[Level, ...]
 
 
@@ -175,13 +176,17 @@ def solver_plan(
         if slack not in (tail, head):
             neighbours[tail].add(head)
     levels, later = eliminate(neighbours)
+    earlier = Counter(a for around in later.values() for a in around)
+    # Buses alike in their work stand together, see ``steps.py``.
+    levels = [sorted(level, key=lambda i: (earlier[i], len(later[i])), reverse=True) for level in levels]
     order = np.array([i for level in levels for i in level] + [slack], np.int32)
     position = np.argsort(order).astype(np.int32)
 
     edge_index = {(position[t], position[h]): e for e, (t, h) in enumerate(edges)}
     upward = [sorted(position[a] for a in later[i]) for i in order[:-1]]
-    sizes = [len(level) for level in levels]
-    entries = _entries(sizes, upward)
+    pivots = _runs(len(level) for level in levels)
+    slots = _slots(pivots, upward)
+    entries = _entries(pivots, slots)
     sources = {**edge_index, **{(i, i): len(edges) + i for i in range(n_bus - 1)}}
     edge_tail = position[[tail for tail, _ in edges]]
     return SolverPlan(
@@ -196,9 +201,9 @@ def solver_plan(
         ),
         branch_to_bus=GatherSum.build(_group((position[tail] for tail, _ in ends), n_bus)),
         edge_to_bus=GatherSum.build(_group(edge_tail, n_bus)),
-        entry_row=np.array([i for i, _ in entries], np.int32),
-        entry_source=GatherSum.build([[sources[e]] if e in sources else [] for e in entries]),
-        levels=_plan_levels(sizes, upward, entries),
+        entry_row=np.array([i for i, _ in entries] + [0], np.int32),
+        entry_source=GatherSum.build([*([sources[e]] if e in sources else [] for e in entries), []]),
+        levels=_plan_levels(pivots, slots, entries),
     )
 
 
@@ -215,49 +220,53 @@ def _is_connected(n_bus: int, pairs: list[tuple[int, int]]) -> bool:
     return len({root(i) for i in range(n_bus)}) == 1
 
 
-def _entries(sizes: list[int], upward: list[list[int]]) -> list[tuple[int, int]]:
+def _slots(pivots: list[slice], upward: list[list[int]]) -> list[list[tuple[int, int]]]:
+    """Pivots and their later neighbours, level by level; first those whose blocks are updated most."""
+    updates = Counter(pair for around in upward for pair in itertools.product(around, around))
+    slots = ([(i, a) for i in range(own.start, own.stop) for a in upward[i]] for own in pivots)
+    return [sorted(own, key=updates.__getitem__, reverse=True) for own in slots]
+
+
+def _entries(pivots: list[slice], slots: list[list[tuple[int, int]]]) -> list[tuple[int, int]]:
     """Block positions (row, column) of the factors, level by level."""
     entries: list[tuple[int, int]] = []
-    for pivots in _runs(sizes):
-        slots = [(i, a) for i in range(pivots.start, pivots.stop) for a in upward[i]]
-        entries += [(i, i) for i in range(pivots.start, pivots.stop)] + slots + [(a, i) for i, a in slots]
+    for own, pairs in zip(pivots, slots, strict=True):
+        entries += [(i, i) for i in range(own.start, own.stop)] + pairs + [(a, i) for i, a in pairs]
     return entries
 
 
 def _plan_levels(
-    sizes: list[int], upward: list[list[int]], entries: list[tuple[int, int]]
+    pivots: list[slice], slots: list[list[tuple[int, int]]], entries: list[tuple[int, int]]
 ) -> tuple[Level, ...]:
     """Index lists of every level: who updates what, seen from the block that is updated."""
     index = {entry: e for e, entry in enumerate(entries)}
     updates: list[list[int]] = [[] for _ in entries]
-    passed: list[list[int]] = [[] for _ in upward]
+    passed: list[list[int]] = [[] for _ in range(pivots[-1].stop if pivots else 0)]
     num_slots = num_entries = num_products = 0
     levels = []
-    for pivots in _runs(sizes):
-        buses = range(pivots.start, pivots.stop)
-        slots = [(i, a) for i in buses for a in upward[i]]
-        groups = _group((i - pivots.start for i, _ in slots), len(buses))
+    for buses, pairs in zip(pivots, slots, strict=True):
+        groups = _group((i - buses.start for i, _ in pairs), buses.stop - buses.start)
         products = [(e, f) for group in groups for e in group for f in group]
-        own = slice(num_entries, num_entries + len(buses) + 2 * len(slots))
+        own = slice(num_entries, num_entries + len(groups) + 2 * len(pairs))
         levels.append(
             Level(
-                pivots=pivots,
-                slots=slice(num_slots, num_slots + len(slots)),
+                pivots=buses,
+                slots=slice(num_slots, num_slots + len(pairs)),
                 entries=own,
-                pivot_of_slot=np.array([i - pivots.start for i, _ in slots], np.int32),
-                target_of_slot=np.array([a for _, a in slots], np.int32),
+                pivot_of_slot=np.array([i - buses.start for i, _ in pairs], np.int32),
+                target_of_slot=np.array([a for _, a in pairs], np.int32),
                 left=np.array([e for e, _ in products], np.int32),
                 right=np.array([f for _, f in products], np.int32),
                 updates=_unless_empty(updates[own]),
-                forward=_unless_empty(passed[pivots]),
+                forward=_unless_empty(passed[buses]),
                 backward=_unless_empty(groups),
             )
         )
         for product, (e, f) in enumerate(products, num_products):
-            updates[index[slots[e][1], slots[f][1]]].append(product)
-        for e, (_, a) in enumerate(slots, num_slots):
+            updates[index[pairs[e][1], pairs[f][1]]].append(product)
+        for e, (_, a) in enumerate(pairs, num_slots):
             passed[a].append(e)
-        num_slots, num_entries = num_slots + len(slots), own.stop
+        num_slots, num_entries = num_slots + len(pairs), own.stop
         num_products += len(products)
     return tuple(levels)
 

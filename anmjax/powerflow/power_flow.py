@@ -19,6 +19,7 @@ from anmjax.powerflow.lanes import Inputs, problem_of
 from anmjax.powerflow.newton import Schedule, bus_power, deviation, voltage
 from anmjax.powerflow.plan import SolverPlan, solver_plan
 from anmjax.powerflow.start import dc_angles, polar
+from anmjax.powerflow.trailing import differentiable_batch_trailing
 
 # Newton updates that reach every solution but a few at the very edge of collapse: over 160 random
 # networks of 2 to 30 buses, 48,000 loadings through the collapse point, no solution needed more than
@@ -74,6 +75,7 @@ def solve_power_flow(
     tol: float,
     pv: tuple[int, ...] = (),
     start: jax.Array | None = None,
+    base: jax.Array | None = None,
 ) -> Solution:
     """Power flow in the batch-trailing layout, for use inside ``batch_trailing`` functions.
 
@@ -84,6 +86,8 @@ def solve_power_flow(
       tol: p.u., largest power-balance error of a solution.
       pv: buses whose voltage magnitude is held at ``net.v_set``; all others are PQ buses.
       start: (2, n_bus, *batch) angle from the slack's in rad, |V| - 1 in p.u.; None: flat.
+      base: (2, n_bus, *batch) p.u., injections near those of most lanes, so that many lanes of one network
+        may share a Jacobian; None: every lane makes the very iterates of Newton's method.
     """
     plan = network_plan(net, pv)
     inputs = Inputs(
@@ -92,6 +96,7 @@ def solve_power_flow(
         v_set=jnp.asarray(net.v_set),
         s=take(s, plan.order[:-1], 1),
         start=None if start is None else take(start, plan.order[:-1], 1),
+        base=None if base is None else take(base, plan.order[:-1], 1),
     )
     result = differentiable_newton(plan, Schedule(num_iters, tol))(inputs)
     problem = problem_of(plan, inputs)
@@ -159,23 +164,31 @@ def _power_flow(
     method: str,
     tol: float,
 ) -> PowerFlow:
-    s = jnp.stack([jnp.asarray(p), jnp.asarray(q)]).astype(net.dtype)
-    start = None
-    if v_start is not None:
-        v = jnp.stack([v_start.real, v_start.imag]).astype(net.dtype)
-        start = polar(phasor.multiply(v, phasor.conj(_slack_rotation(net))))
-    elif method == "dc":
-        plan = network_plan(net, net.pv)
-        angle = dc_angles(plan)(*jax.lax.stop_gradient((branch_parameters(net), s[0])))
-        held = np.isin(np.arange(net.n_bus), net.pv)
-        start = jnp.stack([angle, jnp.where(held, jnp.asarray(net.v_set) - 1, 0)])
-    solution = solve_power_flow(net, s, num_iters=num_iters, tol=tol, pv=net.pv, start=start)
-    v = phasor.multiply(voltage(solution.d), _slack_rotation(net))
-    return PowerFlow(jax.lax.complex(*v), solution.mismatch, solution.converged, solution.iterations)
+    def solve(net: Network, p: jax.Array, q: jax.Array, v_start: jax.Array | None) -> PowerFlow:
+        s = jnp.stack(jnp.broadcast_arrays(p, q))
+        start = None
+        if v_start is not None:
+            v = jnp.stack([v_start.real, v_start.imag]).astype(net.dtype)
+            start = polar(phasor.multiply(v, phasor.conj(_slack_rotation(net))))
+        elif method == "dc":
+            plan = network_plan(net, net.pv)
+            angle = dc_angles(plan)(*jax.lax.stop_gradient((branch_parameters(net), s[0])))
+            held = np.isin(np.arange(net.n_bus), net.pv).reshape(-1, *[1] * (angle.ndim - 1))
+            start = jnp.stack(jnp.broadcast_arrays(angle, jnp.where(held, net.v_set - 1, 0)))
+        base = jnp.stack(jnp.broadcast_arrays(net.p, net.q))
+        solution = solve_power_flow(
+            net, s, num_iters=num_iters, tol=tol, pv=net.pv, start=start, base=base
+        )
+        v = phasor.multiply(voltage(solution.d), _slack_rotation(net))
+        return PowerFlow(jax.lax.complex(*v), solution.mismatch, solution.converged, solution.iterations)
+
+    net = jax.tree.map(jnp.asarray, net)
+    p, q = (jnp.asarray(x).astype(net.dtype) for x in (p, q))
+    return differentiable_batch_trailing(solve)(net, p, q, v_start)
 
 
 def _slack_rotation(net: Network) -> jax.Array:
-    """exp(j slack_angle), (2, 1)."""
+    """exp(j slack_angle), (2, 1, *batch)."""
     angle = jnp.asarray(net.slack_angle)
     return jnp.stack([jnp.cos(angle), jnp.sin(angle)])[:, None]
 

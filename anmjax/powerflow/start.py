@@ -16,8 +16,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from anmjax.powerflow.admittance import BranchParameters
-from anmjax.powerflow.block_lu import factor, solve
 from anmjax.powerflow.gather import gather_sum, take
+from anmjax.powerflow.linear import LinearSolver, for_cpu, unrolled
 from anmjax.powerflow.plan import SolverPlan
 from anmjax.powerflow.trailing import batch_trailing
 
@@ -49,7 +49,13 @@ def dc_angles(plan: SolverPlan) -> Callable[[BranchParameters, jax.Array], jax.A
         matrix = entries[None, None] * first
         diagonal = jnp.broadcast_to(second, (2, 2, len(p) - 1, *[1] * (p.ndim - 1)))
         rhs = jnp.stack([p[:-1], jnp.zeros_like(p[:-1])])
-        angle = solve(plan.levels, factor(plan.levels, matrix, diagonal), rhs)[0]
+
+        def solve(linear: LinearSolver) -> Callable[..., jax.Array]:
+            return lambda matrix, diagonal, rhs: linear.solve(linear.factor(matrix, diagonal), rhs)
+
+        angle = jax.lax.platform_dependent(
+            matrix, diagonal, rhs, cpu=solve(for_cpu(plan)), default=solve(unrolled(plan))
+        )[0]
         angle = jnp.concatenate([angle, jnp.zeros_like(angle[:1])])
         return take(jnp.where(jnp.isfinite(angle), angle, 0), plan.position)
 

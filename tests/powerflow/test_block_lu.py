@@ -9,9 +9,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from anmjax.powerflow.block_lu import factor, solve, solve_transposed
 from anmjax.powerflow.gather import gather_sum
 from anmjax.powerflow.half_angle import half_angle
+from anmjax.powerflow.linear import looped, unrolled
 from anmjax.powerflow.plan import GatherSum, eliminate, solver_plan
 
 # A path, a hub with more neighbours than a gather sums at once, and a mesh with fill.
@@ -34,7 +34,7 @@ def _random_system(n_bus, edges, rng):
         i, a = plan.position[f], plan.position[t]
         if max(i, a) < n:
             dense[i, a], dense[a, i] = rng.normal(size=(2, 2, 2))
-    matrix = np.stack([dense[entry] for entry in _entries(plan)], -1)
+    matrix = np.stack([*(dense[entry] for entry in _entries(plan)), np.zeros((2, 2))], -1)
     # The diagonal comes in two parts, which the factorisation adds up.
     late = np.moveaxis(rng.normal(size=(n, 2, 2)), 0, -1)
     for k, (i, j) in enumerate(_entries(plan)):
@@ -43,9 +43,9 @@ def _random_system(n_bus, edges, rng):
     return plan, (matrix, late), dense.swapaxes(1, 2).reshape(2 * n, 2 * n)
 
 
-def _solutions(plan, system, rhs):
-    factors = factor(plan.levels, *system)
-    return solve(plan.levels, factors, rhs), solve_transposed(plan.levels, factors, rhs)
+def _solutions(solver, system, rhs):
+    factors = solver.factor(*system)
+    return solver.solve(factors, rhs), solver.solve_transposed(factors, rhs)
 
 
 def _entries(plan):
@@ -58,29 +58,44 @@ def _entries(plan):
     return entries
 
 
+@pytest.mark.parametrize("solver", [unrolled, looped])
 @pytest.mark.parametrize("name", GRAPHS)
-def test_solutions_equal_those_of_dense_linear_algebra(name):
+def test_solutions_equal_those_of_dense_linear_algebra(name, solver):
     rng = np.random.default_rng(0)
     plan, system, dense = _random_system(*GRAPHS[name], rng)
     rhs = rng.normal(size=(2, len(dense) // 2))
-    x, z = jax.jit(lambda system, rhs: _solutions(plan, system, rhs))(system, rhs)
+    x, z = jax.jit(lambda system, rhs: _solutions(solver(plan), system, rhs))(system, rhs)
     # Well-conditioned systems of at most 22 unknowns: rounding only.
     np.testing.assert_allclose(np.ravel(np.asarray(x).T), np.linalg.solve(dense, rhs.T.ravel()), atol=1e-12)
     np.testing.assert_allclose(np.ravel(np.asarray(z).T), np.linalg.solve(dense.T, rhs.T.ravel()), atol=1e-12)
 
 
-def test_a_batch_solves_every_lane_as_it_would_alone():
+@pytest.mark.parametrize("solver", [unrolled, looped])
+def test_a_batch_solves_every_lane_as_it_would_alone(solver):
     rng = np.random.default_rng(1)
     systems = [_random_system(*GRAPHS["mesh"], rng) for _ in range(3)]
     plan = systems[0][0]
     batch = tuple(np.stack(x, -1) for x in zip(*(s[1] for s in systems), strict=True))
     rhs = rng.normal(size=(2, len(systems[0][2]) // 2, 3))
-    run = jax.jit(lambda system, rhs: _solutions(plan, system, rhs))
+    run = jax.jit(lambda system, rhs: _solutions(solver(plan), system, rhs))
     together = run(batch, rhs)
     for lane, (_, system, _) in enumerate(systems):
         for all_lanes, alone in zip(together, run(system, rhs[..., lane]), strict=True):
             # Compilers contract products and sums differently for different shapes.
             np.testing.assert_allclose(all_lanes[..., lane], alone, atol=1e-14)
+
+
+@pytest.mark.parametrize("solver", [unrolled, looped])
+def test_lanes_may_share_the_factors(solver):
+    rng = np.random.default_rng(4)
+    plan, system, dense = _random_system(*GRAPHS["mesh"], rng)
+    rhs = rng.normal(size=(2, len(dense) // 2, 3))
+    shared = tuple(x[..., None] for x in system)
+    together = jax.jit(lambda system, rhs: _solutions(solver(plan), system, rhs))(shared, rhs)
+    for matrix, x in zip((dense, dense.T), together, strict=True):
+        for lane in range(3):
+            expected = np.linalg.solve(matrix, rhs[..., lane].T.ravel())
+            np.testing.assert_allclose(np.ravel(np.asarray(x)[..., lane].T), expected, atol=1e-12)
 
 
 @pytest.mark.parametrize("n", [10, 100, 1000])
