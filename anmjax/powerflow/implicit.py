@@ -19,7 +19,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from anmjax.powerflow.lanes import Inputs, Result, problem_of, solve_jacobian_lanes, solve_lanes
-from anmjax.powerflow.newton import Schedule, balance
+from anmjax.powerflow.newton import Schedule, equations, held_rows
 from anmjax.powerflow.plan import SolverPlan
 from anmjax.powerflow.trailing import batch_trailing, jvp_of_perturbed
 
@@ -50,32 +50,38 @@ def differentiable_newton(plan: SolverPlan, schedule: Schedule) -> Callable[[Inp
     def rule(primals: tuple[Inputs], tangents: tuple[Inputs]) -> tuple[Result, Result]:
         (inputs,) = primals
         result = solve(inputs)
-        x, converged = result.x, result.converged
-        problem = problem_of(plan, inputs)
+        d, converged = result.d, result.converged
+        adm = problem_of(plan, inputs).adm
 
-        def to_excess(angle_and_log: jax.Array) -> jax.Array:
-            return jnp.stack([angle_and_log[0], (1 + x[1]) * angle_and_log[1]])
+        def with_slack(dv: jax.Array, slack: jax.Array) -> jax.Array:
+            return jnp.concatenate([dv, jnp.broadcast_to(slack, (2, 1, *dv.shape[2:]))], 1)
 
-        def matvec(angle_and_log: jax.Array) -> jax.Array:
-            balance_of = functools.partial(balance, plan, problem)
-            return jax.jvp(balance_of, (x,), (to_excess(angle_and_log),))[1]
+        def matvec(dv: jax.Array) -> jax.Array:
+            tangent = with_slack(dv, jnp.zeros((2, 1), d.dtype))
+            return jax.jvp(functools.partial(equations, plan, adm), (d,), (tangent,))[1]
 
         def jacobian_solve(transposed: bool, _: Callable, rhs: jax.Array) -> jax.Array:
-            at = jax.lax.stop_gradient((inputs._replace(start=None, base=None), x))
-            return lane_jacobian[transposed](*at, converged, rhs)
+            return lane_jacobian[transposed](*jax.lax.stop_gradient((adm, d)), converged, rhs)
 
-        def balance_at_x(inputs: Inputs) -> jax.Array:
-            return balance(plan, problem_of(plan, inputs), x)
+        def error(inputs: Inputs) -> tuple[jax.Array, jax.Array]:
+            problem = problem_of(plan, inputs)
+            slack = jnp.stack([problem.excess[-1:], jnp.zeros_like(problem.excess[-1:])])
+            given = problem.s
+            if plan.is_pv.any():
+                given = jnp.where(held_rows(plan, given), problem.excess[None, :-1], given)
+            return equations(plan, problem.adm, with_slack(d[:, :-1], slack)) - given, slack
 
-        _, residual = jvp_of_perturbed(balance_at_x, primals, tangents)
-        step = jax.lax.custom_linear_solve(
+        _, (residual, of_slack) = jvp_of_perturbed(error, primals, tangents)
+        dv = jax.lax.custom_linear_solve(
             matvec,
             jnp.where(converged[None, None], -residual, 0),
             solve=functools.partial(jacobian_solve, False),
             transpose_solve=functools.partial(jacobian_solve, True),
         )
         no_tangent: Any = np.zeros(converged.shape, jax.dtypes.float0)
-        return result, Result(to_excess(step), jnp.zeros_like(result.mismatch), no_tangent, no_tangent)
+        of_slack = jnp.where(converged[None, None], of_slack, 0)
+        tangent = Result(with_slack(dv, of_slack), jnp.zeros_like(result.mismatch), no_tangent, no_tangent)
+        return result, tangent
 
     solve.defjvp(rule, symbolic_zeros=True)
     return solve

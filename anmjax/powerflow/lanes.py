@@ -16,7 +16,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from anmjax.powerflow.admittance import BranchParameters, Shunts, admittance
+from anmjax.powerflow import phasor
+from anmjax.powerflow.admittance import Admittance, BranchParameters, Shunts, admittance
 from anmjax.powerflow.connectivity import all_energised
 from anmjax.powerflow.gather import take
 from anmjax.powerflow.linear import LinearSolver, for_cpu, unrolled
@@ -24,13 +25,16 @@ from anmjax.powerflow.newton import (
     Iterate,
     Problem,
     Schedule,
+    bus_power,
     chord,
+    deviation,
     factor_jacobian,
     flat_start,
     moving,
     newton,
     rounding_floor,
     start_at,
+    voltage,
 )
 from anmjax.powerflow.plan import SolverPlan
 
@@ -48,7 +52,7 @@ MIN_BLOCKS, MIN_BLOCK = 4, 128
 # A block is left when no more than one lane in so many still moves.
 STRAGGLER_SHARE = 8
 # The same of the chord method, whose blocks hold vectors only.
-CHORD_BLOCK_BYTES = 1_500_000
+CHORD_BLOCK_BYTES = 1_000_000
 CHORD_STRAGGLER_SHARE = 32
 # From this many lanes on they share a Jacobian, that of the base case after so many updates.
 MIN_LANES_TO_SHARE, BASE_UPDATES = 128, 2
@@ -70,7 +74,7 @@ class Inputs(NamedTuple):
 class Result(NamedTuple):
     """Where the iteration ended."""
 
-    x: jax.Array  # (2, n_bus - 1, *batch) angle in rad, magnitude excess in p.u.
+    d: jax.Array  # (2, n_bus, *batch) p.u., voltage deviations V - 1 in the slack's frame
     mismatch: jax.Array  # (*batch) p.u., largest error of the equations
     converged: jax.Array  # (*batch) bool
     iterations: jax.Array  # (*batch) int, updates made
@@ -98,27 +102,41 @@ def solve_lanes(plan: SolverPlan, schedule: Schedule, inputs: Inputs) -> Result:
     def blocks(inputs: Inputs) -> Result:
         return (_solve_by_chord if _share_jacobian(inputs) else _solve_by_newton)(plan, schedule, inputs)
 
-    result = _by_platform(blocks, whole, inputs, inputs.s.ndim - 2)
-    flat = flat_start(plan, problem_of(plan, inputs))
-    return result._replace(x=jnp.where(result.converged[None, None], result.x, flat))
+    return _by_platform(blocks, whole, inputs, inputs.s.ndim - 2)
 
 
-# Inputs, solution, which lanes have one, and right-hand side.
-_JacobianArgs = tuple[Inputs, jax.Array, jax.Array, jax.Array]
+# Admittances, solution, which lanes have one, and right-hand side.
+_JacobianArgs = tuple[Admittance, jax.Array, jax.Array, jax.Array]
 
 
 def solve_jacobian_lanes(
-    plan: SolverPlan, transposed: bool, inputs: Inputs, x: jax.Array, converged: jax.Array, rhs: jax.Array
+    plan: SolverPlan, transposed: bool, adm: Admittance, d: jax.Array, converged: jax.Array, rhs: jax.Array
 ) -> jax.Array:
-    """Solves with the Jacobian by (theta, ln |V|) at ``x``, or its transpose; zero where not converged."""
+    """Solves with the equations' derivative by the voltages at ``d``, or its transpose.
+
+    Args:
+      plan: solver plan.
+      transposed: which of the two.
+      adm: bus admittance matrix.
+      d: (2, n_bus, *batch) p.u., voltage deviations.
+      converged: (*batch) bool.
+      rhs: (2, n_bus - 1, *batch).
+
+    Returns:
+      (2, n_bus - 1, *batch), zero where not converged.
+    """
 
     def solved(linear: LinearSolver, args: _JacobianArgs) -> jax.Array:
-        inputs, x, converged, rhs = args
-        problem = problem_of(plan, inputs)
-        at = start_at(plan, problem, x)
-        factors = factor_jacobian(plan, linear, problem, at.x, at.sent)
-        step = (linear.solve_transposed if transposed else linear.solve)(factors, rhs)
-        return jnp.where(converged[None, None], step, 0)
+        adm, d, converged, rhs = args
+        factors = factor_jacobian(plan, linear, adm, d, bus_power(plan, adm, d))
+        # dV = V (d ln |V| + j d theta), and the factors are those of the derivative by (theta, ln |V|).
+        v = voltage(d)[:, :-1]
+        if transposed:
+            by_polar = jnp.flip(phasor.multiply(phasor.conj(v), rhs), 0)
+            x = linear.solve_transposed(factors, by_polar)
+        else:
+            x = phasor.multiply(v, jnp.flip(linear.solve(factors, rhs), 0))
+        return jnp.where(converged[None, None], x, 0)
 
     def whole(args: _JacobianArgs) -> jax.Array:
         return solved(unrolled(plan), args)
@@ -126,7 +144,7 @@ def solve_jacobian_lanes(
     def blocks(args: _JacobianArgs) -> jax.Array:
         return _map_blocks(functools.partial(solved, for_cpu(plan)), args, _block_size(plan, args))
 
-    return _by_platform(blocks, whole, (inputs, x, converged, rhs), rhs.ndim - 2)
+    return _by_platform(blocks, whole, (adm, d, converged, rhs), rhs.ndim - 2)
 
 
 def _start(plan: SolverPlan, inputs: Inputs) -> jax.Array:
@@ -136,10 +154,11 @@ def _start(plan: SolverPlan, inputs: Inputs) -> jax.Array:
 def _finish(
     plan: SolverPlan, schedule: Schedule, problem: Problem, at: Iterate, energised: jax.Array
 ) -> Result:
-    allowed = schedule.tol + rounding_floor(plan, problem, at.x)
+    allowed = schedule.tol + rounding_floor(plan, problem.adm, at.d)
     solved = (at.largest <= allowed)[0, 0] & energised
-    mismatch = jnp.where(jnp.isfinite(at.largest), at.largest, jnp.finfo(at.x.dtype).max)
-    return Result(at.x, mismatch[0, 0], solved, at.updates[0, 0])
+    mismatch = jnp.where(jnp.isfinite(at.largest), at.largest, jnp.finfo(at.d.dtype).max)
+    flat = deviation(flat_start(plan, problem), problem.excess[-1])
+    return Result(jnp.where(solved[None, None], at.d, flat), mismatch[0, 0], solved, at.updates[0, 0])
 
 
 def _share_jacobian(inputs: Inputs) -> bool:
@@ -158,7 +177,7 @@ def _solve_by_chord(plan: SolverPlan, schedule: Schedule, inputs: Inputs) -> Res
     energised = all_energised(plan, inputs.branch.in_service)
     base = start_at(plan, base_problem, flat_start(plan, base_problem))
     base = newton(plan, linear, base_problem, base, Schedule(BASE_UPDATES, 0.0), leave=0)
-    factors = factor_jacobian(plan, linear, base_problem, base.x, base.sent)
+    factors = factor_jacobian(plan, linear, adm, base.d, base.sent)
     size = _chord_block_size(plan, inputs)
 
     def block(own: tuple[jax.Array, jax.Array | None]) -> Result:
@@ -193,6 +212,7 @@ class _Progress(NamedTuple):
     blocks_done: jax.Array  # () int
     waiting: jax.Array  # (lanes,) bool, left as stragglers
     served: jax.Array  # (rows of stragglers) int, lane of each; past the last lane: none
+    x: jax.Array  # (2, n_bus - 1, lanes) angle and excess where each lane was left
     results: Result  # of the lanes, then of the rows of stragglers
 
 
@@ -202,12 +222,12 @@ def _solve_by_newton(plan: SolverPlan, schedule: Schedule, inputs: Inputs) -> Re
     rows = -(-num_blocks * share // size) * size  # room for as many stragglers as there can be
     linear = for_cpu(plan)
 
-    def work(own: Inputs, x: jax.Array, updates: jax.Array, first: jax.Array) -> tuple[Result, jax.Array]:
+    def work(own: Inputs, x: jax.Array, updates: jax.Array, first: jax.Array) -> tuple[Iterate, Result]:
         problem = problem_of(plan, own)
         at = start_at(plan, problem, x, updates)
         at = newton(plan, linear, problem, at, schedule, leave=jnp.where(first, share, 0))
         energised = all_energised(plan, own.branch.in_service)
-        return _finish(plan, schedule, problem, at, energised), moving(at, schedule)[0, 0]
+        return at, _finish(plan, schedule, problem, at, energised)
 
     def next_block(start: jax.Array | int) -> tuple[Inputs, jax.Array, jax.Array]:
         own = _slice_lanes(inputs, start, size)
@@ -218,28 +238,33 @@ def _solve_by_newton(plan: SolverPlan, schedule: Schedule, inputs: Inputs) -> Re
         first = at.blocks_done < num_blocks
         start = jnp.minimum(at.blocks_done * size, lanes - size)
         if not rows:
-            result, _ = work(*next_block(start), first)
+            _, result = work(*next_block(start), first)
             return at._replace(
                 blocks_done=at.blocks_done + 1, results=_place_lanes(at.results, result, start)
             )
 
         def stragglers() -> tuple[jax.Array, Inputs, jax.Array, jax.Array]:
             (index,) = jnp.nonzero(at.waiting, size=size, fill_value=lanes)
-            return index, *_take_lanes((inputs, at.results.x, at.results.iterations), index)
+            return index, *_take_lanes((inputs, at.x, at.results.iterations), index)
 
         index, own, x, updates = jax.lax.cond(
             first, lambda: (jnp.full(size, lanes), *next_block(start)), stragglers
         )
-        result, moves = work(own, x, updates, first)
+        left, result = work(own, x, updates, first)
+        moves = moving(left, schedule)[0, 0]
         row = (at.blocks_done - num_blocks) * size
+        waiting, x = jax.lax.cond(
+            first,
+            lambda: _place_lanes((at.waiting, at.x), (moves, left.x), start),
+            lambda: jax.tree.map(
+                lambda y, own: y.at[..., index].set(own, mode="drop"), (at.waiting, at.x), (moves, left.x)
+            ),
+        )
         return _Progress(
             at.blocks_done + 1,
-            jax.lax.cond(
-                first,
-                lambda: _place_lanes(at.waiting, moves, start),
-                lambda: at.waiting.at[index].set(moves, mode="drop"),
-            ),
+            waiting,
             _place_lanes(at.served, index, jnp.where(first, 0, row)),
+            x,
             _place_lanes(at.results, result, jnp.where(first, start, lanes + row)),
         )
 
@@ -250,6 +275,7 @@ def _solve_by_newton(plan: SolverPlan, schedule: Schedule, inputs: Inputs) -> Re
             blocks_done=jnp.array(0),
             waiting=jnp.zeros(lanes, bool),
             served=jnp.full(rows, lanes),
+            x=jnp.zeros((*inputs.s.shape[:2], lanes if rows else 0), inputs.s.dtype),
             results=_no_results(inputs.s, lanes + rows),
         ),
     )
@@ -262,7 +288,10 @@ def _no_results(s: jax.Array, lanes: int) -> Result:
     """Room for the results of ``lanes`` lanes."""
     zeros = functools.partial(jnp.zeros, dtype=s.dtype)
     return Result(
-        zeros((*s.shape[:2], lanes)), zeros(lanes), zeros(lanes, dtype=bool), zeros(lanes, dtype=np.int32)
+        zeros((2, s.shape[1] + 1, lanes)),
+        zeros(lanes),
+        zeros(lanes, dtype=bool),
+        zeros(lanes, dtype=np.int32),
     )
 
 

@@ -51,6 +51,7 @@ class Iterate(NamedTuple):
     """Voltages and what they imply."""
 
     x: jax.Array  # (2, n_bus - 1, *batch) angle in rad, magnitude excess in p.u.
+    d: jax.Array  # (2, n_bus, *batch) p.u., voltage deviations
     sent: jax.Array  # (2, n_bus, *batch) p.u., power that each bus sends into the network
     error: jax.Array  # (2, n_bus - 1, *batch) p.u., residual of the equations
     largest: jax.Array  # (1, 1, *batch) p.u., its largest entry by magnitude; NaN where there is one
@@ -101,28 +102,32 @@ def bus_power(plan: SolverPlan, adm: Admittance, d: jax.Array) -> jax.Array:
     return phasor.multiply(v, phasor.conj(current))
 
 
-def residual(plan: SolverPlan, problem: Problem, x: jax.Array, sent: jax.Array) -> jax.Array:
-    """Error of the equations, (2, n_bus - 1, *batch): power sent less injected, or |V| less its set-point."""
-    error = sent[:, :-1] - problem.s
-    if not plan.is_pv.any():
-        return error
-    of_set_point = x[1:] - problem.excess[None, :-1]
-    held = _column(list(plan.is_pv), 1, error.ndim) & _column([False, True], 0, error.ndim)
-    return jnp.where(held, of_set_point, error)
-
-
-def balance(plan: SolverPlan, problem: Problem, x: jax.Array) -> jax.Array:
-    """The residual as a function of the unknowns."""
-    sent = bus_power(plan, problem.adm, deviation(x, problem.excess[-1]))
-    return residual(plan, problem, x, sent)
-
-
 def evaluate(plan: SolverPlan, problem: Problem, x: jax.Array, updates: jax.Array) -> Iterate:
-    """Evaluates the equations at ``x``."""
-    sent = bus_power(plan, problem.adm, deviation(x, problem.excess[-1]))
-    error = residual(plan, problem, x, sent)
+    """Evaluates the equations at ``x``: power sent less injected, or |V| less its set-point."""
+    d = deviation(x, problem.excess[-1])
+    sent = bus_power(plan, problem.adm, d)
+    error = sent[:, :-1] - problem.s
+    if plan.is_pv.any():
+        error = jnp.where(held_rows(plan, error), x[1:] - problem.excess[None, :-1], error)
     largest = jnp.abs(error).max(axis=(0, 1), keepdims=True, initial=0)
-    return Iterate(x, sent, error, largest, updates)
+    return Iterate(x, d, sent, error, largest, updates)
+
+
+def held_rows(plan: SolverPlan, error: jax.Array) -> np.ndarray:
+    """Mask of the equations, (2, n_bus - 1, *batch), that hold a voltage magnitude."""
+    return _column(list(plan.is_pv), 1, error.ndim) & _column([False, True], 0, error.ndim)
+
+
+def equations(plan: SolverPlan, adm: Admittance, d: jax.Array) -> jax.Array:
+    """What the equations ask of voltages, as a function with derivatives, (2, n_bus - 1, *batch) p.u.
+
+    Power sent; |V| - 1 in place of the reactive power of PV buses.
+    """
+    sent = bus_power(plan, adm, d)[:, :-1]
+    if not plan.is_pv.any():
+        return sent
+    excess = phasor.magnitude(voltage(d)[:, :-1]) - 1
+    return jnp.where(held_rows(plan, sent), excess[None], sent)
 
 
 def start_at(plan: SolverPlan, problem: Problem, x: jax.Array, updates: jax.Array | int = 0) -> Iterate:
@@ -140,24 +145,24 @@ def flat_start(plan: SolverPlan, problem: Problem) -> jax.Array:
 
 
 def factor_jacobian(
-    plan: SolverPlan, linear: LinearSolver, problem: Problem, x: jax.Array, sent: jax.Array
+    plan: SolverPlan, linear: LinearSolver, adm: Admittance, d: jax.Array, sent: jax.Array
 ) -> Factors:
-    """LU factors of the residual's derivative by (theta, ln |V|), given the power sent at ``x``."""
-    v = voltage(deviation(x, problem.excess[-1]))
+    """LU factors of the equations' derivative by (theta, ln |V|) at ``d``, where ``sent`` is sent."""
+    v = voltage(d)
     n_pair = len(plan.edge_tail) // 2
-    y = problem.adm.edge
+    y = adm.edge
     product = phasor.multiply(
         take(v, plan.edge_tail[:n_pair], 1), phasor.conj(take(v, plan.edge_head[:n_pair], 1))
     )
     along = phasor.multiply(product, phasor.conj(y[:, :n_pair]))
     against = phasor.conj(phasor.multiply(product, y[:, n_pair:]))
-    own = phasor.conj(problem.adm.diagonal[:, :-1]) * phasor.square(v)[None, :-1]
+    own = phasor.conj(adm.diagonal[:, :-1]) * phasor.square(v)[None, :-1]
     t = gather_sum(plan.entry_source, jnp.concatenate([along, against, own], 1), 1)
     matrix = _blocks(t, ((1, 1), (-1, 1)))
     diagonal = _blocks(sent[:, :-1], ((-1, 1), (1, 1)))
     if plan.is_pv.any():
         matrix = jnp.where(_second_rows(plan.is_pv[plan.entry_row], matrix), 0, matrix)
-        magnitude = jnp.abs(1 + x[1])[None, None] * _column([0, 1], 1, x.ndim + 1).astype(x.dtype)
+        magnitude = phasor.magnitude(v[:, :-1])[None, None] * _column([0, 1], 1, d.ndim + 1).astype(d.dtype)
         diagonal = jnp.where(_second_rows(plan.is_pv, diagonal), magnitude, diagonal)
     return linear.factor(matrix, diagonal)
 
@@ -205,7 +210,7 @@ def newton(
     """
 
     def step(at: Iterate) -> Iterate:
-        factors = factor_jacobian(plan, linear, problem, at.x, at.sent)
+        factors = factor_jacobian(plan, linear, problem.adm, at.d, at.sent)
         return update(plan, linear, problem, at, factors, moving(at, schedule))
 
     if leave is None:
@@ -250,15 +255,15 @@ def chord(
     return jax.lax.while_loop(lambda carry: carry[1].sum() > leave, step, (at, at.largest > tol))[0]
 
 
-def rounding_floor(plan: SolverPlan, problem: Problem, x: jax.Array) -> jax.Array:
+def rounding_floor(plan: SolverPlan, adm: Admittance, d: jax.Array) -> jax.Array:
     """Mismatch that rounding alone can cause, largest over buses, (1, 1, *batch) p.u.
 
     Each branch current is the product of an admittance and a difference of deviations, each of them
     known to about one unit in its last place.
     """
-    d = phasor.magnitude(deviation(x, problem.excess[-1]))
-    reach = take(d, plan.edge_tail) + take(d, plan.edge_head)
-    error = gather_sum(plan.edge_to_bus, phasor.magnitude(problem.adm.edge) * reach)
+    size = phasor.magnitude(d)
+    reach = take(size, plan.edge_tail) + take(size, plan.edge_head)
+    error = gather_sum(plan.edge_to_bus, phasor.magnitude(adm.edge) * reach)
     return jnp.finfo(d.dtype).eps * error.max(axis=0)[None, None]
 
 

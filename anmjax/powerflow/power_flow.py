@@ -16,7 +16,7 @@ from anmjax.powerflow.admittance import BranchParameters, Shunts, two_port
 from anmjax.powerflow.gather import take
 from anmjax.powerflow.implicit import differentiable_newton
 from anmjax.powerflow.lanes import Inputs, problem_of
-from anmjax.powerflow.newton import Schedule, bus_power, deviation, voltage
+from anmjax.powerflow.newton import Schedule, bus_power, voltage
 from anmjax.powerflow.plan import SolverPlan, solver_plan
 from anmjax.powerflow.start import dc_angles, polar
 from anmjax.powerflow.trailing import differentiable_batch_trailing
@@ -100,9 +100,8 @@ def solve_power_flow(
     )
     result = differentiable_newton(plan, Schedule(num_iters, tol))(inputs)
     problem = problem_of(plan, inputs)
-    d = deviation(result.x, problem.excess[-1])
-    sent = bus_power(plan, problem.adm, d)
-    return Solution(take(d, plan.position, 1), take(sent, plan.position, 1), *result[1:])
+    sent = bus_power(plan, problem.adm, result.d)
+    return Solution(take(result.d, plan.position, 1), take(sent, plan.position, 1), *result[1:])
 
 
 def power_flow(
@@ -176,9 +175,7 @@ def _power_flow(
             held = np.isin(np.arange(net.n_bus), net.pv).reshape(-1, *[1] * (angle.ndim - 1))
             start = jnp.stack(jnp.broadcast_arrays(angle, jnp.where(held, net.v_set - 1, 0)))
         base = jnp.stack(jnp.broadcast_arrays(net.p, net.q))
-        solution = solve_power_flow(
-            net, s, num_iters=num_iters, tol=tol, pv=net.pv, start=start, base=base
-        )
+        solution = solve_power_flow(net, s, num_iters=num_iters, tol=tol, pv=net.pv, start=start, base=base)
         v = phasor.multiply(voltage(solution.d), _slack_rotation(net))
         return PowerFlow(jax.lax.complex(*v), solution.mismatch, solution.converged, solution.iterations)
 
