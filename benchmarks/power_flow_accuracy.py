@@ -148,23 +148,17 @@ def updates_needed(name: str) -> list[dict[str, Any]]:
     """
     net = loaded_case(name)
 
-    def solver(num_iters: int) -> Callable[[Any], jax.Array]:
-        def converged(loading: jax.Array) -> jax.Array:
-            p, q = loading * net.p, loading * net.q
-            return anmjax.power_flow(net, p, q, num_iters=num_iters, tol=LOADING_TOL).converged
+    @jax.jit
+    @jax.vmap
+    def solve(loading: jax.Array) -> tuple[jax.Array, jax.Array]:
+        p, q = loading * net.p, loading * net.q
+        flow = anmjax.power_flow(net, p, q, num_iters=MOST_UPDATES, tol=LOADING_TOL)
+        return flow.converged, flow.iterations
 
-        return jax.jit(jax.vmap(converged))
-
-    most = solver(MOST_UPDATES)
-    largest = largest_loading(lambda loading: bool(most(jnp.array([loading]))[0]))
+    largest = largest_loading(lambda loading: bool(solve(jnp.array([loading]))[0][0]))
     loadings = largest * np.array(SHARES)
-    needed: list[int | None] = [None] * len(SHARES)
-    for num_iters in range(1, MOST_UPDATES + 1):
-        for k, solved in enumerate(np.asarray(solver(num_iters)(loadings))):
-            if solved and needed[k] is None:
-                needed[k] = num_iters
-        if None not in needed:
-            break
+    solved, iterations = jax.device_get(solve(loadings))
+    needed = [int(updates) if found else None for found, updates in zip(solved, iterations, strict=True)]
     return [
         {"network": name, "loading": loading, "share_of_largest": share, "updates": updates}
         for loading, share, updates in zip(loadings.tolist(), SHARES, needed, strict=True)

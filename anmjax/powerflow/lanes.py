@@ -1,8 +1,9 @@
 """How a batch of power flows is worked through: all at once, or on a CPU in blocks that fit its cache.
 
-On a CPU every block is iterated until few of its lanes still move; after the last one the stragglers of all
-blocks are gathered into blocks of their own and finished: a lane that needs ten iterations does not make its
-neighbours wait. Lanes that share a network and a flat start share their first Jacobian as well.
+On a CPU a lane that needs ten iterations does not make its neighbours wait: a block is left when few of its
+lanes still move, and the stragglers of all blocks are gathered and finished apart. Many lanes of one network
+share the Jacobian of its base case, factorised once, in the chord method; what it does not solve, Newton's
+method does, from the start again. No lane depends on another: the base case belongs to the network.
 """
 
 from __future__ import annotations
@@ -54,7 +55,7 @@ STRAGGLER_SHARE = 8
 # The same of the chord method, whose blocks hold vectors only.
 CHORD_BLOCK_BYTES = 1_000_000
 CHORD_STRAGGLER_SHARE = 32
-# From this many lanes on they share a Jacobian, that of the base case after so many updates.
+# From this many lanes on they share a Jacobian: that of the base case after so many updates.
 MIN_LANES_TO_SHARE, BASE_UPDATES = 128, 2
 # Lanes that the chord method leaves unsolved are finished together, in so many bytes of a row.
 FINISH_ROW_BYTES = 192
@@ -217,6 +218,7 @@ class _Progress(NamedTuple):
 
 
 def _solve_by_newton(plan: SolverPlan, schedule: Schedule, inputs: Inputs) -> Result:
+    """Newton's method in blocks, then in blocks of the stragglers of all blocks until none is left."""
     lanes, size = _num_lanes(inputs), _block_size(plan, inputs)
     num_blocks, share = -(-lanes // size), size // STRAGGLER_SHARE
     rows = -(-num_blocks * share // size) * size  # room for as many stragglers as there can be

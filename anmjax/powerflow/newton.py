@@ -109,7 +109,10 @@ def evaluate(plan: SolverPlan, problem: Problem, x: jax.Array, updates: jax.Arra
     error = sent[:, :-1] - problem.s
     if plan.is_pv.any():
         error = jnp.where(held_rows(plan, error), x[1:] - problem.excess[None, :-1], error)
-    largest = jnp.abs(error).max(axis=(0, 1), keepdims=True, initial=0)
+    # XLA's CPU backend drops NaNs from the maximum over long arrays (jax 0.10.2).
+    size = jnp.where(jnp.isnan(error), jnp.inf, jnp.abs(error))
+    largest = size.max(axis=(0, 1), keepdims=True, initial=0)
+    largest = jnp.where(jnp.isfinite(largest), largest, jnp.nan)
     return Iterate(x, d, sent, error, largest, updates)
 
 

@@ -90,7 +90,8 @@ def test_lanes_of_four_blocks_balance_and_those_beyond_collapse_are_flagged(feed
     np.testing.assert_array_equal(flow.converged[scale < 3.3], True)
     np.testing.assert_array_equal(flow.v[~flow.converged], 1)
     assert np.isfinite(flow.mismatch).all()
-    assert flow.iterations.max() == 16
+    # Lanes beyond collapse: with the shared Jacobian to begin with, then Newton's 16.
+    assert 16 < flow.iterations.max() < 40
     for k in np.flatnonzero(flow.converged)[::9]:
         # Rounding of dense sums adds to the tolerance of 1e-10.
         assert _mismatch(net, flow.v[k], p[k], q[k]) < 2e-10
@@ -106,8 +107,11 @@ def test_a_lane_has_the_same_solution_in_every_batch(feeder, size):
         own = slice(first, first + size)
         part = run(p[own], q[own])
         np.testing.assert_array_equal(part.converged, flow.converged[own])
-        np.testing.assert_array_equal(part.iterations, flow.iterations[own])
-        np.testing.assert_allclose(part.v, flow.v[own], rtol=0, atol=1e-12)
+        # Few lanes do not share a Jacobian: both end within the tolerance of 1e-10, times what a p.u. of power
+        # moves the voltages, by other ways.
+        np.testing.assert_allclose(part.v, flow.v[own], rtol=0, atol=1e-12 if size >= 128 else 1e-8)
+        if size >= 128:
+            np.testing.assert_array_equal(part.iterations, flow.iterations[own])
 
 
 def test_nested_lanes_with_networks_and_starts_of_their_own_share_what_they_may(monkeypatch):
