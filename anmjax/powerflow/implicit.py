@@ -18,8 +18,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from anmjax.powerflow.admittance import Admittance
+from anmjax.powerflow.gather import take
 from anmjax.powerflow.lanes import Inputs, Result, problem_of, solve_jacobian_lanes, solve_lanes
-from anmjax.powerflow.newton import Schedule, equations, held_rows
+from anmjax.powerflow.newton import Schedule, equations
 from anmjax.powerflow.plan import SolverPlan
 from anmjax.powerflow.trailing import batch_trailing, jvp_of_perturbed
 
@@ -47,41 +49,47 @@ def differentiable_newton(plan: SolverPlan, schedule: Schedule) -> Callable[[Inp
     def solve(inputs: Inputs) -> Result:
         return lane(inputs)
 
+    at_slack = np.arange(len(plan.order)) == plan.order[-1]
+    is_pv = np.append(plan.is_pv, False)[plan.position]
+
+    def equations_by_bus(adm: Admittance, d: jax.Array) -> jax.Array:
+        """The equations by bus index; zeros at the slack."""
+        by_plan = equations(plan, adm, take(d, plan.order, 1))
+        return take(jnp.pad(by_plan, [(0, 0), (0, 1), *[(0, 0)] * (d.ndim - 2)]), plan.position, 1)
+
     def rule(primals: tuple[Inputs], tangents: tuple[Inputs]) -> tuple[Result, Result]:
         (inputs,) = primals
         result = solve(inputs)
         d, converged = result.d, result.converged
         adm = problem_of(plan, inputs).adm
+        slack = at_slack.reshape(-1, *[1] * (d.ndim - 2))
+        held = np.stack([np.zeros_like(is_pv), is_pv]).reshape(2, *slack.shape)
 
-        def with_slack(dv: jax.Array, slack: jax.Array) -> jax.Array:
-            return jnp.concatenate([dv, jnp.broadcast_to(slack, (2, 1, *dv.shape[2:]))], 1)
+        def error(inputs: Inputs) -> jax.Array:
+            excess = inputs.v_set - 1
+            of_slack = jnp.stack([excess, jnp.zeros_like(excess)])
+            given = jnp.where(held, excess, inputs.s) if is_pv.any() else inputs.s
+            given = jnp.where(slack, of_slack, given)
+            moved = jnp.where(slack, of_slack, d)
+            return equations_by_bus(problem_of(plan, inputs).adm, moved) - given
 
         def matvec(dv: jax.Array) -> jax.Array:
-            tangent = with_slack(dv, jnp.zeros((2, 1), d.dtype))
-            return jax.jvp(functools.partial(equations, plan, adm), (d,), (tangent,))[1]
+            of_equations = functools.partial(equations_by_bus, adm)
+            out = jax.jvp(of_equations, (d,), (jnp.where(slack, 0, dv),))[1]
+            return jnp.where(slack, dv, out)
 
         def jacobian_solve(transposed: bool, _: Callable, rhs: jax.Array) -> jax.Array:
             return lane_jacobian[transposed](*jax.lax.stop_gradient((adm, d)), converged, rhs)
 
-        def error(inputs: Inputs) -> tuple[jax.Array, jax.Array]:
-            problem = problem_of(plan, inputs)
-            slack = jnp.stack([problem.excess[-1:], jnp.zeros_like(problem.excess[-1:])])
-            given = problem.s
-            if plan.is_pv.any():
-                given = jnp.where(held_rows(plan, given), problem.excess[None, :-1], given)
-            return equations(plan, problem.adm, with_slack(d[:, :-1], slack)) - given, slack
-
-        _, (residual, of_slack) = jvp_of_perturbed(error, primals, tangents)
+        _, residual = jvp_of_perturbed(error, primals, tangents)
         dv = jax.lax.custom_linear_solve(
             matvec,
-            jnp.where(converged[None, None], -residual, 0),
+            jnp.where(converged, -residual, 0),
             solve=functools.partial(jacobian_solve, False),
             transpose_solve=functools.partial(jacobian_solve, True),
         )
         no_tangent: Any = np.zeros(converged.shape, jax.dtypes.float0)
-        of_slack = jnp.where(converged[None, None], of_slack, 0)
-        tangent = Result(with_slack(dv, of_slack), jnp.zeros_like(result.mismatch), no_tangent, no_tangent)
-        return result, tangent
+        return result, Result(dv, jnp.zeros_like(result.mismatch), no_tangent, no_tangent)
 
     solve.defjvp(rule, symbolic_zeros=True)
     return solve

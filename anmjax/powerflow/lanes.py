@@ -20,7 +20,7 @@ import numpy as np
 from anmjax.powerflow import phasor
 from anmjax.powerflow.admittance import Admittance, BranchParameters, Shunts, admittance
 from anmjax.powerflow.connectivity import all_energised
-from anmjax.powerflow.gather import take
+from anmjax.powerflow.gather import part, take
 from anmjax.powerflow.linear import LinearSolver, for_cpu, unrolled
 from anmjax.powerflow.newton import (
     Iterate,
@@ -67,15 +67,15 @@ class Inputs(NamedTuple):
     branch: BranchParameters
     shunts: Shunts
     v_set: jax.Array  # (n_bus, *batch) p.u., by bus index; that of PQ buses does not matter
-    s: jax.Array  # (2, n_bus - 1, *batch) p.u., injections in the plan's order
-    start: jax.Array | None  # (2, n_bus - 1, *batch) angle and excess to start from; None: flat
+    s: jax.Array  # (2, n_bus, *batch) p.u., injections by bus index; that of the slack does not matter
+    start: jax.Array | None  # (2, n_bus, *batch) angle and excess to start from; None: flat
     base: jax.Array | None  # as s, injections near those of most lanes; None: all by Newton's method alone
 
 
 class Result(NamedTuple):
     """Where the iteration ended."""
 
-    d: jax.Array  # (2, n_bus, *batch) p.u., voltage deviations V - 1 in the slack's frame
+    d: jax.Array  # (2, n_bus, *batch) p.u., voltage deviations V - 1 in the slack's frame, by bus index
     mismatch: jax.Array  # (*batch) p.u., largest error of the equations
     converged: jax.Array  # (*batch) bool
     iterations: jax.Array  # (*batch) int, updates made
@@ -84,7 +84,12 @@ class Result(NamedTuple):
 def problem_of(plan: SolverPlan, inputs: Inputs) -> Problem:
     """The equations of a batch."""
     adm = admittance(plan, inputs.branch, inputs.shunts)
-    return Problem(adm, take(inputs.v_set, plan.order) - 1, inputs.s)
+    return Problem(adm, take(inputs.v_set, plan.order) - 1, _unknown(plan, inputs.s))
+
+
+def _unknown(plan: SolverPlan, x: jax.Array) -> jax.Array:
+    """Buses but the slack in the plan's order, (2, n_bus - 1, *batch), of all by bus index."""
+    return take(x, plan.order[:-1], 1)
 
 
 def solve_lanes(plan: SolverPlan, schedule: Schedule, inputs: Inputs) -> Result:
@@ -119,16 +124,18 @@ def solve_jacobian_lanes(
       plan: solver plan.
       transposed: which of the two.
       adm: bus admittance matrix.
-      d: (2, n_bus, *batch) p.u., voltage deviations.
+      d: (2, n_bus, *batch) p.u., voltage deviations by bus index.
       converged: (*batch) bool.
-      rhs: (2, n_bus - 1, *batch).
+      rhs: (2, n_bus, *batch) by bus index.
 
     Returns:
-      (2, n_bus - 1, *batch), zero where not converged.
+      (2, n_bus, *batch) by bus index, at the slack the right-hand side's; zero where not converged.
     """
 
     def solved(linear: LinearSolver, args: _JacobianArgs) -> jax.Array:
         adm, d, converged, rhs = args
+        d, given = take(d, plan.order, 1), rhs
+        rhs = _unknown(plan, rhs)
         factors = factor_jacobian(plan, linear, adm, d, bus_power(plan, adm, d))
         # dV = V (d ln |V| + j d theta), and the factors are those of the derivative by (theta, ln |V|).
         v = voltage(d)[:, :-1]
@@ -137,7 +144,9 @@ def solve_jacobian_lanes(
             x = linear.solve_transposed(factors, by_polar)
         else:
             x = phasor.multiply(v, jnp.flip(linear.solve(factors, rhs), 0))
-        return jnp.where(converged[None, None], x, 0)
+        slack = part(given, int(plan.order[-1]), 1)
+        x = jnp.concatenate([x, jnp.broadcast_to(slack, (2, 1, *x.shape[2:]))], 1)
+        return jnp.where(converged[None, None], take(x, plan.position, 1), 0)
 
     def whole(args: _JacobianArgs) -> jax.Array:
         return solved(unrolled(plan), args)
@@ -149,7 +158,9 @@ def solve_jacobian_lanes(
 
 
 def _start(plan: SolverPlan, inputs: Inputs) -> jax.Array:
-    return flat_start(plan, problem_of(plan, inputs)) if inputs.start is None else inputs.start
+    if inputs.start is None:
+        return flat_start(plan, problem_of(plan, inputs))
+    return _unknown(plan, inputs.start)
 
 
 def _finish(
@@ -159,7 +170,8 @@ def _finish(
     solved = (at.largest <= allowed)[0, 0] & energised
     mismatch = jnp.where(jnp.isfinite(at.largest), at.largest, jnp.finfo(at.d.dtype).max)
     flat = deviation(flat_start(plan, problem), problem.excess[-1])
-    return Result(jnp.where(solved[None, None], at.d, flat), mismatch[0, 0], solved, at.updates[0, 0])
+    d = take(jnp.where(solved[None, None], at.d, flat), plan.position, 1)
+    return Result(d, mismatch[0, 0], solved, at.updates[0, 0])
 
 
 def _share_jacobian(inputs: Inputs) -> bool:
@@ -181,9 +193,13 @@ def _solve_by_chord(plan: SolverPlan, schedule: Schedule, inputs: Inputs) -> Res
     factors = factor_jacobian(plan, linear, adm, base.d, base.sent)
     size = _chord_block_size(plan, inputs)
 
+    def begin(s: jax.Array, start: jax.Array | None) -> tuple[Problem, Iterate]:
+        problem = Problem(adm, excess, _unknown(plan, s))
+        x = flat_start(plan, problem) if start is None else _unknown(plan, start)
+        return problem, start_at(plan, problem, x)
+
     def block(own: tuple[jax.Array, jax.Array | None]) -> Result:
-        problem = Problem(adm, excess, own[0])
-        at = start_at(plan, problem, flat_start(plan, problem) if own[1] is None else own[1])
+        problem, at = begin(*own)
         at = chord(plan, linear, problem, at, factors, schedule.tol, size // CHORD_STRAGGLER_SHARE)
         return _finish(plan, schedule, problem, at, energised)
 
@@ -193,9 +209,8 @@ def _solve_by_chord(plan: SolverPlan, schedule: Schedule, inputs: Inputs) -> Res
     def finish(carry: tuple[jax.Array, Result]) -> tuple[jax.Array, Result]:
         waiting, results = carry
         (index,) = jnp.nonzero(waiting, size=width, fill_value=lanes)
-        own, done = _take_lanes((inputs._replace(base=None), results.iterations), index)
-        problem = Problem(adm, excess, own.s)
-        at = start_at(plan, problem, flat_start(plan, problem) if own.start is None else own.start)
+        s, start, done = _take_lanes((inputs.s, inputs.start, results.iterations), index)
+        problem, at = begin(s, start)
         at = newton(plan, linear, problem, at, schedule, leave=0)
         result = _finish(plan, schedule, problem, at, energised)
         result = result._replace(iterations=result.iterations + done)
@@ -277,7 +292,7 @@ def _solve_by_newton(plan: SolverPlan, schedule: Schedule, inputs: Inputs) -> Re
             blocks_done=jnp.array(0),
             waiting=jnp.zeros(lanes, bool),
             served=jnp.full(rows, lanes),
-            x=jnp.zeros((*inputs.s.shape[:2], lanes if rows else 0), inputs.s.dtype),
+            x=jnp.zeros((2, len(plan.order) - 1, lanes if rows else 0), inputs.s.dtype),
             results=_no_results(inputs.s, lanes + rows),
         ),
     )
@@ -290,7 +305,7 @@ def _no_results(s: jax.Array, lanes: int) -> Result:
     """Room for the results of ``lanes`` lanes."""
     zeros = functools.partial(jnp.zeros, dtype=s.dtype)
     return Result(
-        zeros((2, s.shape[1] + 1, lanes)),
+        zeros((*s.shape[:2], lanes)),
         zeros(lanes),
         zeros(lanes, dtype=bool),
         zeros(lanes, dtype=np.int32),

@@ -94,14 +94,14 @@ def solve_power_flow(
         branch=branch_parameters(net),
         shunts=Shunts(jnp.asarray(net.g_shunt), jnp.asarray(net.b_shunt)),
         v_set=jnp.asarray(net.v_set),
-        s=take(s, plan.order[:-1], 1),
-        start=None if start is None else take(start, plan.order[:-1], 1),
-        base=None if base is None else take(base, plan.order[:-1], 1),
+        s=s,
+        start=start,
+        base=base,
     )
     result = differentiable_newton(plan, Schedule(num_iters, tol))(inputs)
     problem = problem_of(plan, inputs)
-    sent = bus_power(plan, problem.adm, result.d)
-    return Solution(take(result.d, plan.position, 1), take(sent, plan.position, 1), *result[1:])
+    sent = bus_power(plan, problem.adm, take(result.d, plan.order, 1))
+    return Solution(result.d, take(sent, plan.position, 1), *result[1:])
 
 
 def power_flow(

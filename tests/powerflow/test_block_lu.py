@@ -98,6 +98,28 @@ def test_lanes_may_share_the_factors(solver):
             np.testing.assert_allclose(np.ravel(np.asarray(x)[..., lane].T), expected, atol=1e-12)
 
 
+def test_the_looped_solver_is_the_same_program_for_every_network():
+    def program(n_bus):
+        plan, system, _ = _random_system(
+            n_bus, [(i, i + 1) for i in range(n_bus - 1)], np.random.default_rng(5)
+        )
+        jaxpr = jax.make_jaxpr(lambda *x: _solutions(looped(plan), x[:2], x[2]))(
+            *system, np.ones((2, n_bus - 1))
+        )
+        return [eqn.primitive.name for eqn in _equations(jaxpr.jaxpr)]
+
+    assert program(12) == program(120)
+
+
+def _equations(jaxpr):
+    for eqn in jaxpr.eqns:
+        yield eqn
+        for value in jax.tree.leaves(eqn.params, is_leaf=lambda x: hasattr(x, "jaxpr")):
+            inner = getattr(value, "jaxpr", value)
+            if hasattr(inner, "eqns"):
+                yield from _equations(inner)
+
+
 @pytest.mark.parametrize("n", [10, 100, 1000])
 def test_the_number_of_levels_grows_like_a_logarithm_on_a_feeder(n):
     feeder = {i: {j for j in (i - 1, i + 1) if 0 <= j < n} for i in range(n)}

@@ -107,8 +107,8 @@ def test_a_lane_has_the_same_solution_in_every_batch(feeder, size):
         own = slice(first, first + size)
         part = run(p[own], q[own])
         np.testing.assert_array_equal(part.converged, flow.converged[own])
-        # Few lanes do not share a Jacobian: both end within the tolerance of 1e-10, times what a p.u. of power
-        # moves the voltages, by other ways.
+        # Few lanes do not share a Jacobian: they come by another way to within the same tolerance, 1e-10,
+        # times what a p.u. of power moves the voltages.
         np.testing.assert_allclose(part.v, flow.v[own], rtol=0, atol=1e-12 if size >= 128 else 1e-8)
         if size >= 128:
             np.testing.assert_array_equal(part.iterations, flow.iterations[own])
