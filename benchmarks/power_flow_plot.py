@@ -79,7 +79,7 @@ def panel(axis: Any, shown: Sequence[dict[str, Any]], name: str) -> None:
             axis.axhline(rate, color=color, ls=dashes, label=program.split(",")[0])
     axis.set_xscale("log", base=4)
     batches = sorted({row["batch"] for row in shown if row.get("what") in CURVES})
-    axis.set_xticks(batches, [f"{batch:,}" for batch in batches], fontsize=7)
+    axis.set_xticks(batches, [f"{batch:,}" for batch in batches], fontsize=7, rotation=30)
     axis.minorticks_off()
     axis.set_yscale("log")
     axis.set_title(f"{name} ({buses:,} buses)", fontsize=10)
