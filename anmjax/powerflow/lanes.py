@@ -1,7 +1,7 @@
 """How a batch of power flows is worked through: all at once, or on a CPU in blocks that fit its cache.
 
-On a CPU a lane that needs ten iterations does not make its neighbours wait: a block is left when few of its
-lanes still move, and the stragglers of all blocks are gathered and finished apart. Many lanes of one network
+On a CPU a lane that needs ten Newton iterations does not make its neighbours wait: a block is left when few of
+its lanes still move, and the stragglers of all blocks are gathered and finished apart. Many lanes of one network
 share the Jacobian of its base case, factorised once, in the chord method; what it does not solve, Newton's
 method does, from the start again. No lane depends on another: the base case belongs to the network.
 """
@@ -52,9 +52,8 @@ MIN_ROW_BYTES = 128
 MIN_BLOCKS, MIN_BLOCK = 4, 128
 # A block is left when no more than one lane in so many still moves.
 STRAGGLER_SHARE = 8
-# The same of the chord method, whose blocks hold vectors only.
+# Bytes of a block in the chord method, which holds vectors only.
 CHORD_BLOCK_BYTES = 1_000_000
-CHORD_STRAGGLER_SHARE = 32
 # From this many lanes on they share a Jacobian: that of the base case after so many updates.
 MIN_LANES_TO_SHARE, BASE_UPDATES = 128, 2
 # Lanes that the chord method leaves unsolved are finished together, in so many bytes of a row.
@@ -200,7 +199,7 @@ def _solve_by_chord(plan: SolverPlan, schedule: Schedule, inputs: Inputs) -> Res
 
     def block(own: tuple[jax.Array, jax.Array | None]) -> Result:
         problem, at = begin(*own)
-        at = chord(plan, linear, problem, at, factors, schedule.tol, size // CHORD_STRAGGLER_SHARE)
+        at = chord(plan, linear, problem, at, factors, schedule.tol)
         return _finish(plan, schedule, problem, at, energised)
 
     results = _map_blocks(block, (inputs.s, inputs.start), size)

@@ -228,13 +228,12 @@ def chord(
     at: Iterate,
     factors: Factors,
     tol: float,
-    leave: int,
 ) -> Iterate:
     """The chord method from ``at`` on: Newton's with the factors of one Jacobian for all updates and lanes.
 
     It converges linearly, the faster the nearer that Jacobian is to the lane's own, and only to solutions
     that are stable in this sense: never to the lower of two voltages of a bus. A lane whose error an update
-    no longer cuts to ``CHORD_RATE`` of what it was stops where it is.
+    no longer cuts to ``CHORD_RATE`` of what it was stops where it is; none depends on another.
 
     Args:
       plan: solver plan.
@@ -243,7 +242,6 @@ def chord(
       at: where to start.
       factors: of the Jacobian, shared by all lanes.
       tol: p.u., largest error of a solution.
-      leave: ends when no more than so many lanes move.
 
     Reference: Ortega & Rheinboldt, *Iterative Solution of Nonlinear Equations in Several Variables* (1970),
     sec. 7.1 (the chord method).
@@ -255,7 +253,7 @@ def chord(
         falls = (after.largest <= CHORD_RATE * at.largest) | (after.updates <= CHORD_UPDATES_FREE)
         return after, moves & (after.largest > tol) & falls
 
-    return jax.lax.while_loop(lambda carry: carry[1].sum() > leave, step, (at, at.largest > tol))[0]
+    return jax.lax.while_loop(lambda carry: carry[1].any(), step, (at, at.largest > tol))[0]
 
 
 def rounding_floor(plan: SolverPlan, adm: Admittance, d: jax.Array) -> jax.Array:

@@ -44,7 +44,8 @@ def test_voltages_and_iterations_equal_pandapowers(name, init):
     # Both stop at the same iterate of the same method.
     np.testing.assert_allclose(np.abs(ours), np.abs(v), rtol=0, atol=1e-8)
     np.testing.assert_allclose(np.angle(ours / v), 0, atol=1e-8)
-    if init == "flat":
+    # pandapower's flat start has angles of zero even where the slack's is another.
+    if init == "flat" and net.slack_angle == 0:
         assert flow.iterations == reference._ppc["iterations"]
 
 
