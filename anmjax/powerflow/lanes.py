@@ -1,9 +1,9 @@
 """How a batch of power flows is worked through: all at once, or on a CPU in blocks that fit its cache.
 
-On a CPU a lane that needs ten Newton iterations does not make its neighbours wait: a block is left when few of
-its lanes still move, and the stragglers of all blocks are gathered and finished apart. Many lanes of one network
-share the Jacobian of its base case, factorised once, in the chord method; what it does not solve, Newton's
-method does, from the start again. No lane depends on another: the base case belongs to the network.
+On a CPU a lane that needs ten Newton iterations does not make its neighbours wait: a block is left when few
+of its lanes still move, and the stragglers of all blocks are gathered and finished apart. Many lanes of one
+network share the Jacobian of its base case, factorised once, in the chord method; what it does not solve,
+Newton's method does, from the start again. No lane depends on another: the base case belongs to the network.
 """
 
 from __future__ import annotations
