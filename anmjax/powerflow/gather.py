@@ -13,9 +13,9 @@ from jax.experimental.xla_metadata import set_xla_metadata
 from anmjax.powerflow.plan import GatherSum
 
 
-def take(x: jax.Array, index: np.ndarray, axis: int = 0) -> jax.Array:
-    """``x[index]`` along ``axis`` for a static index; a run of consecutive rows is a slice."""
-    if len(index) and np.array_equal(index, np.arange(index[0], index[0] + len(index))):
+def take(x: jax.Array, index: np.ndarray | jax.Array, axis: int = 0) -> jax.Array:
+    """``x[index]`` along ``axis``, the index in bounds; a static run of consecutive rows is a slice."""
+    if isinstance(index, np.ndarray) and len(index) and (np.diff(index) == 1).all():
         return jax.lax.slice_in_dim(x, int(index[0]), int(index[0]) + len(index), axis=axis)
     # Not x[index]: tracing jax.numpy's indexing takes longer than compiling what it gives.
     others = tuple(i for i in range(x.ndim) if i != axis)
@@ -23,8 +23,9 @@ def take(x: jax.Array, index: np.ndarray, axis: int = 0) -> jax.Array:
         offset_dims=others, collapsed_slice_dims=(axis,), start_index_map=(axis,)
     )
     sizes = tuple(1 if i == axis else n for i, n in enumerate(x.shape))
-    rows = np.asarray(index, np.int32)[:, None]
-    return jax.lax.gather(x, rows, numbers, sizes, mode=jax.lax.GatherScatterMode.PROMISE_IN_BOUNDS)
+    return jax.lax.gather(
+        x, index.astype(np.int32)[:, None], numbers, sizes, mode=jax.lax.GatherScatterMode.PROMISE_IN_BOUNDS
+    )
 
 
 def part(x: jax.Array, index: int, axis: int) -> jax.Array:

@@ -37,18 +37,18 @@ def factor(steps: PlanSteps, matrix: jax.Array, diagonal: jax.Array) -> jax.Arra
     """
 
     def subtract(own: jax.Array, a: jax.Array, left: jax.Array, right: jax.Array) -> jax.Array:
-        for blocks in _by_term((_rows(a, left, 2), _rows(a, right, 2)), 2):
+        for blocks in _by_term((take(a, left, 2), take(a, right, 2)), 2):
             own = own - matmul(*blocks)
         return own
 
     def invert(own: jax.Array, _: jax.Array, bus: jax.Array) -> jax.Array:
-        return inverse(own + _rows(diagonal, bus, 2))
+        return inverse(own + take(diagonal, bus, 2))
 
     def from_right(own: jax.Array, a: jax.Array, pivot: jax.Array) -> jax.Array:
-        return matmul(own, _rows(a, pivot, 2))
+        return matmul(own, take(a, pivot, 2))
 
     def from_left(own: jax.Array, a: jax.Array, pivot: jax.Array) -> jax.Array:
-        return matmul(_rows(a, pivot, 2), own)
+        return matmul(take(a, pivot, 2), own)
 
     def level(i: jax.Array, a: jax.Array) -> jax.Array:
         a = _work(steps.updates, i, subtract, a, 2)
@@ -63,16 +63,16 @@ def factor(steps: PlanSteps, matrix: jax.Array, diagonal: jax.Array) -> jax.Arra
 
 def solve(steps: PlanSteps, factors: jax.Array, rhs: jax.Array) -> jax.Array:
     """Solves ``J x = rhs``; both (2, n, *batch) in elimination order."""
-    y = _substitute(steps.forward, factors, rhs, lambda lower, _: _rows(factors, lower, 2))
+    y = _substitute(steps.forward, factors, rhs, lambda lower, _: take(factors, lower, 2))
     z = matvec(take(factors, steps.diagonal, 2), y)
-    return _substitute(steps.backward, factors, z, lambda _, upper: _rows(factors, upper, 2))
+    return _substitute(steps.backward, factors, z, lambda _, upper: take(factors, upper, 2))
 
 
 def solve_transposed(steps: PlanSteps, factors: jax.Array, rhs: jax.Array) -> jax.Array:
     """Solves ``J' x = rhs`` with the factors of J; both (2, n, *batch) in elimination order."""
-    y = _substitute(steps.forward, factors, rhs, lambda _, upper: transpose(_rows(factors, upper, 2)))
+    y = _substitute(steps.forward, factors, rhs, lambda _, upper: transpose(take(factors, upper, 2)))
     z = matvec(transpose(take(factors, steps.diagonal, 2)), y)
-    return _substitute(steps.backward, factors, z, lambda lower, _: transpose(_rows(factors, lower, 2)))
+    return _substitute(steps.backward, factors, z, lambda lower, _: transpose(take(factors, lower, 2)))
 
 
 def _substitute(
@@ -84,7 +84,7 @@ def _substitute(
         own: jax.Array, x: jax.Array, lower: jax.Array, upper: jax.Array, bus: jax.Array
     ) -> jax.Array:
         blocks = _by_term((block(lower, upper),), 2)
-        for (m,), (rows,) in zip(blocks, _by_term((_rows(x, bus, 1),), 1), strict=True):
+        for (m,), (rows,) in zip(blocks, _by_term((take(x, bus, 1),), 1), strict=True):
             own = own - matvec(m, rows)
         return own
 
@@ -134,13 +134,3 @@ def _by_term(gathered: tuple[jax.Array, ...], axis: int) -> list[tuple[jax.Array
 
 def _at(table: np.ndarray, i: jax.Array | int) -> jax.Array:
     return jax.lax.dynamic_index_in_dim(jnp.asarray(table), i, 0, keepdims=False)
-
-
-def _rows(x: jax.Array, index: jax.Array, axis: int) -> jax.Array:
-    """``x[index]`` along ``axis``."""
-    others = tuple(i for i in range(x.ndim) if i != axis)
-    numbers = jax.lax.GatherDimensionNumbers(
-        offset_dims=others, collapsed_slice_dims=(axis,), start_index_map=(axis,)
-    )
-    sizes = tuple(1 if i == axis else n for i, n in enumerate(x.shape))
-    return jax.lax.gather(x, index[:, None], numbers, sizes, mode=jax.lax.GatherScatterMode.PROMISE_IN_BOUNDS)
