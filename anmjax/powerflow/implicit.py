@@ -1,9 +1,9 @@
 """Derivatives of the power flow by the implicit function theorem.
 
 At a solution F(x, y) = 0 of the power balance, x the voltages and y the injections, set-points, shunts and
-branch parameters, ``dx = -(dF/dx)^-1 (dF/dy) dy``: one more solve with the Jacobian that Newton uses, or
-with its transpose in reverse mode. Newton is never unrolled. A lane without a solution has derivative zero,
-and so has the start of the iteration.
+branch parameters, ``dx = -(dF/dx)^-1 (dF/dy) dy``: one more solve with the Jacobian at the solution, or
+with its transpose in reverse mode. The iteration is never unrolled. A lane without a solution has
+derivative zero, and so has the start of the iteration.
 
 Reference: Blondel et al., "Efficient and Modular Implicit Differentiation", NeurIPS 2022.
 """
@@ -18,9 +18,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from anmjax.powerflow.admittance import Admittance
+from anmjax.powerflow.admittance import Admittance, admittance
 from anmjax.powerflow.gather import take
-from anmjax.powerflow.lanes import Inputs, Result, problem_of, solve_jacobian_lanes, solve_lanes
+from anmjax.powerflow.lanes import Inputs, Result, solve_jacobian_lanes, solve_lanes
 from anmjax.powerflow.newton import Schedule, equations
 from anmjax.powerflow.plan import SolverPlan
 from anmjax.powerflow.trailing import batch_trailing, jvp_of_perturbed
@@ -61,7 +61,7 @@ def differentiable_newton(plan: SolverPlan, schedule: Schedule) -> Callable[[Inp
         (inputs,) = primals
         result = solve(inputs)
         d, converged = result.d, result.converged
-        adm = problem_of(plan, inputs).adm
+        adm = admittance(plan, inputs.branch, inputs.shunts)
         slack = at_slack.reshape(-1, *[1] * (d.ndim - 2))
         held = np.stack([np.zeros_like(is_pv), is_pv]).reshape(2, *slack.shape)
 
@@ -71,7 +71,7 @@ def differentiable_newton(plan: SolverPlan, schedule: Schedule) -> Callable[[Inp
             given = jnp.where(held, excess, inputs.s) if is_pv.any() else inputs.s
             given = jnp.where(slack, of_slack, given)
             moved = jnp.where(slack, of_slack, d)
-            return equations_by_bus(problem_of(plan, inputs).adm, moved) - given
+            return equations_by_bus(admittance(plan, inputs.branch, inputs.shunts), moved) - given
 
         def matvec(dv: jax.Array) -> jax.Array:
             of_equations = functools.partial(equations_by_bus, adm)

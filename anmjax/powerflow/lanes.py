@@ -1,4 +1,4 @@
-"""How a batch of power flows is worked through: all at once, or on a CPU in blocks that fit its cache.
+"""Which method solves which lanes of a batch: all at once, or on a CPU in blocks that fit its cache.
 
 On a CPU a lane that needs ten Newton iterations does not make its neighbours wait: a block is left when few
 of its lanes still move, and the stragglers of all blocks are gathered and finished apart. Many lanes of one
@@ -9,9 +9,7 @@ Newton's method does, from the start again. No lane depends on another: the base
 from __future__ import annotations
 
 import functools
-import math
-from collections.abc import Callable
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -19,6 +17,15 @@ import numpy as np
 
 from anmjax.powerflow import phasor
 from anmjax.powerflow.admittance import Admittance, BranchParameters, Shunts, admittance
+from anmjax.powerflow.blocks import (
+    by_platform,
+    even_blocks,
+    map_blocks,
+    num_lanes,
+    place_lanes,
+    slice_lanes,
+    take_lanes,
+)
 from anmjax.powerflow.connectivity import all_energised
 from anmjax.powerflow.gather import part, take
 from anmjax.powerflow.linear import LinearSolver, for_cpu, unrolled
@@ -27,20 +34,17 @@ from anmjax.powerflow.newton import (
     Problem,
     Schedule,
     bus_power,
-    chord,
     deviation,
     factor_jacobian,
     flat_start,
+    iterate_chord,
+    iterate_newton,
     moving,
-    newton,
     rounding_floor,
     start_at,
     voltage,
 )
 from anmjax.powerflow.plan import SolverPlan
-
-_In = TypeVar("_In")
-_Out = TypeVar("_Out")
 
 # Bytes of a block's matrices and products in Newton's method, a few times a core's L2 cache: there the cost
 # of starting a kernel and the cost of missing the cache balance.
@@ -101,13 +105,13 @@ def solve_lanes(plan: SolverPlan, schedule: Schedule, inputs: Inputs) -> Result:
         problem = problem_of(plan, inputs)
         linear = unrolled(plan)
         at = start_at(plan, problem, _start(plan, inputs))
-        at = newton(plan, linear, problem, at, schedule)
+        at = iterate_newton(plan, linear, problem, at, schedule)
         return _finish(plan, schedule, problem, at, all_energised(plan, inputs.branch.in_service))
 
     def blocks(inputs: Inputs) -> Result:
         return (_solve_by_chord if _share_jacobian(inputs) else _solve_by_newton)(plan, schedule, inputs)
 
-    return _by_platform(blocks, whole, inputs, inputs.s.ndim - 2)
+    return by_platform(blocks, whole, inputs, inputs.s.ndim - 2)
 
 
 # Admittances, solution, which lanes have one, and right-hand side.
@@ -151,9 +155,9 @@ def solve_jacobian_lanes(
         return solved(unrolled(plan), args)
 
     def blocks(args: _JacobianArgs) -> jax.Array:
-        return _map_blocks(functools.partial(solved, for_cpu(plan)), args, _block_size(plan, args))
+        return map_blocks(functools.partial(solved, for_cpu(plan)), args, _block_size(plan, args))
 
-    return _by_platform(blocks, whole, (adm, d, converged, rhs), rhs.ndim - 2)
+    return by_platform(blocks, whole, (adm, d, converged, rhs), rhs.ndim - 2)
 
 
 def _start(plan: SolverPlan, inputs: Inputs) -> jax.Array:
@@ -176,19 +180,19 @@ def _finish(
 def _share_jacobian(inputs: Inputs) -> bool:
     """Whether there are many lanes of one network, with a base case."""
     network = inputs._replace(s=inputs.s[..., :1], start=None)
-    return inputs.base is not None and _num_lanes(network) == 1 and _num_lanes(inputs) >= MIN_LANES_TO_SHARE
+    return inputs.base is not None and num_lanes(network) == 1 and num_lanes(inputs) >= MIN_LANES_TO_SHARE
 
 
 def _solve_by_chord(plan: SolverPlan, schedule: Schedule, inputs: Inputs) -> Result:
     """Chord method in blocks, with the Jacobian of the base case; Newton's for the lanes that it leaves."""
-    lanes, linear = _num_lanes(inputs), for_cpu(plan)
+    lanes, linear = num_lanes(inputs), for_cpu(plan)
     assert inputs.base is not None
     alone = inputs._replace(s=inputs.base, start=None)
     base_problem = problem_of(plan, alone)
     adm, excess = base_problem.adm, base_problem.excess
     energised = all_energised(plan, inputs.branch.in_service)
     base = start_at(plan, base_problem, flat_start(plan, base_problem))
-    base = newton(plan, linear, base_problem, base, Schedule(BASE_UPDATES, 0.0), leave=0)
+    base = iterate_newton(plan, linear, base_problem, base, Schedule(BASE_UPDATES, 0.0), leave=0)
     factors = factor_jacobian(plan, linear, adm, base.d, base.sent)
     size = _chord_block_size(plan, inputs)
 
@@ -199,18 +203,18 @@ def _solve_by_chord(plan: SolverPlan, schedule: Schedule, inputs: Inputs) -> Res
 
     def block(own: tuple[jax.Array, jax.Array | None]) -> Result:
         problem, at = begin(*own)
-        at = chord(plan, linear, problem, at, factors, schedule.tol)
+        at = iterate_chord(plan, linear, problem, at, factors, schedule.tol)
         return _finish(plan, schedule, problem, at, energised)
 
-    results = _map_blocks(block, (inputs.s, inputs.start), size)
+    results = map_blocks(block, (inputs.s, inputs.start), size)
     width = min(FINISH_ROW_BYTES // inputs.s.dtype.itemsize, lanes)
 
     def finish(carry: tuple[jax.Array, Result]) -> tuple[jax.Array, Result]:
         waiting, results = carry
         (index,) = jnp.nonzero(waiting, size=width, fill_value=lanes)
-        s, start, done = _take_lanes((inputs.s, inputs.start, results.iterations), index)
+        s, start, done = take_lanes((inputs.s, inputs.start, results.iterations), index)
         problem, at = begin(s, start)
-        at = newton(plan, linear, problem, at, schedule, leave=0)
+        at = iterate_newton(plan, linear, problem, at, schedule, leave=0)
         result = _finish(plan, schedule, problem, at, energised)
         result = result._replace(iterations=result.iterations + done)
         results = jax.tree.map(lambda y, own: y.at[..., index].set(own, mode="drop"), results, result)
@@ -233,7 +237,7 @@ class _Progress(NamedTuple):
 
 def _solve_by_newton(plan: SolverPlan, schedule: Schedule, inputs: Inputs) -> Result:
     """Newton's method in blocks, then in blocks of the stragglers of all blocks until none is left."""
-    lanes, size = _num_lanes(inputs), _block_size(plan, inputs)
+    lanes, size = num_lanes(inputs), _block_size(plan, inputs)
     num_blocks, share = -(-lanes // size), size // STRAGGLER_SHARE
     rows = -(-num_blocks * share // size) * size  # room for as many stragglers as there can be
     linear = for_cpu(plan)
@@ -241,12 +245,12 @@ def _solve_by_newton(plan: SolverPlan, schedule: Schedule, inputs: Inputs) -> Re
     def work(own: Inputs, x: jax.Array, updates: jax.Array, first: jax.Array) -> tuple[Iterate, Result]:
         problem = problem_of(plan, own)
         at = start_at(plan, problem, x, updates)
-        at = newton(plan, linear, problem, at, schedule, leave=jnp.where(first, share, 0))
+        at = iterate_newton(plan, linear, problem, at, schedule, leave=jnp.where(first, share, 0))
         energised = all_energised(plan, own.branch.in_service)
         return at, _finish(plan, schedule, problem, at, energised)
 
     def next_block(start: jax.Array | int) -> tuple[Inputs, jax.Array, jax.Array]:
-        own = _slice_lanes(inputs, start, size)
+        own = slice_lanes(inputs, start, size)
         x = _start(plan, own)
         return own, jnp.broadcast_to(x, (*x.shape[:-1], size)), jnp.zeros(size, np.int32)
 
@@ -255,13 +259,11 @@ def _solve_by_newton(plan: SolverPlan, schedule: Schedule, inputs: Inputs) -> Re
         start = jnp.minimum(at.blocks_done * size, lanes - size)
         if not rows:
             _, result = work(*next_block(start), first)
-            return at._replace(
-                blocks_done=at.blocks_done + 1, results=_place_lanes(at.results, result, start)
-            )
+            return at._replace(blocks_done=at.blocks_done + 1, results=place_lanes(at.results, result, start))
 
         def stragglers() -> tuple[jax.Array, Inputs, jax.Array, jax.Array]:
             (index,) = jnp.nonzero(at.waiting, size=size, fill_value=lanes)
-            return index, *_take_lanes((inputs, at.x, at.results.iterations), index)
+            return index, *take_lanes((inputs, at.x, at.results.iterations), index)
 
         index, own, x, updates = jax.lax.cond(
             first, lambda: (jnp.full(size, lanes), *next_block(start)), stragglers
@@ -271,7 +273,7 @@ def _solve_by_newton(plan: SolverPlan, schedule: Schedule, inputs: Inputs) -> Re
         row = (at.blocks_done - num_blocks) * size
         waiting, x = jax.lax.cond(
             first,
-            lambda: _place_lanes((at.waiting, at.x), (moves, left.x), start),
+            lambda: place_lanes((at.waiting, at.x), (moves, left.x), start),
             lambda: jax.tree.map(
                 lambda y, own: y.at[..., index].set(own, mode="drop"), (at.waiting, at.x), (moves, left.x)
             ),
@@ -279,9 +281,9 @@ def _solve_by_newton(plan: SolverPlan, schedule: Schedule, inputs: Inputs) -> Re
         return _Progress(
             at.blocks_done + 1,
             waiting,
-            _place_lanes(at.served, index, jnp.where(first, 0, row)),
+            place_lanes(at.served, index, jnp.where(first, 0, row)),
             x,
-            _place_lanes(at.results, result, jnp.where(first, start, lanes + row)),
+            place_lanes(at.results, result, jnp.where(first, start, lanes + row)),
         )
 
     end = jax.lax.while_loop(
@@ -312,17 +314,13 @@ def _no_results(s: jax.Array, lanes: int) -> Result:
 
 
 def _block_size(plan: SolverPlan, args: Any) -> int:
-    """Lanes of a block.
-
-    An odd multiple of eight: rows of a power of two in bytes would compete for the same cache sets, at
-    almost twice the time.
-    """
-    lanes = _num_lanes(args)
+    """Lanes of a block of Newton's method."""
+    lanes = num_lanes(args)
     most = lanes // MIN_BLOCKS if lanes >= MIN_BLOCKS * MIN_BLOCK else lanes
     itemsize = max(x.dtype.itemsize for x in jax.tree.leaves(args))
     blocks = sum(2 * (level.entries.stop - level.entries.start) + len(level.left) for level in plan.levels)
     fits = min(max(BLOCK_BYTES // max(4 * itemsize * blocks, 1), MIN_ROW_BYTES // itemsize), most)
-    return _even_blocks(lanes, fits)
+    return even_blocks(lanes, fits)
 
 
 def _chord_block_size(plan: SolverPlan, inputs: Inputs) -> int:
@@ -330,73 +328,4 @@ def _chord_block_size(plan: SolverPlan, inputs: Inputs) -> int:
     itemsize = inputs.s.dtype.itemsize
     numbers = 12 * len(plan.order) + 4 * len(plan.edge_tail)
     fits = max(CHORD_BLOCK_BYTES // (itemsize * numbers), MIN_ROW_BYTES // itemsize)
-    return _even_blocks(_num_lanes(inputs), fits)
-
-
-def _even_blocks(lanes: int, most: int) -> int:
-    """Size of blocks of at most about ``most`` lanes that are equally long; see ``_block_size``."""
-    if lanes <= most:
-        return lanes
-    eights = -(-lanes // -(-lanes // most) // 8)
-    return min(8 * (eights + 1 - eights % 2), lanes)
-
-
-def _by_platform(
-    blocks: Callable[[_In], _Out], whole: Callable[[_In], _Out], args: _In, num_axes: int
-) -> _Out:
-    """Works through the lanes in blocks on a CPU, with all batch axes as one; as a whole elsewhere."""
-    batch = jnp.broadcast_shapes(*(x.shape[x.ndim - num_axes :] for x in jax.tree.leaves(args)))
-
-    def join(x: jax.Array) -> jax.Array:
-        component = x.shape[: x.ndim - num_axes]
-        if math.prod(x.shape) == math.prod(component):
-            return x.reshape(*component, 1)
-        return jnp.broadcast_to(x, (*component, *batch)).reshape(*component, -1)
-
-    def on_cpu(args: _In) -> _Out:
-        out = blocks(jax.tree.map(join, args))
-        return jax.tree.map(lambda y: y.reshape(*y.shape[:-1], *batch), out)
-
-    return jax.lax.platform_dependent(args, cpu=on_cpu, default=whole)
-
-
-def _map_blocks(fn: Callable[[_In], _Out], args: _In, size: int) -> _Out:
-    """``fn`` of consecutive blocks of lanes; the last overlaps the one before it if it must."""
-    lanes = _num_lanes(args)
-    if lanes == size:
-        return fn(args)
-
-    def body(i: jax.Array, out: _Out) -> _Out:
-        start = jnp.minimum(i * size, lanes - size)
-        return _place_lanes(out, fn(_slice_lanes(args, start, size)), start)
-
-    shapes = jax.eval_shape(lambda: fn(_slice_lanes(args, 0, size)))
-    out = jax.tree.map(lambda y: jnp.zeros((*y.shape[:-1], lanes), y.dtype), shapes)
-    return jax.lax.fori_loop(0, -(-lanes // size), body, out)
-
-
-def _num_lanes(args: Any) -> int:
-    return max(x.shape[-1] for x in jax.tree.leaves(args))
-
-
-def _slice_lanes(tree: _In, start: jax.Array | int, size: int) -> _In:
-    """``size`` consecutive lanes; an axis of size one is shared by all of them."""
-
-    def own(x: jax.Array) -> jax.Array:
-        return x if x.shape[-1] == 1 else jax.lax.dynamic_slice_in_dim(x, start, size, x.ndim - 1)
-
-    return jax.tree.map(own, tree)
-
-
-def _take_lanes(tree: _In, index: jax.Array) -> _In:
-    """The chosen lanes; an index past the last gives the last."""
-    return jax.tree.map(lambda x: x if x.shape[-1] == 1 else x.at[..., index].get(mode="clip"), tree)
-
-
-def _place_lanes(tree: _In, part: _In, start: jax.Array | int) -> _In:
-    """``tree`` with consecutive lanes written over."""
-
-    def write(x: jax.Array, y: jax.Array) -> jax.Array:
-        return jax.lax.dynamic_update_slice_in_dim(x, y, start, x.ndim - 1)
-
-    return jax.tree.map(write, tree, part)
+    return even_blocks(num_lanes(inputs), fits)

@@ -1,4 +1,4 @@
-"""Newton's method for the AC power flow in polar coordinates.
+"""Newton's method and the chord method for the AC power flow in polar coordinates.
 
 With t_ik = V_i conj(Y_ik V_k) the power leaving bus i is P_i + j Q_i = sum_k t_ik, and the blocks of
 its derivative by (theta_k, ln |V_k|) need no trigonometry:
@@ -192,7 +192,7 @@ def update(
     return evaluate(plan, problem, x, at.updates + moves.astype(at.updates.dtype))
 
 
-def newton(
+def iterate_newton(
     plan: SolverPlan,
     linear: LinearSolver,
     problem: Problem,
@@ -221,7 +221,7 @@ def newton(
     return jax.lax.while_loop(lambda at: moving(at, schedule).sum() > leave, step, at)
 
 
-def chord(
+def iterate_chord(
     plan: SolverPlan,
     linear: LinearSolver,
     problem: Problem,

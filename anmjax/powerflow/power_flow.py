@@ -12,10 +12,10 @@ from flax import struct
 
 from anmjax.grid.network import Network
 from anmjax.powerflow import phasor
-from anmjax.powerflow.admittance import BranchParameters, Shunts, two_port
+from anmjax.powerflow.admittance import BranchParameters, Shunts, admittance, two_port
 from anmjax.powerflow.gather import take
 from anmjax.powerflow.implicit import differentiable_newton
-from anmjax.powerflow.lanes import Inputs, problem_of
+from anmjax.powerflow.lanes import Inputs
 from anmjax.powerflow.newton import Schedule, bus_power, voltage
 from anmjax.powerflow.plan import SolverPlan, solver_plan
 from anmjax.powerflow.start import dc_angles, polar
@@ -99,8 +99,8 @@ def solve_power_flow(
         base=base,
     )
     result = differentiable_newton(plan, Schedule(num_iters, tol))(inputs)
-    problem = problem_of(plan, inputs)
-    sent = bus_power(plan, problem.adm, take(result.d, plan.order, 1))
+    adm = admittance(plan, inputs.branch, inputs.shunts)
+    sent = bus_power(plan, adm, take(result.d, plan.order, 1))
     return Solution(result.d, take(sent, plan.position, 1), *result[1:])
 
 

@@ -1,0 +1,90 @@
+"""Blocks of lanes: pytrees of arrays whose last axis is the batch, cut, chosen and put together.
+
+An axis of size one is shared by all lanes.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import jax
+import jax.numpy as jnp
+
+_In = TypeVar("_In")
+_Out = TypeVar("_Out")
+
+
+def even_blocks(lanes: int, most: int) -> int:
+    """Lanes of blocks that are equally long, at most about ``most``.
+
+    An odd multiple of eight: rows of a power of two in bytes would compete for the same cache sets, at
+    almost twice the time.
+    """
+    if lanes <= most:
+        return lanes
+    eights = -(-lanes // -(-lanes // most) // 8)
+    return min(8 * (eights + 1 - eights % 2), lanes)
+
+
+def by_platform(
+    blocks: Callable[[_In], _Out], whole: Callable[[_In], _Out], args: _In, num_axes: int
+) -> _Out:
+    """Works through the lanes in blocks on a CPU, with all batch axes as one; as a whole elsewhere."""
+    batch = jnp.broadcast_shapes(*(x.shape[x.ndim - num_axes :] for x in jax.tree.leaves(args)))
+
+    def join(x: jax.Array) -> jax.Array:
+        component = x.shape[: x.ndim - num_axes]
+        if math.prod(x.shape) == math.prod(component):
+            return x.reshape(*component, 1)
+        return jnp.broadcast_to(x, (*component, *batch)).reshape(*component, -1)
+
+    def on_cpu(args: _In) -> _Out:
+        out = blocks(jax.tree.map(join, args))
+        return jax.tree.map(lambda y: y.reshape(*y.shape[:-1], *batch), out)
+
+    return jax.lax.platform_dependent(args, cpu=on_cpu, default=whole)
+
+
+def map_blocks(fn: Callable[[_In], _Out], args: _In, size: int) -> _Out:
+    """``fn`` of consecutive blocks of lanes; the last overlaps the one before it if it must."""
+    lanes = num_lanes(args)
+    if lanes == size:
+        return fn(args)
+
+    def body(i: jax.Array, out: _Out) -> _Out:
+        start = jnp.minimum(i * size, lanes - size)
+        return place_lanes(out, fn(slice_lanes(args, start, size)), start)
+
+    shapes = jax.eval_shape(lambda: fn(slice_lanes(args, 0, size)))
+    out = jax.tree.map(lambda y: jnp.zeros((*y.shape[:-1], lanes), y.dtype), shapes)
+    return jax.lax.fori_loop(0, -(-lanes // size), body, out)
+
+
+def num_lanes(args: Any) -> int:
+    """Lanes of a pytree of which some leaves may be shared."""
+    return max(x.shape[-1] for x in jax.tree.leaves(args))
+
+
+def slice_lanes(tree: _In, start: jax.Array | int, size: int) -> _In:
+    """``size`` consecutive lanes; an axis of size one is shared by all of them."""
+
+    def own(x: jax.Array) -> jax.Array:
+        return x if x.shape[-1] == 1 else jax.lax.dynamic_slice_in_dim(x, start, size, x.ndim - 1)
+
+    return jax.tree.map(own, tree)
+
+
+def take_lanes(tree: _In, index: jax.Array) -> _In:
+    """The chosen lanes; an index past the last gives the last."""
+    return jax.tree.map(lambda x: x if x.shape[-1] == 1 else x.at[..., index].get(mode="clip"), tree)
+
+
+def place_lanes(tree: _In, part: _In, start: jax.Array | int) -> _In:
+    """``tree`` with consecutive lanes written over."""
+
+    def write(x: jax.Array, y: jax.Array) -> jax.Array:
+        return jax.lax.dynamic_update_slice_in_dim(x, y, start, x.ndim - 1)
+
+    return jax.tree.map(write, tree, part)
