@@ -7,6 +7,16 @@ import numpy as np
 from anmjax.grid import Network
 
 
+def loaded_feeder() -> tuple[Network, np.ndarray, np.ndarray]:
+    """The Baran-Wu feeder with the nominal loads of its devices, (n_bus,) p.u. each."""
+    net = Network.from_json("ieee33_baran_wu")
+    p, q = np.zeros(net.n_bus), np.zeros(net.n_bus)
+    for i in net.loads:
+        p[net.device_bus[i]] += net.p_min[i]
+        q[net.device_bus[i]] += net.p_min[i] * net.qp_ratio[i]
+    return net, p, q
+
+
 def random_network(rng: np.random.Generator, n_bus: int, extra_branches: int, parallel: int = 0) -> Network:
     """A connected network: a random tree, extra branches closing loops, some doubled; ids not 0..n-1."""
     tree = [(int(rng.integers(max(0, i - 3), i)), i) for i in range(1, n_bus)]

@@ -11,7 +11,7 @@ import pytest
 
 from anmjax import Network, branch_flows, power_flow
 from anmjax.powerflow.power_flow import network_plan
-from tests.powerflow.networks import dense_admittance, random_network
+from tests.powerflow.networks import dense_admittance, loaded_feeder, random_network
 
 
 def _voltages(rng, net, lanes):
@@ -42,11 +42,7 @@ def test_chosen_voltages_come_back_from_the_powers_they_imply(n_bus, extra, para
 @pytest.fixture(scope="module")
 def feeder():
     """The Baran-Wu feeder with its nominal loads, and pandapower's solution of it."""
-    net = Network.from_json("ieee33_baran_wu")
-    p, q = np.zeros(net.n_bus), np.zeros(net.n_bus)
-    for i in net.loads:
-        p[net.device_bus[i]] += net.p_min[i]
-        q[net.device_bus[i]] += net.p_min[i] * net.qp_ratio[i]
+    net, p, q = loaded_feeder()
     reference = pandapower.networks.case33bw()
     pandapower.runpp(reference, tolerance_mva=1e-10, numba=False)
     return net, p, q, reference
