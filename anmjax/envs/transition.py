@@ -18,6 +18,7 @@ import numpy as np
 
 from anmjax.envs.records import GridState
 from anmjax.grid.network import Network
+from anmjax.powerflow import phasor
 from anmjax.powerflow.gather import gather_sum, take
 from anmjax.powerflow.newton import voltage
 from anmjax.powerflow.plan import GatherSum
@@ -103,12 +104,8 @@ def advance(
     bus_of = [[] for _ in range(net.n_bus)]  # type: list[list[int]]
     for device, bus in enumerate(net.device_bus):
         bus_of[bus].append(device)
-    solution = solve_power_flow(
-        net,
-        gather_sum(GatherSum.build(bus_of), jnp.stack([done.p, done.q]), 1),
-        num_iters=num_iters,
-        tol=tol,
-    )
+    p, q = phasor.unstack(gather_sum(GatherSum.build(bus_of), jnp.stack([done.p, done.q]), 1))
+    solution = solve_power_flow(net, p, q, num_iters=num_iters, tol=tol)
     is_slack = (np.arange(net.n_device) == net.slack_device).reshape(-1, *[1] * (done.p.ndim - 1))
     p, q = (
         jnp.where(is_slack, sent[net.slack][None], x)

@@ -5,7 +5,6 @@ An axis of size one is shared by all lanes.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -31,18 +30,12 @@ def even_blocks(lanes: int, most: int) -> int:
 def by_platform(
     blocks: Callable[[_In], _Out], whole: Callable[[_In], _Out], args: _In, num_axes: int
 ) -> _Out:
-    """Works through the lanes in blocks on a CPU, with all batch axes as one; as a whole elsewhere."""
-    batch = jnp.broadcast_shapes(*(x.shape[x.ndim - num_axes :] for x in jax.tree.leaves(args)))
-
-    def join(x: jax.Array) -> jax.Array:
-        component = x.shape[: x.ndim - num_axes]
-        if math.prod(x.shape) == math.prod(component):
-            return x.reshape(*component, 1)
-        return jnp.broadcast_to(x, (*component, *batch)).reshape(*component, -1)
+    """Works through the lanes in blocks on a CPU, as a whole elsewhere; without a batch axis there is one."""
 
     def on_cpu(args: _In) -> _Out:
-        out = blocks(jax.tree.map(join, args))
-        return jax.tree.map(lambda y: y.reshape(*y.shape[:-1], *batch), out)
+        if num_axes:
+            return blocks(args)
+        return jax.tree.map(lambda y: y[..., 0], blocks(jax.tree.map(lambda x: x[..., None], args)))
 
     return jax.lax.platform_dependent(args, cpu=on_cpu, default=whole)
 

@@ -70,9 +70,15 @@ class Inputs(NamedTuple):
     branch: BranchParameters
     shunts: Shunts
     v_set: jax.Array  # (n_bus, *batch) p.u., by bus index; that of PQ buses does not matter
-    s: jax.Array  # (2, n_bus, *batch) p.u., injections by bus index; that of the slack does not matter
+    p: jax.Array  # (n_bus, *batch) p.u., active injections by bus index; that of the slack does not matter
+    q: jax.Array  # (n_bus, *batch) p.u., reactive injections; those of the slack and PV buses do not matter
     start: jax.Array | None  # (2, n_bus, *batch) angle and excess to start from; None: flat
-    base: jax.Array | None  # as s, injections near those of most lanes; None: all by Newton's method alone
+    base: jax.Array | None  # (2, n_bus, *batch) p and q near those of most lanes; None: Newton's method alone
+
+    @property
+    def s(self) -> jax.Array:
+        """(2, n_bus, *batch) p.u., injections."""
+        return phasor.stack(self.p, self.q)
 
 
 class Result(NamedTuple):
@@ -111,7 +117,7 @@ def solve_lanes(plan: SolverPlan, schedule: Schedule, inputs: Inputs) -> Result:
     def blocks(inputs: Inputs) -> Result:
         return (_solve_by_chord if _share_jacobian(inputs) else _solve_by_newton)(plan, schedule, inputs)
 
-    return by_platform(blocks, whole, inputs, inputs.s.ndim - 2)
+    return by_platform(blocks, whole, inputs, inputs.p.ndim - 1)
 
 
 # Admittances, solution, which lanes have one, and right-hand side.
@@ -179,7 +185,7 @@ def _finish(
 
 def _share_jacobian(inputs: Inputs) -> bool:
     """Whether there are many lanes of one network, with a base case."""
-    network = inputs._replace(s=inputs.s[..., :1], start=None)
+    network = inputs._replace(p=inputs.p[..., :1], q=inputs.q[..., :1], start=None)
     return inputs.base is not None and num_lanes(network) == 1 and num_lanes(inputs) >= MIN_LANES_TO_SHARE
 
 
@@ -187,7 +193,7 @@ def _solve_by_chord(plan: SolverPlan, schedule: Schedule, inputs: Inputs) -> Res
     """Chord method in blocks, with the Jacobian of the base case; Newton's for the lanes that it leaves."""
     lanes, linear = num_lanes(inputs), for_cpu(plan)
     assert inputs.base is not None
-    alone = inputs._replace(s=inputs.base, start=None)
+    alone = inputs._replace(p=inputs.base[0], q=inputs.base[1], start=None)
     base_problem = problem_of(plan, alone)
     adm, excess = base_problem.adm, base_problem.excess
     energised = all_energised(plan, inputs.branch.in_service)
@@ -207,7 +213,7 @@ def _solve_by_chord(plan: SolverPlan, schedule: Schedule, inputs: Inputs) -> Res
         return _finish(plan, schedule, problem, at, energised)
 
     results = map_blocks(block, (inputs.s, inputs.start), size)
-    width = min(FINISH_ROW_BYTES // inputs.s.dtype.itemsize, lanes)
+    width = min(FINISH_ROW_BYTES // inputs.p.dtype.itemsize, lanes)
 
     def finish(carry: tuple[jax.Array, Result]) -> tuple[jax.Array, Result]:
         waiting, results = carry
@@ -293,8 +299,8 @@ def _solve_by_newton(plan: SolverPlan, schedule: Schedule, inputs: Inputs) -> Re
             blocks_done=jnp.array(0),
             waiting=jnp.zeros(lanes, bool),
             served=jnp.full(rows, lanes),
-            x=jnp.zeros((2, len(plan.order) - 1, lanes if rows else 0), inputs.s.dtype),
-            results=_no_results(inputs.s, lanes + rows),
+            x=jnp.zeros((2, len(plan.order) - 1, lanes if rows else 0), inputs.p.dtype),
+            results=_no_results(inputs.p, lanes + rows),
         ),
     )
     return jax.tree.map(
@@ -302,11 +308,11 @@ def _solve_by_newton(plan: SolverPlan, schedule: Schedule, inputs: Inputs) -> Re
     )
 
 
-def _no_results(s: jax.Array, lanes: int) -> Result:
+def _no_results(p: jax.Array, lanes: int) -> Result:
     """Room for the results of ``lanes`` lanes."""
-    zeros = functools.partial(jnp.zeros, dtype=s.dtype)
+    zeros = functools.partial(jnp.zeros, dtype=p.dtype)
     return Result(
-        zeros((*s.shape[:2], lanes)),
+        zeros((2, len(p), lanes)),
         zeros(lanes),
         zeros(lanes, dtype=bool),
         zeros(lanes, dtype=np.int32),
@@ -325,7 +331,7 @@ def _block_size(plan: SolverPlan, args: Any) -> int:
 
 def _chord_block_size(plan: SolverPlan, inputs: Inputs) -> int:
     """Lanes of a block of the chord method, which holds some numbers a bus and the currents of the edges."""
-    itemsize = inputs.s.dtype.itemsize
+    itemsize = inputs.p.dtype.itemsize
     numbers = 12 * len(plan.order) + 4 * len(plan.edge_tail)
     fits = max(CHORD_BLOCK_BYTES // (itemsize * numbers), MIN_ROW_BYTES // itemsize)
     return even_blocks(num_lanes(inputs), fits)

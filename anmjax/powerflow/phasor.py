@@ -5,11 +5,28 @@ Complex dtypes do not vectorise as well on a CPU, and the solver's 2x2 blocks ar
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from anmjax.powerflow.gather import part
+
+def parts(x: jax.Array) -> Sequence[jax.Array]:
+    """Real and imaginary part, each ``[1, component, *batch]``."""
+    # One operation, whose transpose is a concatenation: that of two slices is two padded arrays and a sum.
+    return jax.lax.split(x, (1, 1), axis=0)
+
+
+def stack(re: jax.Array, im: jax.Array) -> jax.Array:
+    """The phasor of two parts, each ``[component, *batch]``."""
+    return jnp.stack(jnp.broadcast_arrays(re, im))
+
+
+def unstack(x: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """Real and imaginary part, each ``[component, *batch]``."""
+    re, im = parts(x)
+    return jax.lax.squeeze(re, (0,)), jax.lax.squeeze(im, (0,))
 
 
 def signed(x: jax.Array, first: int, second: int) -> jax.Array:
@@ -24,12 +41,14 @@ def conj(x: jax.Array) -> jax.Array:
 
 def multiply(x: jax.Array, y: jax.Array) -> jax.Array:
     """Complex product."""
-    return part(x, 0, 0) * y + part(x, 1, 0) * signed(jax.lax.rev(y, (0,)), -1, 1)
+    re, im = parts(x)
+    return re * y + im * signed(jax.lax.rev(y, (0,)), -1, 1)
 
 
 def square(x: jax.Array) -> jax.Array:
     """Squared magnitude, ``[component, *batch]``."""
-    return jax.lax.squeeze(part(x, 0, 0) * part(x, 0, 0) + part(x, 1, 0) * part(x, 1, 0), (0,))
+    re, im = parts(x)
+    return jax.lax.squeeze(re * re + im * im, (0,))
 
 
 def magnitude(x: jax.Array) -> jax.Array:
@@ -37,3 +56,8 @@ def magnitude(x: jax.Array) -> jax.Array:
     s = square(x)
     positive = s > 0
     return jnp.where(positive, jnp.sqrt(jnp.where(positive, s, 1)), 0)
+
+
+def to_complex(x: jax.Array) -> jax.Array:
+    """``[component, *batch]`` of a complex dtype."""
+    return jax.lax.complex(*unstack(x))

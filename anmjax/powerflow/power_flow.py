@@ -14,7 +14,7 @@ from anmjax.grid.network import Network
 from anmjax.powerflow import phasor
 from anmjax.powerflow.admittance import BranchParameters, Shunts, admittance, two_port
 from anmjax.powerflow.gather import take
-from anmjax.powerflow.implicit import differentiable_newton
+from anmjax.powerflow.implicit import Solved, differentiable_newton
 from anmjax.powerflow.lanes import Inputs
 from anmjax.powerflow.newton import Schedule, bus_power, voltage
 from anmjax.powerflow.plan import SolverPlan, solver_plan
@@ -67,21 +67,28 @@ def branch_parameters(net: Network) -> BranchParameters:
     return BranchParameters(*(jnp.asarray(getattr(net, name)) for name in BranchParameters._fields))
 
 
-def solve_power_flow(
+def bus_shunts(net: Network) -> Shunts:
+    """Shunt leaves of a network as JAX arrays."""
+    return Shunts(jnp.asarray(net.g_shunt), jnp.asarray(net.b_shunt))
+
+
+def solve_voltages(
     net: Network,
-    s: jax.Array,
+    p: jax.Array,
+    q: jax.Array,
     *,
     num_iters: int,
     tol: float,
     pv: tuple[int, ...] = (),
     start: jax.Array | None = None,
     base: jax.Array | None = None,
-) -> Solution:
-    """Power flow in the batch-trailing layout, for use inside ``batch_trailing`` functions.
+) -> Solved:
+    """Voltages of a power flow, for one lane or in the batch-trailing layout.
 
     Args:
       net: network with leaves (n, *batch).
-      s: (2, n_bus, *batch) p.u., injections by bus index; the slack's are ignored.
+      p: (n_bus, *batch) p.u., active injections by bus index; the slack's is ignored.
+      q: (n_bus, *batch) p.u., reactive injections; those of the slack and of PV buses are ignored.
       num_iters: Newton updates at most.
       tol: p.u., largest power-balance error of a solution.
       pv: buses whose voltage magnitude is held at ``net.v_set``; all others are PQ buses.
@@ -89,19 +96,34 @@ def solve_power_flow(
       base: (2, n_bus, *batch) p.u., injections near those of most lanes, so that many lanes of one network
         may share a Jacobian; None: every lane makes the very iterates of Newton's method.
     """
-    plan = network_plan(net, pv)
     inputs = Inputs(
         branch=branch_parameters(net),
-        shunts=Shunts(jnp.asarray(net.g_shunt), jnp.asarray(net.b_shunt)),
+        shunts=bus_shunts(net),
         v_set=jnp.asarray(net.v_set),
-        s=s,
+        p=p,
+        q=q,
         start=start,
         base=base,
     )
-    result = differentiable_newton(plan, Schedule(num_iters, tol))(inputs)
-    adm = admittance(plan, inputs.branch, inputs.shunts)
-    sent = bus_power(plan, adm, take(result.d, plan.order, 1))
-    return Solution(result.d, take(sent, plan.position, 1), *result[1:])
+    return differentiable_newton(network_plan(net, pv), Schedule(num_iters, tol))(inputs)
+
+
+def solve_power_flow(net: Network, p: jax.Array, q: jax.Array, *, num_iters: int, tol: float) -> Solution:
+    """Power flow with all buses but the slack PQ, for use inside ``batch_trailing`` functions.
+
+    Args:
+      net: network with leaves (n, *batch).
+      p: (n_bus, *batch) p.u., active injections by bus index; the slack's is ignored.
+      q: (n_bus, *batch) p.u., reactive injections; the slack's is ignored.
+      num_iters: Newton updates at most.
+      tol: p.u., largest power-balance error of a solution.
+    """
+    solved = solve_voltages(net, p, q, num_iters=num_iters, tol=tol)
+    plan = network_plan(net)
+    d = phasor.stack(solved.re, solved.im)
+    adm = admittance(plan, branch_parameters(net), bus_shunts(net))
+    sent = bus_power(plan, adm, take(d, plan.order, 1))
+    return Solution(d, take(sent, plan.position, 1), solved.mismatch, solved.converged, solved.iterations)
 
 
 def power_flow(
@@ -168,20 +190,21 @@ def _power_flow(
     tol: float,
 ) -> PowerFlow:
     def solve(net: Network, p: jax.Array, q: jax.Array, v_start: jax.Array | None) -> PowerFlow:
-        s = jnp.stack(jnp.broadcast_arrays(p, q))
         start = None
         if v_start is not None:
             v = jnp.stack([v_start.real, v_start.imag]).astype(net.dtype)
             start = polar(phasor.multiply(v, phasor.conj(_slack_rotation(net))))
         elif method == "dc":
             plan = network_plan(net, net.pv)
-            angle = dc_angles(plan)(*jax.lax.stop_gradient((branch_parameters(net), s[0])))
+            angle = dc_angles(plan)(*jax.lax.stop_gradient((branch_parameters(net), p)))
             held = np.isin(np.arange(net.n_bus), net.pv).reshape(-1, *[1] * (angle.ndim - 1))
             start = jnp.stack(jnp.broadcast_arrays(angle, jnp.where(held, net.v_set - 1, 0)))
-        base = jnp.stack(jnp.broadcast_arrays(net.p, net.q))
-        solution = solve_power_flow(net, s, num_iters=num_iters, tol=tol, pv=net.pv, start=start, base=base)
-        v = phasor.multiply(voltage(solution.d), _slack_rotation(net))
-        return PowerFlow(jax.lax.complex(*v), solution.mismatch, solution.converged, solution.iterations)
+        base = phasor.stack(net.p, net.q)
+        solved = solve_voltages(net, p, q, num_iters=num_iters, tol=tol, pv=net.pv, start=start, base=base)
+        # In real parts, which differentiate to plain arithmetic: the batch may come first here.
+        (cosine, sine), re, im = _slack_rotation(net), 1 + solved.re, solved.im
+        v = jax.lax.complex(cosine * re - sine * im, cosine * im + sine * re)
+        return PowerFlow(v, solved.mismatch, solved.converged, solved.iterations)
 
     net = jax.tree.map(jnp.asarray, net)
     p, q = (jnp.asarray(x).astype(net.dtype) for x in (p, q))
@@ -233,4 +256,4 @@ def branch_flows(net: Network, v: jax.Array) -> BranchFlows:
     """
     v = jnp.asarray(v)
     s_from, s_to = branch_powers(net, jnp.stack([v.real - 1, v.imag]))
-    return BranchFlows(jax.lax.complex(*s_from), jax.lax.complex(*s_to))
+    return BranchFlows(phasor.to_complex(s_from), phasor.to_complex(s_to))

@@ -7,6 +7,7 @@ for any nesting of vmap, so that users write ``jax.vmap(f)`` and the hardware se
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -16,33 +17,87 @@ from jax.custom_derivatives import SymbolicZero
 
 _Out = TypeVar("_Out")
 
+# On a CPU a batch is turned round in chunks of about so many bytes, which the caches hold: turning arrays
+# of a power of two of lanes at once would have every element compete for the same cache sets.
+CHUNK_BYTES = 4_000_000
+# Lanes of a chunk at least: what lanes share is worked out for every chunk.
+MIN_CHUNK = 2048
+
 
 def batch_trailing(fn: Callable[..., _Out]) -> Callable[..., _Out]:
-    """Makes every ``jax.vmap`` of ``fn`` append one trailing axis to its arguments.
+    """Makes ``jax.vmap`` of ``fn``, however nested, append one trailing axis to its arguments.
 
     Not differentiable in reverse mode (see ``jax.custom_batching.custom_vmap``).
 
     Args:
-      fn: function of pytrees of arrays ``[*component, *batch]`` that broadcasts over the batch axes;
-        an axis of size one means that the argument is shared by all lanes.
+      fn: function of pytrees of arrays ``[*component, *batch]``, with one batch axis or none, that broadcasts
+        over it; an axis of size one means that the argument is shared by all lanes.
 
     Returns:
       The same function for one lane.
     """
     lane = jax.custom_batching.custom_vmap(fn)
+    lanes = jax.custom_batching.custom_vmap(lambda *args: _evaluate(fn, args))
 
     @lane.def_vmap
-    def rule(axis_size: int, in_batched: list[Any], *args: Any) -> tuple[_Out, Any]:
-        def turn_in(batched: bool, x: jax.Array) -> jax.Array:
-            return jnp.moveaxis(x, 0, -1) if batched else x[..., None]
+    def of_lane(axis_size: int, in_batched: list[Any], *args: Any) -> tuple[_Out, Any]:
+        args = jax.tree.map(lambda batched, x: x if batched else x[None], tuple(in_batched), args)
+        out = lanes(*args)
+        return out, jax.tree.map(lambda _: True, out)
 
-        def turn_out(y: jax.Array) -> jax.Array:
-            return jnp.moveaxis(jnp.broadcast_to(y, (*y.shape[:-1], axis_size)), -1, 0)
+    @lanes.def_vmap
+    def of_lanes(axis_size: int, in_batched: list[Any], *args: Any) -> tuple[_Out, Any]:
+        """Joins one more axis of lanes to the one there is."""
+        flags, leaves = jax.tree.leaves(in_batched), jax.tree.leaves(args)
+        lanes_so_far = max(x.shape[int(batched)] for batched, x in zip(flags, leaves, strict=True))
 
-        out = lane(*jax.tree.map(turn_in, tuple(in_batched), args))
-        return jax.tree.map(turn_out, out), jax.tree.map(lambda _: True, out)
+        def join(batched: bool, x: jax.Array) -> jax.Array:
+            x = x if batched else x[None]
+            if x.shape[:2] == (1, 1):
+                return x[0]
+            x = jnp.broadcast_to(x, (axis_size, lanes_so_far, *x.shape[2:]))
+            return x.reshape(-1, *x.shape[2:])
+
+        out = lanes(*jax.tree.map(join, tuple(in_batched), args))
+        out = jax.tree.map(lambda y: y.reshape(axis_size, -1, *y.shape[1:]), out)
+        return out, jax.tree.map(lambda _: True, out)
 
     return lane
+
+
+def _evaluate(fn: Callable[..., _Out], args: tuple[Any, ...]) -> _Out:
+    """``fn`` of leaves ``[lanes, *component]``, where one lane is shared by all."""
+    leaves = jax.tree.leaves(args)
+    lanes = max(len(x) for x in leaves)
+    lane_bytes = sum(x.dtype.itemsize * math.prod(x.shape[1:]) for x in leaves if len(x) == lanes)
+    chunk = max(CHUNK_BYTES // max(lane_bytes, 1), MIN_CHUNK)
+
+    def whole(*args: Any, lanes: int = lanes) -> _Out:
+        out = fn(*jax.tree.map(lambda x: jnp.moveaxis(x, 0, -1), args))
+        return jax.tree.map(lambda y: jnp.moveaxis(jnp.broadcast_to(y, (*y.shape[:-1], lanes)), -1, 0), out)
+
+    if lanes <= chunk:
+        return whole(*args)
+    chunk = -(-lanes // -(-lanes // chunk))  # equally long ones; the last may overlap the one before it
+
+    def in_chunks(*args: Any) -> _Out:
+        def of_chunk(start: jax.Array | int) -> _Out:
+            own = jax.tree.map(
+                lambda x: x if len(x) == 1 else jax.lax.dynamic_slice_in_dim(x, start, chunk), args
+            )
+            return whole(*own, lanes=chunk)
+
+        def body(i: jax.Array, out: _Out) -> _Out:
+            start = jnp.minimum(i * chunk, lanes - chunk)
+            return jax.tree.map(
+                lambda y, own: jax.lax.dynamic_update_slice_in_dim(y, own, start, 0), out, of_chunk(start)
+            )
+
+        shapes = jax.eval_shape(of_chunk, 0)
+        out = jax.tree.map(lambda y: jnp.zeros((lanes, *y.shape[1:]), y.dtype), shapes)
+        return jax.lax.fori_loop(0, -(-lanes // chunk), body, out)
+
+    return jax.lax.platform_dependent(*args, cpu=in_chunks, default=whole)
 
 
 def differentiable_batch_trailing(fn: Callable[..., _Out]) -> Callable[..., _Out]:

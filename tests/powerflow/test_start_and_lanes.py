@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from anmjax import Network, power_flow
 from anmjax.powerflow import lanes as lanes_module
+from anmjax.powerflow import trailing
 from tests.powerflow.networks import dense_admittance, loaded_feeder, random_network
 
 
@@ -108,6 +110,28 @@ def test_a_lane_has_the_same_solution_in_every_batch(feeder, size):
         np.testing.assert_allclose(part.v, flow.v[own], rtol=0, atol=1e-12 if size >= 128 else 1e-9)
         if size >= 128:
             np.testing.assert_array_equal(part.iterations, flow.iterations[own])
+
+
+def test_a_batch_in_chunks_has_the_same_solutions_and_gradients(feeder, monkeypatch):
+    net, p, q, _, _, flow = feeder
+
+    def solve_and_gradient(p, q):
+        def voltage_sum(p, q):
+            result = jax.vmap(lambda p, q: power_flow(net, p, q, tol=1e-10))(p, q)
+            return jnp.abs(result.v).sum(), result
+
+        return jax.jit(jax.grad(voltage_sum, (0, 1), has_aux=True))(p, q)
+
+    whole, _ = solve_and_gradient(p, q)
+    monkeypatch.setattr(trailing, "CHUNK_BYTES", 1)
+    monkeypatch.setattr(trailing, "MIN_CHUNK", 300)  # four chunks of 250
+    jax.clear_caches()
+    chunks, solution = solve_and_gradient(p, q)
+    np.testing.assert_array_equal(solution.converged, flow.converged)
+    np.testing.assert_array_equal(solution.iterations, flow.iterations)
+    np.testing.assert_allclose(solution.v, flow.v, rtol=0, atol=1e-12)
+    for ours, theirs in zip(chunks, whole, strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-9, atol=1e-12)
 
 
 def test_nested_lanes_with_networks_and_starts_of_their_own_share_what_they_may(monkeypatch):
