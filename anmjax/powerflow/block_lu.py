@@ -51,7 +51,9 @@ def factor(levels: tuple[Level, ...], matrix: jax.Array, diagonal: jax.Array) ->
     Returns:
       The factors of each level. A singular pivot leaves non-finite numbers in its own lane only.
     """
-    products = _buffer(matrix, sum(len(level.left) for level in levels), 2)
+    batch = jnp.broadcast_shapes(matrix.shape[3:], diagonal.shape[3:])
+    some = jnp.broadcast_to(diagonal[:, :, :1], (2, 2, 1, *batch))
+    products = _buffer(some, sum(len(level.left) for level in levels), 2)
     filled = 0
     factors = []
     for level in levels:

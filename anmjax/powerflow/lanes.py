@@ -26,8 +26,10 @@ from anmjax.powerflow.blocks import (
     slice_lanes,
     take_lanes,
 )
+from anmjax.powerflow.chord import Ended, iterate_chord
 from anmjax.powerflow.connectivity import all_energised
 from anmjax.powerflow.gather import part, take
+from anmjax.powerflow.jacobian import factorise, transposed_voltage_change, voltage_change
 from anmjax.powerflow.linear import LinearSolver, for_cpu, unrolled
 from anmjax.powerflow.newton import (
     Iterate,
@@ -35,9 +37,7 @@ from anmjax.powerflow.newton import (
     Schedule,
     bus_power,
     deviation,
-    factor_jacobian,
     flat_start,
-    iterate_chord,
     iterate_newton,
     moving,
     rounding_floor,
@@ -144,15 +144,9 @@ def solve_jacobian_lanes(
     def solved(linear: LinearSolver, args: _JacobianArgs) -> jax.Array:
         adm, d, converged, rhs = args
         d, given = take(d, plan.order, 1), rhs
-        rhs = _unknown(plan, rhs)
-        factors = factor_jacobian(plan, linear, adm, d, bus_power(plan, adm, d))
-        # dV = V (d ln |V| + j d theta), and the factors are those of the derivative by (theta, ln |V|).
-        v = voltage(d)[:, :-1]
-        if transposed:
-            by_polar = jnp.flip(phasor.multiply(phasor.conj(v), rhs), 0)
-            x = linear.solve_transposed(factors, by_polar)
-        else:
-            x = phasor.multiply(v, jnp.flip(linear.solve(factors, rhs), 0))
+        jac = factorise(plan, linear, adm, voltage(d), bus_power(plan, adm, d))
+        change = transposed_voltage_change if transposed else voltage_change
+        x = change(plan, linear, jac, _unknown(plan, rhs))
         slack = part(given, int(plan.order[-1]), 1)
         x = jnp.concatenate([x, jnp.broadcast_to(slack, (2, 1, *x.shape[2:]))], 1)
         return jnp.where(converged[None, None], take(x, plan.position, 1), 0)
@@ -173,7 +167,7 @@ def _start(plan: SolverPlan, inputs: Inputs) -> jax.Array:
 
 
 def _finish(
-    plan: SolverPlan, schedule: Schedule, problem: Problem, at: Iterate, energised: jax.Array
+    plan: SolverPlan, schedule: Schedule, problem: Problem, at: Iterate | Ended, energised: jax.Array
 ) -> Result:
     allowed = schedule.tol + rounding_floor(plan, problem.adm, at.d)
     solved = (at.largest <= allowed)[0, 0] & energised
@@ -199,17 +193,16 @@ def _solve_by_chord(plan: SolverPlan, schedule: Schedule, inputs: Inputs) -> Res
     energised = all_energised(plan, inputs.branch.in_service)
     base = start_at(plan, base_problem, flat_start(plan, base_problem))
     base = iterate_newton(plan, linear, base_problem, base, Schedule(BASE_UPDATES, 0.0), leave=0)
-    factors = factor_jacobian(plan, linear, adm, base.d, base.sent)
+    jac = factorise(plan, linear, adm, voltage(base.d), base.sent)
     size = _chord_block_size(plan, inputs)
 
-    def begin(s: jax.Array, start: jax.Array | None) -> tuple[Problem, Iterate]:
+    def begin(s: jax.Array, start: jax.Array | None) -> tuple[Problem, jax.Array]:
         problem = Problem(adm, excess, _unknown(plan, s))
-        x = flat_start(plan, problem) if start is None else _unknown(plan, start)
-        return problem, start_at(plan, problem, x)
+        return problem, flat_start(plan, problem) if start is None else _unknown(plan, start)
 
     def block(own: tuple[jax.Array, jax.Array | None]) -> Result:
-        problem, at = begin(*own)
-        at = iterate_chord(plan, linear, problem, at, factors, schedule.tol)
+        problem, x = begin(*own)
+        at = iterate_chord(plan, linear, problem, x, jac, base.sent, schedule.tol)
         return _finish(plan, schedule, problem, at, energised)
 
     results = map_blocks(block, (inputs.s, inputs.start), size)
@@ -219,8 +212,8 @@ def _solve_by_chord(plan: SolverPlan, schedule: Schedule, inputs: Inputs) -> Res
         waiting, results = carry
         (index,) = jnp.nonzero(waiting, size=width, fill_value=lanes)
         s, start, done = take_lanes((inputs.s, inputs.start, results.iterations), index)
-        problem, at = begin(s, start)
-        at = iterate_newton(plan, linear, problem, at, schedule, leave=0)
+        problem, x = begin(s, start)
+        at = iterate_newton(plan, linear, problem, start_at(plan, problem, x), schedule, leave=0)
         result = _finish(plan, schedule, problem, at, energised)
         result = result._replace(iterations=result.iterations + done)
         results = jax.tree.map(lambda y, own: y.at[..., index].set(own, mode="drop"), results, result)

@@ -1,13 +1,8 @@
-"""Newton's method and the chord method for the AC power flow in polar coordinates.
+"""Newton's method for the AC power flow in polar coordinates.
 
-With t_ik = V_i conj(Y_ik V_k) the power leaving bus i is P_i + j Q_i = sum_k t_ik, and the blocks of
-its derivative by (theta_k, ln |V_k|) need no trigonometry:
-
-    k != i:  [[Im t_ik, Re t_ik], [-Re t_ik, Im t_ik]]
-    k == i:  [[Im t_ii - Q_i, P_i + Re t_ii], [P_i - Re t_ii, Q_i + Im t_ii]]
-
-At a PV bus the second equation is |V_i| = v_set and the second row of its blocks [0, |V_i|] and zeros.
-A lane stops at its first iterate within the tolerance and holds it while the others go on.
+The equations of a bus are P and Q, at a PV bus P and |V_i| = v_set. An update moves the angles by Im w and
+the magnitudes by |V| Re w, with w the relative change of the voltages that solves the system of
+``jacobian.py``. A lane stops at its first iterate within the tolerance and holds it while the others go on.
 
 Unknowns are x = [angle, excess], ``[2, n_bus - 1, *batch]``, with the angle counted from the slack's and
 excess u = |V| - 1; buses are in the plan's numbering, the slack last; phasors are
@@ -31,12 +26,9 @@ from anmjax.powerflow import phasor
 from anmjax.powerflow.admittance import Admittance
 from anmjax.powerflow.gather import evaluated, gather_sum, place, take
 from anmjax.powerflow.half_angle import half_angle
-from anmjax.powerflow.linear import Factors, LinearSolver
+from anmjax.powerflow.jacobian import Jacobian, factorise, relative_change
+from anmjax.powerflow.linear import LinearSolver
 from anmjax.powerflow.plan import SolverPlan
-
-# An update of the chord method that leaves more of a lane's error than this ends it, after some at the start,
-# where the error may grow before it falls. Newton's method costs three to five times as much an update.
-CHORD_RATE, CHORD_UPDATES_FREE = 0.5, 3
 
 
 class Problem(NamedTuple):
@@ -87,19 +79,22 @@ def voltage(d: jax.Array) -> jax.Array:
     return d + np.array([1, 0], d.dtype).reshape(2, *[1] * (d.ndim - 1))
 
 
-def bus_power(plan: SolverPlan, adm: Admittance, d: jax.Array) -> jax.Array:
-    """Power that each bus sends into the network, (2, n_bus, *batch) p.u.
+def bus_current(plan: SolverPlan, adm: Admittance, d: jax.Array) -> jax.Array:
+    """Current that each bus sends into the network, (2, n_bus, *batch) p.u.
 
     Args:
       plan: solver plan.
       adm: bus admittance matrix.
       d: (2, n_bus, *batch) voltage deviations V - 1.
     """
-    v = voltage(d)
     along = phasor.multiply(adm.edge, take(d, plan.edge_head, 1) - take(d, plan.edge_tail, 1))
     current = evaluated(functools.partial(gather_sum, plan.edge_to_bus, axis=1))(along)
-    current = current + phasor.multiply(adm.row, v)
-    return phasor.multiply(v, phasor.conj(current))
+    return current + phasor.multiply(adm.row, voltage(d))
+
+
+def bus_power(plan: SolverPlan, adm: Admittance, d: jax.Array) -> jax.Array:
+    """Power that each bus sends into the network, (2, n_bus, *batch) p.u.; see ``bus_current``."""
+    return phasor.multiply(voltage(d), phasor.conj(bus_current(plan, adm, d)))
 
 
 def evaluate(plan: SolverPlan, problem: Problem, x: jax.Array, updates: jax.Array) -> Iterate:
@@ -109,11 +104,15 @@ def evaluate(plan: SolverPlan, problem: Problem, x: jax.Array, updates: jax.Arra
     error = sent[:, :-1] - problem.s
     if plan.is_pv.any():
         error = jnp.where(held_rows(plan, error), x[1:] - problem.excess[None, :-1], error)
+    return Iterate(x, d, sent, error, largest_entry(error), updates)
+
+
+def largest_entry(error: jax.Array) -> jax.Array:
+    """Largest magnitude over the equations, (1, 1, *batch); NaN where one is not finite."""
     # XLA's CPU backend drops NaNs from the maximum over long arrays (jax 0.10.2).
     size = jnp.where(jnp.isnan(error), jnp.inf, jnp.abs(error))
     largest = size.max(axis=(0, 1), keepdims=True, initial=0)
-    largest = jnp.where(jnp.isfinite(largest), largest, jnp.nan)
-    return Iterate(x, d, sent, error, largest, updates)
+    return jnp.where(jnp.isfinite(largest), largest, jnp.nan)
 
 
 def held_rows(plan: SolverPlan, error: jax.Array) -> np.ndarray:
@@ -147,29 +146,6 @@ def flat_start(plan: SolverPlan, problem: Problem) -> jax.Array:
     return jnp.stack([jnp.zeros_like(excess), excess])
 
 
-def factor_jacobian(
-    plan: SolverPlan, linear: LinearSolver, adm: Admittance, d: jax.Array, sent: jax.Array
-) -> Factors:
-    """LU factors of the equations' derivative by (theta, ln |V|) at ``d``, where ``sent`` is sent."""
-    v = voltage(d)
-    n_pair = len(plan.edge_tail) // 2
-    y = adm.edge
-    product = phasor.multiply(
-        take(v, plan.edge_tail[:n_pair], 1), phasor.conj(take(v, plan.edge_head[:n_pair], 1))
-    )
-    along = phasor.multiply(product, phasor.conj(y[:, :n_pair]))
-    against = phasor.conj(phasor.multiply(product, y[:, n_pair:]))
-    own = phasor.conj(adm.diagonal[:, :-1]) * phasor.square(v)[None, :-1]
-    t = gather_sum(plan.entry_source, jnp.concatenate([along, against, own], 1), 1)
-    matrix = _blocks(t, ((1, 1), (-1, 1)))
-    diagonal = _blocks(sent[:, :-1], ((-1, 1), (1, 1)))
-    if plan.is_pv.any():
-        matrix = jnp.where(_second_rows(plan.is_pv[plan.entry_row], matrix), 0, matrix)
-        magnitude = phasor.magnitude(v[:, :-1])[None, None] * _column([0, 1], 1, d.ndim + 1).astype(d.dtype)
-        diagonal = jnp.where(_second_rows(plan.is_pv, diagonal), magnitude, diagonal)
-    return linear.factor(matrix, diagonal)
-
-
 def moving(at: Iterate, schedule: Schedule) -> jax.Array:
     """Lanes that are neither within the tolerance nor at the end of their updates, (1, 1, *batch)."""
     return (at.largest > schedule.tol) & (at.updates < schedule.num_iters)
@@ -180,11 +156,11 @@ def update(
     linear: LinearSolver,
     problem: Problem,
     at: Iterate,
-    factors: Factors,
+    jac: Jacobian,
     moves: jax.Array,
 ) -> Iterate:
-    """One update of the lanes that move, (1, 1, *batch) bool, with the given factors of the Jacobian."""
-    step = linear.solve(factors, at.error)
+    """One update of the lanes that move, (1, 1, *batch) bool, with the given Jacobian."""
+    step = jnp.flip(relative_change(plan, linear, jac, at.error), 0)
     # |V| moves by its absolute value times the step in ln |V|: an iterate that strays to |V| < 0
     # moves as in the reference simulator, whose derivative by |V| has the direction V / |V|.
     scale = jnp.where(_column([True, False], 0, step.ndim), 1, jnp.abs(1 + at.x[1])[None])
@@ -213,47 +189,12 @@ def iterate_newton(
     """
 
     def step(at: Iterate) -> Iterate:
-        factors = factor_jacobian(plan, linear, problem.adm, at.d, at.sent)
-        return update(plan, linear, problem, at, factors, moving(at, schedule))
+        jac = factorise(plan, linear, problem.adm, voltage(at.d), at.sent)
+        return update(plan, linear, problem, at, jac, moving(at, schedule))
 
     if leave is None:
         return jax.lax.fori_loop(0, schedule.num_iters, lambda _, at: step(at), at)
     return jax.lax.while_loop(lambda at: moving(at, schedule).sum() > leave, step, at)
-
-
-def iterate_chord(
-    plan: SolverPlan,
-    linear: LinearSolver,
-    problem: Problem,
-    at: Iterate,
-    factors: Factors,
-    tol: float,
-) -> Iterate:
-    """The chord method from ``at`` on: Newton's with the factors of one Jacobian for all updates and lanes.
-
-    It converges linearly, the faster the nearer that Jacobian is to the lane's own, and only to solutions
-    that are stable in this sense: never to the lower of two voltages of a bus. A lane whose error an update
-    no longer cuts to ``CHORD_RATE`` of what it was stops where it is; none depends on another.
-
-    Args:
-      plan: solver plan.
-      linear: solver of the linear systems.
-      problem: the equations.
-      at: where to start.
-      factors: of the Jacobian, shared by all lanes.
-      tol: p.u., largest error of a solution.
-
-    Reference: Ortega & Rheinboldt, *Iterative Solution of Nonlinear Equations in Several Variables* (1970),
-    sec. 7.1 (the chord method).
-    """
-
-    def step(carry: tuple[Iterate, jax.Array]) -> tuple[Iterate, jax.Array]:
-        at, moves = carry
-        after = update(plan, linear, problem, at, factors, moves)
-        falls = (after.largest <= CHORD_RATE * at.largest) | (after.updates <= CHORD_UPDATES_FREE)
-        return after, moves & (after.largest > tol) & falls
-
-    return jax.lax.while_loop(lambda carry: carry[1].any(), step, (at, at.largest > tol))[0]
 
 
 def rounding_floor(plan: SolverPlan, adm: Admittance, d: jax.Array) -> jax.Array:
@@ -268,16 +209,5 @@ def rounding_floor(plan: SolverPlan, adm: Admittance, d: jax.Array) -> jax.Array
     return jnp.finfo(d.dtype).eps * error.max(axis=0)[None, None]
 
 
-def _blocks(t: jax.Array, signs: tuple[tuple[int, int], tuple[int, int]]) -> jax.Array:
-    """2x2 blocks [[Im t, Re t], [Re t, Im t]] with the given signs, (2, 2, component, *batch)."""
-    (a, b), (c, d) = signs
-    return jnp.stack([phasor.signed(jnp.flip(t, 0), a, b), phasor.signed(t, c, d)])
-
-
 def _column(values: list, axis: int, ndim: int) -> np.ndarray:
     return np.array(values).reshape([-1 if i == axis else 1 for i in range(ndim)])
-
-
-def _second_rows(chosen: np.ndarray, blocks: jax.Array) -> np.ndarray:
-    """Mask of the second rows of the chosen components, for blocks (2, 2, component, *batch)."""
-    return _column(list(chosen), 2, blocks.ndim) & _column([False, True], 0, blocks.ndim)

@@ -45,6 +45,11 @@ def multiply(x: jax.Array, y: jax.Array) -> jax.Array:
     return re * y + im * signed(jax.lax.rev(y, (0,)), -1, 1)
 
 
+def inverse(x: jax.Array) -> jax.Array:
+    """1 / x."""
+    return conj(x) / square(x)[None]
+
+
 def square(x: jax.Array) -> jax.Array:
     """Squared magnitude, ``[component, *batch]``."""
     re, im = parts(x)

@@ -91,8 +91,7 @@ class SolverPlan:
     branch_to_edge: GatherSum  # branch ends, [from ends, to ends], into the edges that leave them
     branch_to_bus: GatherSum  # branch ends, [from ends, to ends], into buses
     edge_to_bus: GatherSum  # edges into their tails
-    entry_row: np.ndarray  # (n_entry + 1,) bus of each entry of the matrix, by level; one more entry is zero
-    entry_source: GatherSum  # [edges, buses but the slack] into entries; fill and the last get none
+    entry_source: GatherSum  # edges into the levels' entries and one more; diagonal, fill and that get none
     levels: tuple[Level, ...]
 
 
@@ -187,7 +186,6 @@ def solver_plan(
     pivots = _runs(len(level) for level in levels)
     slots = _slots(pivots, upward)
     entries = _entries(pivots, slots)
-    sources = {**edge_index, **{(i, i): len(edges) + i for i in range(n_bus - 1)}}
     edge_tail = position[[tail for tail, _ in edges]]
     return SolverPlan(
         order=order,
@@ -201,8 +199,7 @@ def solver_plan(
         ),
         branch_to_bus=GatherSum.build(_group((position[tail] for tail, _ in ends), n_bus)),
         edge_to_bus=GatherSum.build(_group(edge_tail, n_bus)),
-        entry_row=np.array([i for i, _ in entries] + [0], np.int32),
-        entry_source=GatherSum.build([*([sources[e]] if e in sources else [] for e in entries), []]),
+        entry_source=GatherSum.build([*([edge_index[e]] if e in edge_index else [] for e in entries), []]),
         levels=_plan_levels(pivots, slots, entries),
     )
 

@@ -42,19 +42,17 @@ def dc_angles(plan: SolverPlan) -> Callable[[BranchParameters, jax.Array], jax.A
         edge, own = gather_sum(plan.branch_to_edge, both), gather_sum(plan.branch_to_bus, both)
         p = take(p, plan.order) + gather_sum(plan.branch_to_bus, jnp.concatenate([driven, -driven]))
         # The angle equations in the first row and column of 2x2 blocks, ones in the second.
-        entries = gather_sum(plan.entry_source, jnp.concatenate([-edge, own[:-1]]))
         first, second = (
             np.diag(ones).reshape(2, 2, *[1] * b.ndim).astype(p.dtype) for ones in ([1, 0], [0, 1])
         )
-        matrix = entries[None, None] * first
-        diagonal = jnp.broadcast_to(second, (2, 2, len(p) - 1, *[1] * (p.ndim - 1)))
+        edges, diagonal = -edge[None, None] * first, own[None, None, :-1] * first + second
         rhs = jnp.stack([p[:-1], jnp.zeros_like(p[:-1])])
 
         def solve(linear: LinearSolver) -> Callable[..., jax.Array]:
-            return lambda matrix, diagonal, rhs: linear.solve(linear.factor(matrix, diagonal), rhs)
+            return lambda edges, diagonal, rhs: linear.solve(linear.factor(edges, diagonal), rhs)
 
         angle = jax.lax.platform_dependent(
-            matrix, diagonal, rhs, cpu=solve(for_cpu(plan)), default=solve(unrolled(plan))
+            edges, diagonal, rhs, cpu=solve(for_cpu(plan)), default=solve(unrolled(plan))
         )[0]
         angle = jnp.concatenate([angle, jnp.zeros_like(angle[:1])])
         return take(jnp.where(jnp.isfinite(angle), angle, 0), plan.position)

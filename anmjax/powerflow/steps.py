@@ -50,7 +50,7 @@ Terms = Sequence[tuple[int, ...]]
 @functools.lru_cache(maxsize=256)
 def plan_steps(plan: SolverPlan) -> PlanSteps:
     """Cuts a plan's elimination into steps; the plan must have at least ``ROWS`` buses beside the slack."""
-    n, n_entry = len(plan.order) - 1, len(plan.entry_row) - 1
+    n, n_entry = len(plan.order) - 1, plan.levels[-1].entries.stop
     diagonal = np.zeros(n, np.int32)
     updates: list[list[tuple[int, ...]]] = [[] for _ in range(n_entry)]
     forward: list[list[tuple[int, ...]]] = [[] for _ in range(n)]

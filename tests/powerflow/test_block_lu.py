@@ -11,13 +11,14 @@ import pytest
 
 from anmjax.powerflow.gather import gather_sum
 from anmjax.powerflow.half_angle import half_angle
-from anmjax.powerflow.linear import looped, unrolled
+from anmjax.powerflow.linear import looped, radial, unrolled
 from anmjax.powerflow.plan import GatherSum, eliminate, solver_plan
 
-# A path, a hub with more neighbours than a gather sums at once, and a mesh with fill.
+# A path, a hub with more neighbours than a gather sums at once, two feeders that branch, a mesh with fill.
 GRAPHS = {
     "path": (8, [(i, i + 1) for i in range(7)]),
     "hub": (12, [(0, 1), *((1, i) for i in range(2, 12))]),
+    "branched": (9, [(0, 1), (1, 2), (2, 3), (1, 4), (4, 5), (4, 6), (0, 7), (7, 8)]),
     "mesh": (
         9,
         [(0, 1), (1, 2), (2, 3), (3, 4), (4, 5), (5, 0), (1, 4), (2, 6), (6, 7), (7, 8), (8, 3), (6, 3)],
@@ -34,13 +35,12 @@ def _random_system(n_bus, edges, rng):
         i, a = plan.position[f], plan.position[t]
         if max(i, a) < n:
             dense[i, a], dense[a, i] = rng.normal(size=(2, 2, 2))
-    matrix = np.stack([*(dense[entry] for entry in _entries(plan)), np.zeros((2, 2))], -1)
-    # The diagonal comes in two parts, which the factorisation adds up.
-    late = np.moveaxis(rng.normal(size=(n, 2, 2)), 0, -1)
-    for k, (i, j) in enumerate(_entries(plan)):
-        if i == j:
-            matrix[..., k] -= late[..., i]
-    return plan, (matrix, late), dense.swapaxes(1, 2).reshape(2 * n, 2 * n)
+    edges = np.zeros((2, 2, len(plan.edge_tail)))
+    for e, (i, a) in enumerate(zip(plan.edge_tail, plan.edge_head, strict=True)):
+        if max(i, a) < n:  # those of the slack are not read
+            edges[..., e] = dense[i, a]
+    diagonal = np.moveaxis(dense[np.arange(n), np.arange(n)], 0, -1)
+    return plan, (edges, diagonal), dense.swapaxes(1, 2).reshape(2 * n, 2 * n)
 
 
 def _solutions(solver, system, rhs):
@@ -48,18 +48,15 @@ def _solutions(solver, system, rhs):
     return solver.solve(factors, rhs), solver.solve_transposed(factors, rhs)
 
 
-def _entries(plan):
-    """(row, column) of every block, level by level: pivots, then slots above, then below the diagonal."""
-    entries = []
-    for level in plan.levels:
-        pivots = range(level.pivots.start, level.pivots.stop)
-        slots = [(pivots[i], a) for i, a in zip(level.pivot_of_slot, level.target_of_slot, strict=True)]
-        entries += [*((i, i) for i in pivots), *slots, *((a, i) for i, a in slots)]
-    return entries
+CASES = [
+    *((name, solver) for name in GRAPHS for solver in (unrolled, looped)),
+    ("path", radial),
+    ("hub", radial),
+    ("branched", radial),
+]
 
 
-@pytest.mark.parametrize("solver", [unrolled, looped])
-@pytest.mark.parametrize("name", GRAPHS)
+@pytest.mark.parametrize(("name", "solver"), CASES)
 def test_solutions_equal_those_of_dense_linear_algebra(name, solver):
     rng = np.random.default_rng(0)
     plan, system, dense = _random_system(*GRAPHS[name], rng)
@@ -70,10 +67,10 @@ def test_solutions_equal_those_of_dense_linear_algebra(name, solver):
     np.testing.assert_allclose(np.ravel(np.asarray(z).T), np.linalg.solve(dense.T, rhs.T.ravel()), atol=1e-12)
 
 
-@pytest.mark.parametrize("solver", [unrolled, looped])
-def test_a_batch_solves_every_lane_as_it_would_alone(solver):
+@pytest.mark.parametrize(("name", "solver"), [("mesh", unrolled), ("mesh", looped), ("branched", radial)])
+def test_a_batch_solves_every_lane_as_it_would_alone(name, solver):
     rng = np.random.default_rng(1)
-    systems = [_random_system(*GRAPHS["mesh"], rng) for _ in range(3)]
+    systems = [_random_system(*GRAPHS[name], rng) for _ in range(3)]
     plan = systems[0][0]
     batch = tuple(np.stack(x, -1) for x in zip(*(s[1] for s in systems), strict=True))
     rhs = rng.normal(size=(2, len(systems[0][2]) // 2, 3))
@@ -85,10 +82,10 @@ def test_a_batch_solves_every_lane_as_it_would_alone(solver):
             np.testing.assert_allclose(all_lanes[..., lane], alone, atol=1e-14)
 
 
-@pytest.mark.parametrize("solver", [unrolled, looped])
-def test_lanes_may_share_the_factors(solver):
+@pytest.mark.parametrize(("name", "solver"), [("mesh", unrolled), ("mesh", looped), ("branched", radial)])
+def test_lanes_may_share_the_factors(name, solver):
     rng = np.random.default_rng(4)
-    plan, system, dense = _random_system(*GRAPHS["mesh"], rng)
+    plan, system, dense = _random_system(*GRAPHS[name], rng)
     rhs = rng.normal(size=(2, len(dense) // 2, 3))
     shared = tuple(x[..., None] for x in system)
     together = jax.jit(lambda system, rhs: _solutions(solver(plan), system, rhs))(shared, rhs)
@@ -98,17 +95,25 @@ def test_lanes_may_share_the_factors(solver):
             np.testing.assert_allclose(np.ravel(np.asarray(x)[..., lane].T), expected, atol=1e-12)
 
 
-def test_the_looped_solver_is_the_same_program_for_every_network():
+@pytest.mark.parametrize("solver", [looped, radial])
+def test_a_solver_in_loops_is_the_same_program_for_every_network(solver):
     def program(n_bus):
         plan, system, _ = _random_system(
             n_bus, [(i, i + 1) for i in range(n_bus - 1)], np.random.default_rng(5)
         )
-        jaxpr = jax.make_jaxpr(lambda *x: _solutions(looped(plan), x[:2], x[2]))(
+        jaxpr = jax.make_jaxpr(lambda *x: _solutions(solver(plan), x[:2], x[2]))(
             *system, np.ones((2, n_bus - 1))
         )
         return [eqn.primitive.name for eqn in _equations(jaxpr.jaxpr)]
 
     assert program(12) == program(120)
+
+
+def test_only_radial_networks_are_solved_from_their_leaves():
+    meshed = _random_system(*GRAPHS["mesh"], np.random.default_rng(6))[0]
+    apart = solver_plan(4, 0, (0, 1, 2), (1, 2, 1))  # bus 3 alone
+    assert radial(meshed) is None
+    assert radial(apart) is None
 
 
 def _equations(jaxpr):

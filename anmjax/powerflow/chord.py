@@ -1,0 +1,145 @@
+"""The chord method: Newton's with one Jacobian, that of a base case, for all updates and lanes.
+
+It converges linearly, the faster the nearer that Jacobian is to the lane's own, and only to solutions that
+are stable in this sense: never to the lower of two voltages of a bus.
+
+Without PV buses it works on the voltages V and the conjugate currents J = conj(Y V) themselves, with the
+equations F = V J - s. The change d of the voltages that solves the base case's system (see ``jacobian.py``),
+
+    conj(Y d) + (J_b / V_b) d = F / V_b,
+
+changes the currents by conj(Y d) = F / V_b - (J_b / V_b) d: the network enters through the factors alone,
+and an update costs its substitutions and a few products a bus. What rounding adds to the currents over the
+updates shows when the last voltages are put into the equations.
+
+Reference: Ortega & Rheinboldt, *Iterative Solution of Nonlinear Equations in Several Variables* (1970),
+sec. 7.1 (the chord method).
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from anmjax.powerflow import phasor
+from anmjax.powerflow.jacobian import Jacobian
+from anmjax.powerflow.linear import LinearSolver
+from anmjax.powerflow.newton import (
+    Iterate,
+    Problem,
+    bus_current,
+    bus_power,
+    deviation,
+    largest_entry,
+    start_at,
+    update,
+    voltage,
+)
+from anmjax.powerflow.plan import SolverPlan
+
+# An update of the chord method that leaves more of a lane's error than this ends it, after some at the start,
+# where the error may grow before it falls. Newton's method costs three to five times as much an update.
+CHORD_RATE, CHORD_UPDATES_FREE = 0.5, 3
+
+
+class Ended(NamedTuple):
+    """Where an iteration ended."""
+
+    d: jax.Array  # (2, n_bus, *batch) p.u., voltage deviations
+    largest: jax.Array  # (1, 1, *batch) p.u., largest error of the equations
+    updates: jax.Array  # (1, 1, *batch) int, updates made
+
+
+class _Currents(NamedTuple):
+    """Voltages and currents of all buses but the slack."""
+
+    d: jax.Array  # (2, n_bus - 1, *batch) p.u., voltage deviations
+    j: jax.Array  # (2, n_bus - 1, *batch) p.u., conjugate currents into the network
+    error: jax.Array  # (2, n_bus - 1, *batch) p.u., residual of the equations
+    largest: jax.Array  # (1, 1, *batch) p.u., its largest entry by magnitude
+    updates: jax.Array  # (1, 1, *batch) int, updates made so far
+
+
+def iterate_chord(
+    plan: SolverPlan,
+    linear: LinearSolver,
+    problem: Problem,
+    x: jax.Array,
+    base: Jacobian,
+    sent: jax.Array,
+    tol: float,
+) -> Ended:
+    """The chord method from the angles and excesses ``x`` on.
+
+    A lane whose error an update no longer cuts to ``CHORD_RATE`` of what it was stops where it is; none
+    depends on another.
+
+    Args:
+      plan: solver plan.
+      linear: solver of the linear systems.
+      problem: the equations of lanes of one network.
+      x: (2, n_bus - 1, *batch) angle in rad, magnitude excess in p.u.; may be shared by all lanes.
+      base: Jacobian of the base case, shared by all lanes.
+      sent: (2, n_bus, 1) p.u., power that each bus sends into the network there.
+      tol: p.u., largest error of a solution.
+    """
+    if plan.is_pv.any():
+        return _in_polar_coordinates(plan, linear, problem, x, base, tol)
+    return _in_currents(plan, linear, problem, x, base, sent, tol)
+
+
+def _in_polar_coordinates(
+    plan: SolverPlan, linear: LinearSolver, problem: Problem, x: jax.Array, base: Jacobian, tol: float
+) -> Ended:
+    def step(carry: tuple[Iterate, jax.Array]) -> tuple[Iterate, jax.Array]:
+        at, moves = carry
+        after = update(plan, linear, problem, at, base, moves)
+        return after, moves & _goes_on(at, after, tol)
+
+    at = start_at(plan, problem, x)
+    at, _ = jax.lax.while_loop(lambda carry: carry[1].any(), step, (at, at.largest > tol))
+    return Ended(at.d, at.largest, at.updates)
+
+
+def _in_currents(
+    plan: SolverPlan,
+    linear: LinearSolver,
+    problem: Problem,
+    x: jax.Array,
+    base: Jacobian,
+    sent: jax.Array,
+    tol: float,
+) -> Ended:
+    over_v = phasor.inverse(base.v)
+    own = phasor.multiply(sent[:, :-1], phasor.multiply(over_v, over_v))
+
+    def step(carry: tuple[_Currents, jax.Array]) -> tuple[_Currents, jax.Array]:
+        at, moves = carry
+        error = phasor.multiply(over_v, jnp.where(moves, at.error, 0))
+        change = linear.solve(base.factors, error)
+        d = at.d - change
+        j = at.j - (error - phasor.multiply(own, change))
+        error = phasor.multiply(voltage(d), j) - problem.s
+        after = _Currents(d, j, error, largest_entry(error), at.updates + moves.astype(at.updates.dtype))
+        return after, moves & _goes_on(at, after, tol)
+
+    start = deviation(x, problem.excess[-1])
+    j = phasor.conj(bus_current(plan, problem.adm, start))[:, :-1]
+    d = start[:, :-1]
+    error = phasor.multiply(voltage(d), j) - problem.s
+    largest = largest_entry(error)
+    d, j = (jnp.broadcast_to(y, error.shape) for y in (d, j))
+    at = _Currents(d, j, error, largest, jnp.zeros(largest.shape, np.int32))
+    at, _ = jax.lax.while_loop(lambda carry: carry[1].any(), step, (at, at.largest > tol))
+    d = jnp.concatenate([at.d, jnp.broadcast_to(start[:, -1:], (2, 1, *at.d.shape[2:]))], 1)
+    error = bus_power(plan, problem.adm, d)[:, :-1] - problem.s
+    return Ended(d, largest_entry(error), at.updates)
+
+
+def _goes_on(at: Iterate | _Currents, after: Iterate | _Currents, tol: float) -> jax.Array:
+    """Lanes that an update brought nearer to a solution, but not to it."""
+    falls = (after.largest <= CHORD_RATE * at.largest) | (after.updates <= CHORD_UPDATES_FREE)
+    return (after.largest > tol) & falls
