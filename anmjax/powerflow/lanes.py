@@ -57,7 +57,7 @@ MIN_BLOCKS, MIN_BLOCK = 4, 128
 # A block is left when no more than one lane in so many still moves.
 STRAGGLER_SHARE = 8
 # Bytes of a block in the chord method, which holds vectors only.
-CHORD_BLOCK_BYTES = 1_000_000
+CHORD_BLOCK_BYTES = 2_000_000
 # From this many lanes on they share a Jacobian: that of the base case after so many updates.
 MIN_LANES_TO_SHARE, BASE_UPDATES = 128, 2
 # Lanes that the chord method leaves unsolved are finished together, in so many bytes of a row.
