@@ -219,3 +219,26 @@ def loading(made: dict[str, Any]) -> list[str]:
         "share of the largest that is solved:"
     )
     return [said, "", grid(head, cells)]
+
+
+def parts(made: dict[str, Any]) -> str:
+    """Microseconds a lane of the whole calls and of the solver's parts."""
+    names = {
+        "forward": "forward",
+        "with gradient": "with gradient",
+        "balance": "power balance",
+        "shared_substitution": "shared substitution",
+        "factorisation": "own factorisation",
+        "substitution": "own substitution",
+    }
+    cells = [
+        [
+            f"{row['network']} ({row['n_bus']:,}, {row['n_branch']:,})",
+            f"{row['updates']:.1f}",
+            *(f"{row['us_a_lane'][part]:.3g}" for part in names),
+            f"{row['chord_lanes']:,}, {row['newton_lanes']:,}",
+        ]
+        for row in made["rows"]
+    ]
+    header = ["network (buses, branches)", "updates", *names.values(), "lanes of a block"]
+    return "\n".join([source(made), "", grid(header, cells)])

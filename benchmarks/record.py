@@ -75,7 +75,7 @@ def commit() -> dict[str, Any]:
         return done.stdout.strip() if done.returncode == 0 else None
 
     # A record that is being rewritten does not make the code any different.
-    changed = git("status", "--porcelain", "--", ":/", ":!/benchmarks/results", ":!/README.md")
+    changed = git("status", "--porcelain", "--", ":/", ":!/benchmarks/results", ":!/*.md")
     return {"commit": git("rev-parse", "HEAD"), "dirty": None if changed is None else bool(changed)}
 
 

@@ -1,4 +1,4 @@
-"""Writes the README's tables from the newest records, or checks (``--check``) that they are in step.
+"""Writes the documents' tables from the newest records, or checks (``--check``) that they are in step.
 
 A table stands between ``<!-- table: NAME -->`` and ``<!-- end of table -->``; none is typed by hand.
 """
@@ -15,7 +15,7 @@ from typing import Any
 from benchmarks import power_flow_tables, record
 from benchmarks.markdown import grid, source
 
-README = Path(__file__).parent.parent / "README.md"
+DOCUMENTS = (Path(__file__).parent.parent / "README.md", Path(__file__).parent / "POWER_FLOW.md")
 BLOCK = re.compile(r"(<!-- table: (?P<name>\S+) -->\n).*?(<!-- end of table -->)", re.DOTALL)
 
 
@@ -101,6 +101,7 @@ TABLES: dict[str, Callable[[dict[str, Any]], str]] = {
     "env_step": env_step,
     "power_flow": power_flow_tables.speed,
     "power_flow_accuracy": power_flow_tables.accuracy,
+    "power_flow_parts": power_flow_tables.parts,
     "training": training,
 }
 
@@ -130,17 +131,17 @@ def render(text: str) -> str:
 
 
 def main() -> None:
-    """Rewrites the README, or with ``--check`` says whether it needs it."""
+    """Rewrites the documents, or with ``--check`` says which need it."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.tables", description=__doc__)
     parser.add_argument("--check", action="store_true", help="change nothing; fail if a table is out of step")
     options = parser.parse_args()
-    before = README.read_text(encoding="utf-8")
-    after = render(before)
-    if options.check:
+    for document in DOCUMENTS:
+        before = document.read_text(encoding="utf-8")
+        after = render(before)
+        if before != after and options.check:
+            sys.exit(f"{document.name} is out of step with its records: run 'python -m benchmarks.tables'")
         if before != after:
-            sys.exit("README.md is out of step with benchmarks/results: run 'python -m benchmarks.tables'")
-    else:
-        README.write_text(after, encoding="utf-8")
+            document.write_text(after, encoding="utf-8")
 
 
 if __name__ == "__main__":

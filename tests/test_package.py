@@ -9,6 +9,8 @@ import sys
 import tomllib
 from pathlib import Path
 
+import pytest
+
 import anmjax
 from benchmarks import tables
 
@@ -54,5 +56,7 @@ def test_the_python_of_the_readme_runs_from_top_to_bottom(tmp_path):
     assert done.returncode == 0, done.stderr
 
 
-def test_the_tables_of_the_readme_are_those_of_the_newest_records():
-    assert tables.render(README) == README, "run 'python -m benchmarks.tables'"
+@pytest.mark.parametrize("document", tables.DOCUMENTS, ids=lambda path: path.name)
+def test_tables_are_those_of_the_newest_records(document):
+    text = document.read_text(encoding="utf-8")
+    assert tables.render(text) == text, "run 'python -m benchmarks.tables'"

@@ -155,7 +155,7 @@ def solve_jacobian_lanes(
         return solved(unrolled(plan), args)
 
     def blocks(args: _JacobianArgs) -> jax.Array:
-        return map_blocks(functools.partial(solved, for_cpu(plan)), args, _block_size(plan, args))
+        return map_blocks(functools.partial(solved, for_cpu(plan)), args, newton_block_size(plan, args))
 
     return by_platform(blocks, whole, (adm, d, converged, rhs), rhs.ndim - 2)
 
@@ -194,7 +194,7 @@ def _solve_by_chord(plan: SolverPlan, schedule: Schedule, inputs: Inputs) -> Res
     base = start_at(plan, base_problem, flat_start(plan, base_problem))
     base = iterate_newton(plan, linear, base_problem, base, Schedule(BASE_UPDATES, 0.0), leave=0)
     jac = factorise(plan, linear, adm, voltage(base.d), base.sent)
-    size = _chord_block_size(plan, inputs)
+    size = chord_block_size(plan, inputs)
 
     def begin(s: jax.Array, start: jax.Array | None) -> tuple[Problem, jax.Array]:
         problem = Problem(adm, excess, _unknown(plan, s))
@@ -236,7 +236,7 @@ class _Progress(NamedTuple):
 
 def _solve_by_newton(plan: SolverPlan, schedule: Schedule, inputs: Inputs) -> Result:
     """Newton's method in blocks, then in blocks of the stragglers of all blocks until none is left."""
-    lanes, size = num_lanes(inputs), _block_size(plan, inputs)
+    lanes, size = num_lanes(inputs), newton_block_size(plan, inputs)
     num_blocks, share = -(-lanes // size), size // STRAGGLER_SHARE
     rows = -(-num_blocks * share // size) * size  # room for as many stragglers as there can be
     linear = for_cpu(plan)
@@ -312,7 +312,7 @@ def _no_results(p: jax.Array, lanes: int) -> Result:
     )
 
 
-def _block_size(plan: SolverPlan, args: Any) -> int:
+def newton_block_size(plan: SolverPlan, args: Any) -> int:
     """Lanes of a block of Newton's method."""
     lanes = num_lanes(args)
     most = lanes // MIN_BLOCKS if lanes >= MIN_BLOCKS * MIN_BLOCK else lanes
@@ -322,9 +322,9 @@ def _block_size(plan: SolverPlan, args: Any) -> int:
     return even_blocks(lanes, fits)
 
 
-def _chord_block_size(plan: SolverPlan, inputs: Inputs) -> int:
+def chord_block_size(plan: SolverPlan, args: Any) -> int:
     """Lanes of a block of the chord method, which holds some numbers a bus and the currents of the edges."""
-    itemsize = inputs.p.dtype.itemsize
+    itemsize = max(x.dtype.itemsize for x in jax.tree.leaves(args))
     numbers = 12 * len(plan.order) + 4 * len(plan.edge_tail)
     fits = max(CHORD_BLOCK_BYTES // (itemsize * numbers), MIN_ROW_BYTES // itemsize)
-    return even_blocks(num_lanes(inputs), fits)
+    return even_blocks(num_lanes(args), fits)

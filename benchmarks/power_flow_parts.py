@@ -1,0 +1,130 @@
+"""Where does the time of a power flow go?
+
+The parts of the solver by themselves, in blocks of lanes as long as the solver's, on one core: the power
+balance (gathering and summing the currents), the substitutions with factors that all lanes share, and for
+every lane its own factorisation and substitution, as Newton's method and the gradient need them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import functools
+import math
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+import anmjax
+from anmjax.powerflow import jacobian, lanes, newton
+from anmjax.powerflow.admittance import admittance
+from anmjax.powerflow.linear import for_cpu
+from anmjax.powerflow.power_flow import branch_parameters, bus_shunts, network_plan
+from benchmarks import networks, record
+from benchmarks.power_flow import SMOKE, TOL, programs, scenarios
+from benchmarks.timing import interleave, run_seconds
+
+BATCH = 2048
+# Buses in one call at most: large networks are given fewer lanes.
+MAX_BUSES = 600_000
+WHOLE = ("forward", "with gradient")
+
+
+def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
+    """Reads the command line."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.power_flow_parts", description=__doc__)
+    parser.add_argument("--networks", nargs="+", default=list(networks.TIMED), choices=networks.FACTORIES)
+    parser.add_argument("--seconds", type=float, default=0.1, help="length of one timed run")
+    parser.add_argument("--repeats", type=int, default=7, help="timed runs of each thing")
+    parser.add_argument("--smoke", action="store_true", help="seconds long, to see that it works; no record")
+    parser.add_argument("--out", type=Path, help="where to write the record")
+    options = parser.parse_args(arguments)
+    if options.smoke:
+        options.networks, options.seconds, options.repeats = list(SMOKE), 0.01, 2
+    return options
+
+
+Part = tuple[Callable[..., Any], tuple[Any, ...], int]  # a function, its arguments, and its lanes
+
+
+def parts(net: anmjax.Network, p: np.ndarray, q: np.ndarray) -> dict[str, Part]:
+    """The parts of the solver, at the solutions of the first of the scenarios."""
+    plan = network_plan(net, net.pv)
+    linear = for_cpu(plan)
+    shared = jax.tree.map(lambda x: jnp.asarray(x)[..., None], net)
+    adm = admittance(plan, branch_parameters(shared), bus_shunts(shared))
+    many = lanes.chord_block_size(plan, jnp.asarray(p.T))
+    few = lanes.newton_block_size(plan, jnp.asarray(p.T))
+    v = np.array(jax.jit(jax.vmap(lambda p, q: anmjax.power_flow(net, p, q).v))(p, q)).T
+    v = v[np.asarray(plan.order)] * np.exp(-1j * float(net.slack_angle))
+    d = jnp.asarray(np.stack([v.real - 1, v.imag]))
+    sent = newton.bus_power(plan, adm, d)
+
+    def factorise(d: jax.Array, sent: jax.Array) -> jacobian.Jacobian:
+        return jacobian.factorise(plan, linear, adm, newton.voltage(d), sent)
+
+    base = jax.jit(factorise)(d[..., :1], sent[..., :1])
+    own = jax.jit(factorise)(d[..., :few], sent[..., :few])
+    substitute = functools.partial(jacobian.voltage_change, plan, linear)
+    return {
+        "balance": (functools.partial(newton.bus_power, plan, adm), (d[..., :many],), many),
+        "shared_substitution": (substitute, (base, sent[:, :-1, :many]), many),
+        "factorisation": (factorise, (d[..., :few], sent[..., :few]), few),
+        "substitution": (substitute, (own, sent[:, :-1, :few]), few),
+    }
+
+
+def measure(name: str, options: argparse.Namespace) -> dict[str, Any]:
+    """Measures one network: microseconds a lane, of the whole calls and of their parts."""
+    net = networks.load_timed(name)
+    p, q = scenarios(net, max(min(BATCH, MAX_BUSES // net.n_bus), lanes.MIN_LANES_TO_SHARE))
+    calls = programs(net, argparse.Namespace(dtype="float64", tol=TOL["float64"], num_iters=None, what=WHOLE))
+    found = parts(net, p, q) | {what: (call, (p, q), len(p)) for what, call in calls.items()}
+    updates = jax.jit(jax.vmap(lambda p, q: anmjax.power_flow(net, p, q, tol=TOL["float64"]).iterations))(
+        p, q
+    )
+
+    def rate(part: Part) -> Callable[[], float]:
+        function, inputs, num_lanes = part
+        run = jax.jit(function)
+        inputs = jax.tree.map(jnp.asarray, inputs)
+        jax.block_until_ready(run(*inputs))
+        times = max(1, math.ceil(options.seconds / run_seconds(lambda: run(*inputs))))
+
+        def once() -> float:
+            return times * num_lanes / run_seconds(lambda: [run(*inputs) for _ in range(times)])
+
+        return once
+
+    rates = interleave({what: rate(part) for what, part in found.items()}, options.repeats)
+    us = {what: 1e6 / spread.median for what, spread in rates.items()}
+    print(name, {what: f"{each:.3g} us" for what, each in us.items()}, flush=True)
+    return {
+        "network": name,
+        "n_bus": net.n_bus,
+        "n_branch": net.n_branch,
+        "batch": len(p),
+        "chord_lanes": found["balance"][2],
+        "newton_lanes": found["factorisation"][2],
+        "updates": float(np.mean(updates)),
+        "us_a_lane": us,
+        "lanes_per_s": {what: spread.to_dict() for what, spread in rates.items()},
+    }
+
+
+def main() -> None:
+    """Runs the benchmark."""
+    options = parse()
+    jax.config.update("jax_enable_x64", True)
+    rows = [measure(name, options) for name in options.networks]
+    if options.out or not options.smoke:
+        record.write(
+            record.make("power_flow_parts", rows), options.out or record.default_path("power_flow_parts")
+        )
+
+
+if __name__ == "__main__":
+    main()
