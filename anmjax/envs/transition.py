@@ -116,7 +116,7 @@ def advance(
         q=q,
         soc=done.soc,
         p_potential=done.p_potential,
-        v=jax.lax.complex(*voltage(solution.d)),
+        v=phasor.to_complex(voltage(solution.d)),
         mismatch=solution.mismatch,
         converged=solution.converged,
     )

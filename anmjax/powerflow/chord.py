@@ -69,7 +69,6 @@ def iterate_chord(
     problem: Problem,
     x: jax.Array,
     base: Jacobian,
-    sent: jax.Array,
     tol: float,
 ) -> Ended:
     """The chord method from the angles and excesses ``x`` on.
@@ -83,12 +82,10 @@ def iterate_chord(
       problem: the equations of lanes of one network.
       x: (2, n_bus - 1, *batch) angle in rad, magnitude excess in p.u.; may be shared by all lanes.
       base: Jacobian of the base case, shared by all lanes.
-      sent: (2, n_bus, 1) p.u., power that each bus sends into the network there.
       tol: p.u., largest error of a solution.
     """
-    if plan.is_pv.any():
-        return _in_polar_coordinates(plan, linear, problem, x, base, tol)
-    return _in_currents(plan, linear, problem, x, base, sent, tol)
+    method = _in_polar_coordinates if plan.is_pv.any() else _in_currents
+    return method(plan, linear, problem, x, base, tol)
 
 
 def _in_polar_coordinates(
@@ -105,23 +102,16 @@ def _in_polar_coordinates(
 
 
 def _in_currents(
-    plan: SolverPlan,
-    linear: LinearSolver,
-    problem: Problem,
-    x: jax.Array,
-    base: Jacobian,
-    sent: jax.Array,
-    tol: float,
+    plan: SolverPlan, linear: LinearSolver, problem: Problem, x: jax.Array, base: Jacobian, tol: float
 ) -> Ended:
     over_v = phasor.inverse(base.v)
-    own = phasor.multiply(sent[:, :-1], phasor.multiply(over_v, over_v))
 
     def step(carry: tuple[_Currents, jax.Array]) -> tuple[_Currents, jax.Array]:
         at, moves = carry
         error = phasor.multiply(over_v, jnp.where(moves, at.error, 0))
         change = linear.solve(base.factors, error)
         d = at.d - change
-        j = at.j - (error - phasor.multiply(own, change))
+        j = at.j - (error - phasor.multiply(base.own, change))
         error = phasor.multiply(voltage(d), j) - problem.s
         after = _Currents(d, j, error, largest_entry(error), at.updates + moves.astype(at.updates.dtype))
         return after, moves & _goes_on(at, after, tol)

@@ -45,7 +45,7 @@ _Pair = tuple[jax.Array, jax.Array]
 
 
 @functools.lru_cache(maxsize=256)
-def differentiable_newton(plan: SolverPlan, schedule: Schedule) -> Callable[[Inputs], Solved]:
+def differentiable_solve(plan: SolverPlan, schedule: Schedule) -> Callable[[Inputs], Solved]:
     """The power flow as a function of its inputs with every derivative.
 
     Forward, reverse and second derivatives, under any nesting of ``jax.vmap``.

@@ -41,6 +41,7 @@ class Jacobian(NamedTuple):
     """The factorised Jacobian at some voltages."""
 
     v: jax.Array  # (2, n_bus - 1, *batch) p.u., the voltages
+    own: jax.Array  # (2, n_bus - 1, *batch) p.u., J / V: conjugate currents over voltages
     factors: Factors
 
 
@@ -56,15 +57,13 @@ def factorise(
       v: (2, n_bus, *batch) p.u., voltages.
       sent: (2, n_bus, *batch) p.u., the power that each bus sends into the network there.
     """
-    blocks = _polar_blocks if plan.is_pv.any() else _current_blocks
-    return Jacobian(v[:, :-1], linear.factor(*blocks(plan, adm, v, sent)))
-
-
-def _current_blocks(
-    plan: SolverPlan, adm: Admittance, v: jax.Array, sent: jax.Array
-) -> tuple[jax.Array, jax.Array]:
-    """Blocks of the edges and diagonal blocks, (2, 2, component, *batch), divided by the voltages."""
     own = evaluated(_over_square)(sent[:, :-1], v[:, :-1])
+    blocks = _polar_blocks(plan, adm, v, sent) if plan.is_pv.any() else _current_blocks(adm, own)
+    return Jacobian(v[:, :-1], own, linear.factor(*blocks))
+
+
+def _current_blocks(adm: Admittance, own: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """Blocks of the edges and diagonal blocks, (2, 2, component, *batch), divided by the voltages."""
     diagonal = _conjugating(adm.diagonal[:, :-1]) + jnp.stack([phasor.signed(own, 1, -1), jnp.flip(own, 0)])
     return _conjugating(adm.edge), diagonal
 

@@ -202,7 +202,7 @@ def _solve_by_chord(plan: SolverPlan, schedule: Schedule, inputs: Inputs) -> Res
 
     def block(own: tuple[jax.Array, jax.Array | None]) -> Result:
         problem, x = begin(*own)
-        at = iterate_chord(plan, linear, problem, x, jac, base.sent, schedule.tol)
+        at = iterate_chord(plan, linear, problem, x, jac, schedule.tol)
         return _finish(plan, schedule, problem, at, energised)
 
     results = map_blocks(block, (inputs.s, inputs.start), size)

@@ -14,7 +14,7 @@ from anmjax.grid.network import Network
 from anmjax.powerflow import phasor
 from anmjax.powerflow.admittance import BranchParameters, Shunts, admittance, two_port
 from anmjax.powerflow.gather import take
-from anmjax.powerflow.implicit import Solved, differentiable_newton
+from anmjax.powerflow.implicit import Solved, differentiable_solve
 from anmjax.powerflow.lanes import Inputs
 from anmjax.powerflow.newton import Schedule, bus_power, voltage
 from anmjax.powerflow.plan import SolverPlan, solver_plan
@@ -105,7 +105,7 @@ def solve_voltages(
         start=start,
         base=base,
     )
-    return differentiable_newton(network_plan(net, pv), Schedule(num_iters, tol))(inputs)
+    return differentiable_solve(network_plan(net, pv), Schedule(num_iters, tol))(inputs)
 
 
 def solve_power_flow(net: Network, p: jax.Array, q: jax.Array, *, num_iters: int, tol: float) -> Solution:

@@ -38,7 +38,7 @@ def branch_losses(net: Network, v: jax.Array) -> jax.Array:
       v: (n_bus,) complex p.u., bus voltages.
     """
     s_from, s_to = branch_powers(net, _deviation(v))
-    return jax.lax.complex(*(s_from + s_to))
+    return phasor.to_complex(s_from + s_to)
 
 
 @jax.jit
