@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import numbers
 from typing import NamedTuple
 
 import jax
@@ -163,11 +164,16 @@ def power_flow(
       never NaN.
 
     Raises:
-      ValueError: an argument has the wrong shape, or ``init`` is none of the above.
+      ValueError: an argument has the wrong shape, ``init`` is none of the above, or ``num_iters`` or ``tol``
+        is not a number or negative.
     """
     for name, x in (("p", p), ("q", q)):
         if jnp.shape(x) != (net.n_bus,):
             raise ValueError(f"{name} has shape {jnp.shape(x)}, expected ({net.n_bus},): one value per bus")
+    if not isinstance(num_iters, numbers.Integral) or num_iters < 0:
+        raise ValueError(f"num_iters is {num_iters!r}, expected a whole number, not negative")
+    if not isinstance(tol, numbers.Real) or not tol >= 0:
+        raise ValueError(f"tol is {tol!r}, expected one number, not negative")
     if isinstance(init, str):
         if init not in ("flat", "dc"):
             raise ValueError(f"init is {init!r}, expected 'flat', 'dc' or (n_bus,) complex voltages")

@@ -69,6 +69,15 @@ def test_a_start_of_the_wrong_shape_is_named():
         power_flow(net, np.zeros(6), np.zeros(6), init=np.ones(5, complex))
 
 
+@pytest.mark.parametrize(
+    "limit", [{"num_iters": -1}, {"num_iters": 2.5}, {"tol": -1e-6}, {"tol": np.nan}, {"tol": np.ones(2)}]
+)
+def test_limits_that_are_no_numbers_or_negative_are_named(limit):
+    net, p, q = loaded_feeder()
+    with pytest.raises(ValueError, match=f"^{next(iter(limit))} is .*expected"):
+        power_flow(net, p, q, **limit)
+
+
 @pytest.fixture(scope="module")
 def feeder():
     """The Baran-Wu feeder and 1000 loadings: most light, some next to collapse, some beyond it."""
