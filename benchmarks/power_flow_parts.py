@@ -21,7 +21,7 @@ import numpy as np
 import anmjax
 from anmjax.powerflow import jacobian, lanes, newton
 from anmjax.powerflow.admittance import admittance
-from anmjax.powerflow.linear import for_cpu
+from anmjax.powerflow.linear import looped
 from anmjax.powerflow.power_flow import branch_parameters, bus_shunts, network_plan
 from benchmarks import networks, record
 from benchmarks.power_flow import SMOKE, TOL, programs, scenarios
@@ -53,7 +53,7 @@ Part = tuple[Callable[..., Any], tuple[Any, ...], int]  # a function, its argume
 def parts(net: anmjax.Network, p: np.ndarray, q: np.ndarray) -> dict[str, Part]:
     """The parts of the solver, at the solutions of the first of the scenarios."""
     plan = network_plan(net, net.pv)
-    linear = for_cpu(plan)
+    linear = looped(plan)
     shared = jax.tree.map(lambda x: jnp.asarray(x)[..., None], net)
     adm = admittance(plan, branch_parameters(shared), bus_shunts(shared))
     many = lanes.chord_block_size(plan, jnp.asarray(p.T))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
+from typing import Any, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -12,11 +13,18 @@ from jax.experimental.xla_metadata import set_xla_metadata
 
 from anmjax.powerflow.plan import GatherSum
 
+_Out = TypeVar("_Out")
+
 
 def take(x: jax.Array, index: np.ndarray | jax.Array, axis: int = 0) -> jax.Array:
     """``x[index]`` along ``axis``, the index in bounds; a static run of consecutive rows is a slice."""
     if isinstance(index, np.ndarray) and len(index) and (np.diff(index) == 1).all():
         return jax.lax.slice_in_dim(x, int(index[0]), int(index[0]) + len(index), axis=axis)
+    if isinstance(index, np.ndarray) and axis == 2:
+        # As rows of the blocks' entries: XLA gathers along the first axis, and would turn the blocks round.
+        rows = np.arange(x.shape[0] * x.shape[1])[:, None] * x.shape[2] + index
+        taken = take(x.reshape(-1, *x.shape[3:]), rows.reshape(-1))
+        return taken.reshape(*x.shape[:2], len(index), *x.shape[3:])
     # Not x[index]: tracing jax.numpy's indexing takes longer than compiling what it gives.
     others = tuple(i for i in range(x.ndim) if i != axis)
     numbers = jax.lax.GatherDimensionNumbers(
@@ -69,12 +77,28 @@ def evaluated(fn: Callable[..., jax.Array]) -> Callable[..., jax.Array]:
     again for every element that is read, up to fifteen times over. A function call that it may not inline
     ends the fusion. GPUs have a cost model for this and are left alone.
     """
+    return _called(fn, inlineable="false")
 
-    def call(*args: jax.Array) -> jax.Array:
-        with set_xla_metadata(inlineable="false"):
+
+def one_kernel(fn: Callable[..., _Out]) -> Callable[..., _Out]:
+    """``fn`` compiled to one kernel, loops and all, on a CPU.
+
+    XLA's CPU backend starts a kernel for every operation of a loop's body, at some tenths of a microsecond
+    each. A function call that it may not inline and marks as small, as it does itself with small loops
+    (``small_while_loop_hoisting_pass.h``), becomes machine code without them. For loops over slices and
+    arithmetic alone: what they work on is better made outside, where kernels are vectorised.
+    """
+    return _called(fn, inlineable="false", xla_cpu_small_call="true")
+
+
+def _called(fn: Callable[..., _Out], **attributes: str) -> Callable[..., _Out]:
+    """``fn`` as a function call with attributes, on a CPU."""
+
+    def call(*args: Any) -> _Out:
+        with set_xla_metadata(**attributes):
             return jax.jit(fn)(*args)
 
-    def run(*args: jax.Array) -> jax.Array:
+    def run(*args: Any) -> _Out:
         return jax.lax.platform_dependent(*args, cpu=call, default=fn)
 
     return run

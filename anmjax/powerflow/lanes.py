@@ -30,7 +30,7 @@ from anmjax.powerflow.chord import Ended, iterate_chord
 from anmjax.powerflow.connectivity import all_energised
 from anmjax.powerflow.gather import part, take
 from anmjax.powerflow.jacobian import factorise, transposed_voltage_change, voltage_change
-from anmjax.powerflow.linear import LinearSolver, for_cpu, unrolled
+from anmjax.powerflow.linear import LinearSolver, looped, unrolled
 from anmjax.powerflow.newton import (
     Iterate,
     Problem,
@@ -46,11 +46,11 @@ from anmjax.powerflow.newton import (
 )
 from anmjax.powerflow.plan import SolverPlan
 
-# Bytes of a block's matrices and products in Newton's method, a few times a core's L2 cache: there the cost
-# of starting a kernel and the cost of missing the cache balance.
-BLOCK_BYTES = 3_000_000
+# Bytes of a block's matrices in Newton's method, about twice a core's L2 cache: there the cost of the loops
+# and the cost of missing the cache balance.
+BLOCK_BYTES = 2_200_000
 # Lanes of a block at least, in bytes of a row: below, loops of a few lanes cost more than missing the cache.
-MIN_ROW_BYTES = 128
+MIN_ROW_BYTES = 256
 # Stragglers are finished in blocks of the same size, so that a batch is cut into a few blocks also where it
 # would fit as one, if they keep this many lanes.
 MIN_BLOCKS, MIN_BLOCK = 4, 128
@@ -155,7 +155,7 @@ def solve_jacobian_lanes(
         return solved(unrolled(plan), args)
 
     def blocks(args: _JacobianArgs) -> jax.Array:
-        return map_blocks(functools.partial(solved, for_cpu(plan)), args, newton_block_size(plan, args))
+        return map_blocks(functools.partial(solved, looped(plan)), args, newton_block_size(plan, args))
 
     return by_platform(blocks, whole, (adm, d, converged, rhs), rhs.ndim - 2)
 
@@ -185,7 +185,7 @@ def _share_jacobian(inputs: Inputs) -> bool:
 
 def _solve_by_chord(plan: SolverPlan, schedule: Schedule, inputs: Inputs) -> Result:
     """Chord method in blocks, with the Jacobian of the base case; Newton's for the lanes that it leaves."""
-    lanes, linear = num_lanes(inputs), for_cpu(plan)
+    lanes, linear = num_lanes(inputs), looped(plan)
     assert inputs.base is not None
     alone = inputs._replace(p=inputs.base[0], q=inputs.base[1], start=None)
     base_problem = problem_of(plan, alone)
@@ -239,7 +239,7 @@ def _solve_by_newton(plan: SolverPlan, schedule: Schedule, inputs: Inputs) -> Re
     lanes, size = num_lanes(inputs), newton_block_size(plan, inputs)
     num_blocks, share = -(-lanes // size), size // STRAGGLER_SHARE
     rows = -(-num_blocks * share // size) * size  # room for as many stragglers as there can be
-    linear = for_cpu(plan)
+    linear = looped(plan)
 
     def work(own: Inputs, x: jax.Array, updates: jax.Array, first: jax.Array) -> tuple[Iterate, Result]:
         problem = problem_of(plan, own)
@@ -317,7 +317,7 @@ def newton_block_size(plan: SolverPlan, args: Any) -> int:
     lanes = num_lanes(args)
     most = lanes // MIN_BLOCKS if lanes >= MIN_BLOCKS * MIN_BLOCK else lanes
     itemsize = max(x.dtype.itemsize for x in jax.tree.leaves(args))
-    blocks = sum(2 * (level.entries.stop - level.entries.start) + len(level.left) for level in plan.levels)
+    blocks = sum(level.entries.stop - level.entries.start for level in plan.levels)
     fits = min(max(BLOCK_BYTES // max(4 * itemsize * blocks, 1), MIN_ROW_BYTES // itemsize), most)
     return even_blocks(lanes, fits)
 

@@ -17,7 +17,6 @@ import dataclasses
 import functools
 import heapq
 import itertools
-from collections import Counter
 from collections.abc import Iterable, Sequence
 
 import numpy as np
@@ -175,9 +174,6 @@ def solver_plan(
         if slack not in (tail, head):
             neighbours[tail].add(head)
     levels, later = eliminate(neighbours)
-    earlier = Counter(a for around in later.values() for a in around)
-    # Buses alike in their work stand together, see ``steps.py``.
-    levels = [sorted(level, key=lambda i: (earlier[i], len(later[i])), reverse=True) for level in levels]
     order = np.array([i for level in levels for i in level] + [slack], np.int32)
     position = np.argsort(order).astype(np.int32)
 
@@ -218,10 +214,8 @@ def _is_connected(n_bus: int, pairs: list[tuple[int, int]]) -> bool:
 
 
 def _slots(pivots: list[slice], upward: list[list[int]]) -> list[list[tuple[int, int]]]:
-    """Pivots and their later neighbours, level by level; first those whose blocks are updated most."""
-    updates = Counter(pair for around in upward for pair in itertools.product(around, around))
-    slots = ([(i, a) for i in range(own.start, own.stop) for a in upward[i]] for own in pivots)
-    return [sorted(own, key=updates.__getitem__, reverse=True) for own in slots]
+    """Pivots and their later neighbours, level by level."""
+    return [[(i, a) for i in range(own.start, own.stop) for a in upward[i]] for own in pivots]
 
 
 def _entries(pivots: list[slice], slots: list[list[tuple[int, int]]]) -> list[tuple[int, int]]:

@@ -17,7 +17,7 @@ import numpy as np
 
 from anmjax.powerflow.admittance import BranchParameters
 from anmjax.powerflow.gather import gather_sum, take
-from anmjax.powerflow.linear import LinearSolver, for_cpu, unrolled
+from anmjax.powerflow.linear import LinearSolver, looped, unrolled
 from anmjax.powerflow.plan import SolverPlan
 from anmjax.powerflow.trailing import batch_trailing
 
@@ -52,7 +52,7 @@ def dc_angles(plan: SolverPlan) -> Callable[[BranchParameters, jax.Array], jax.A
             return lambda edges, diagonal, rhs: linear.solve(linear.factor(edges, diagonal), rhs)
 
         angle = jax.lax.platform_dependent(
-            edges, diagonal, rhs, cpu=solve(for_cpu(plan)), default=solve(unrolled(plan))
+            edges, diagonal, rhs, cpu=solve(looped(plan)), default=solve(unrolled(plan))
         )[0]
         angle = jnp.concatenate([angle, jnp.zeros_like(angle[:1])])
         return take(jnp.where(jnp.isfinite(angle), angle, 0), plan.position)

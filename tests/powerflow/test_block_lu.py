@@ -11,11 +11,13 @@ import pytest
 
 from anmjax.powerflow.gather import gather_sum
 from anmjax.powerflow.half_angle import half_angle
-from anmjax.powerflow.linear import looped, radial, unrolled
+from anmjax.powerflow.linear import looped, unrolled
 from anmjax.powerflow.plan import GatherSum, eliminate, solver_plan
 
-# A path, a hub with more neighbours than a gather sums at once, two feeders that branch, a mesh with fill.
+# Two buses, a path, a hub with more neighbours than a gather sums at once, two feeders that branch, a mesh
+# with fill.
 GRAPHS = {
+    "pair": (2, [(0, 1)]),
     "path": (8, [(i, i + 1) for i in range(7)]),
     "hub": (12, [(0, 1), *((1, i) for i in range(2, 12))]),
     "branched": (9, [(0, 1), (1, 2), (2, 3), (1, 4), (4, 5), (4, 6), (0, 7), (7, 8)]),
@@ -48,15 +50,11 @@ def _solutions(solver, system, rhs):
     return solver.solve(factors, rhs), solver.solve_transposed(factors, rhs)
 
 
-CASES = [
-    *((name, solver) for name in GRAPHS for solver in (unrolled, looped)),
-    ("path", radial),
-    ("hub", radial),
-    ("branched", radial),
-]
+SOLVERS = pytest.mark.parametrize("solver", [unrolled, looped])
 
 
-@pytest.mark.parametrize(("name", "solver"), CASES)
+@SOLVERS
+@pytest.mark.parametrize("name", GRAPHS)
 def test_solutions_equal_those_of_dense_linear_algebra(name, solver):
     rng = np.random.default_rng(0)
     plan, system, dense = _random_system(*GRAPHS[name], rng)
@@ -67,7 +65,8 @@ def test_solutions_equal_those_of_dense_linear_algebra(name, solver):
     np.testing.assert_allclose(np.ravel(np.asarray(z).T), np.linalg.solve(dense.T, rhs.T.ravel()), atol=1e-12)
 
 
-@pytest.mark.parametrize(("name", "solver"), [("mesh", unrolled), ("mesh", looped), ("branched", radial)])
+@SOLVERS
+@pytest.mark.parametrize("name", ["mesh", "branched"])
 def test_a_batch_solves_every_lane_as_it_would_alone(name, solver):
     rng = np.random.default_rng(1)
     systems = [_random_system(*GRAPHS[name], rng) for _ in range(3)]
@@ -82,7 +81,8 @@ def test_a_batch_solves_every_lane_as_it_would_alone(name, solver):
             np.testing.assert_allclose(all_lanes[..., lane], alone, atol=1e-14)
 
 
-@pytest.mark.parametrize(("name", "solver"), [("mesh", unrolled), ("mesh", looped), ("branched", radial)])
+@SOLVERS
+@pytest.mark.parametrize("name", ["mesh", "branched"])
 def test_lanes_may_share_the_factors(name, solver):
     rng = np.random.default_rng(4)
     plan, system, dense = _random_system(*GRAPHS[name], rng)
@@ -95,25 +95,17 @@ def test_lanes_may_share_the_factors(name, solver):
             np.testing.assert_allclose(np.ravel(np.asarray(x)[..., lane].T), expected, atol=1e-12)
 
 
-@pytest.mark.parametrize("solver", [looped, radial])
-def test_a_solver_in_loops_is_the_same_program_for_every_network(solver):
+@pytest.mark.parametrize("closed", [False, True])
+def test_the_solver_in_loops_is_the_same_program_for_feeders_and_for_rings_of_any_size(closed):
     def program(n_bus):
-        plan, system, _ = _random_system(
-            n_bus, [(i, i + 1) for i in range(n_bus - 1)], np.random.default_rng(5)
-        )
-        jaxpr = jax.make_jaxpr(lambda *x: _solutions(solver(plan), x[:2], x[2]))(
+        edges = [*((i, i + 1) for i in range(n_bus - 1)), *([(n_bus - 1, 1)] if closed else [])]
+        plan, system, _ = _random_system(n_bus, edges, np.random.default_rng(5))
+        jaxpr = jax.make_jaxpr(lambda *x: _solutions(looped(plan), x[:2], x[2]))(
             *system, np.ones((2, n_bus - 1))
         )
         return [eqn.primitive.name for eqn in _equations(jaxpr.jaxpr)]
 
     assert program(12) == program(120)
-
-
-def test_only_radial_networks_are_solved_from_their_leaves():
-    meshed = _random_system(*GRAPHS["mesh"], np.random.default_rng(6))[0]
-    apart = solver_plan(4, 0, (0, 1, 2), (1, 2, 1))  # bus 3 alone
-    assert radial(meshed) is None
-    assert radial(apart) is None
 
 
 def _equations(jaxpr):

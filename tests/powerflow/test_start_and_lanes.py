@@ -144,7 +144,8 @@ def test_a_batch_in_chunks_has_the_same_solutions_and_gradients(feeder, monkeypa
 
 
 def test_nested_lanes_with_networks_and_starts_of_their_own_share_what_they_may(monkeypatch):
-    monkeypatch.setattr(lanes_module, "BLOCK_BYTES", 1)  # blocks of eight lanes
+    monkeypatch.setattr(lanes_module, "BLOCK_BYTES", 1)
+    monkeypatch.setattr(lanes_module, "MIN_ROW_BYTES", 64)  # blocks of eight lanes
     rng = np.random.default_rng(3)
     net = random_network(rng, 7, 3)
     outer, inner = 4, 29
