@@ -21,6 +21,8 @@ import anmjax
 
 POWER_FLOW_PACKAGES = ("lightsim2grid", "power-grid-model", "pandapower", "numba")
 RESULTS = Path(__file__).parent / "results"
+# What sets the allocator that makes the arrays on a CPU: part of the command where it is set.
+ALLOCATOR = ("GLIBC_TUNABLES", "LD_PRELOAD")
 PACKAGES = ("jax", "jaxlib", "flax", "optax", "numpy", "gym-anm", "cvxpy", "osqp", *POWER_FLOW_PACKAGES)
 
 
@@ -98,9 +100,10 @@ def make(benchmark: str, rows: Sequence[dict[str, Any]], **summary: Any) -> dict
     Returns:
       The record, ready for ``json.dump``.
     """
+    settings = [f"{name}={os.environ[name]}" for name in ALLOCATOR if os.environ.get(name)]
     return {
         "benchmark": benchmark,
-        "command": " ".join(["python -m", f"benchmarks.{benchmark}", *sys.argv[1:]]),
+        "command": " ".join([*settings, "python -m", f"benchmarks.{benchmark}", *sys.argv[1:]]),
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "machine": machine(),
         "versions": versions(),
