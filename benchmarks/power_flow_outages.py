@@ -79,8 +79,9 @@ def measure(name: str, mesh: Mesh, options: argparse.Namespace) -> list[dict[str
         "max_dv_pu": {PEER: gap} if PEER in rates else {},
         "ratio": {PEER: rates["anmjax"].median / rates[PEER].median} if PEER in rates else {},
     }
-    theirs = [about | {"solver": PEER, "threads": mesh.size, "solves_per_s": rates[PEER].to_dict()}]
-    return [ours, *(theirs if PEER in rates else [])]
+    if PEER not in rates:
+        return [ours]
+    return [ours, about | {"solver": PEER, "threads": mesh.size, "solves_per_s": rates[PEER].to_dict()}]
 
 
 def is_whole(net: anmjax.Network, out: int) -> bool:

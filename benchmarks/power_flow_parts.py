@@ -1,8 +1,8 @@
 """Where does the time of a power flow go?
 
 The parts of the solver by themselves, in blocks of lanes as long as the solver's, on one core: the power
-balance (gathering and summing the currents), the substitutions with factors that all lanes share, and for
-every lane its own factorisation and substitution, as Newton's method and the gradient need them.
+balance (gathering and summing the currents), the substitutions with factors that all lanes share, and the
+system of every lane by itself (its balance, factorisation and substitution), as the gradient needs it.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ def parts(net: anmjax.Network, p: np.ndarray, q: np.ndarray) -> dict[str, Part]:
     shared = jax.tree.map(lambda x: jnp.asarray(x)[..., None], net)
     adm = admittance(plan, branch_parameters(shared), bus_shunts(shared))
     many = lanes.chord_block_size(plan, jnp.asarray(p.T))
-    few = lanes.newton_block_size(plan, jnp.asarray(p.T))
+    few = lanes.newton_block_size(plan, (jnp.asarray(p.T), adm))
     v = np.array(jax.jit(jax.vmap(lambda p, q: anmjax.power_flow(net, p, q).v))(p, q)).T
     v = v[np.asarray(plan.order)] * np.exp(-1j * float(net.slack_angle))
     d = jnp.asarray(np.stack([v.real - 1, v.imag]))
@@ -66,14 +66,19 @@ def parts(net: anmjax.Network, p: np.ndarray, q: np.ndarray) -> dict[str, Part]:
     def factorise(d: jax.Array, sent: jax.Array) -> jacobian.Jacobian:
         return jacobian.factorise(plan, linear, adm, newton.voltage(d), sent)
 
+    def own_system(d: jax.Array, rhs: jax.Array) -> jax.Array:
+        jac = factorise(d, newton.bus_power(plan, adm, d))
+        return jacobian.transposed_voltage_change(plan, linear, jac, rhs)
+
     base = jax.jit(factorise)(d[..., :1], sent[..., :1])
-    own = jax.jit(factorise)(d[..., :few], sent[..., :few])
-    substitute = functools.partial(jacobian.voltage_change, plan, linear)
     return {
         "balance": (functools.partial(newton.bus_power, plan, adm), (d[..., :many],), many),
-        "shared_substitution": (substitute, (base, sent[:, :-1, :many]), many),
-        "factorisation": (factorise, (d[..., :few], sent[..., :few]), few),
-        "substitution": (substitute, (own, sent[:, :-1, :few]), few),
+        "shared_substitution": (
+            functools.partial(jacobian.voltage_change, plan, linear),
+            (base, sent[:, :-1, :many]),
+            many,
+        ),
+        "own_system": (own_system, (d[..., :few], sent[:, :-1, :few]), few),
     }
 
 
@@ -108,7 +113,7 @@ def measure(name: str, options: argparse.Namespace) -> dict[str, Any]:
         "n_branch": net.n_branch,
         "batch": len(p),
         "chord_lanes": found["balance"][2],
-        "newton_lanes": found["factorisation"][2],
+        "newton_lanes": found["own_system"][2],
         "updates": float(np.mean(updates)),
         "us_a_lane": us,
         "lanes_per_s": {what: spread.to_dict() for what, spread in rates.items()},

@@ -228,8 +228,7 @@ def parts(made: dict[str, Any]) -> str:
         "with gradient": "with gradient",
         "balance": "power balance",
         "shared_substitution": "shared substitution",
-        "factorisation": "own factorisation",
-        "substitution": "own substitution",
+        "own_system": "own system",
     }
     cells = [
         [
