@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import platform
@@ -89,6 +90,15 @@ def peak_memory_bytes() -> dict[str, int | None]:
     return {"host": host, "device": stats.get("peak_bytes_in_use")}
 
 
+def command(benchmark: str) -> str:
+    """The command line, to be run anywhere: with the allocator's settings, without the record's path."""
+    settings = [f"{name}={os.environ[name]}" for name in ALLOCATOR if os.environ.get(name)]
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    parser.add_argument("--out")
+    _, arguments = parser.parse_known_args(sys.argv[1:])
+    return " ".join([*settings, "python -m", f"benchmarks.{benchmark}", *arguments])
+
+
 def make(benchmark: str, rows: Sequence[dict[str, Any]], **summary: Any) -> dict[str, Any]:
     """Builds a record.
 
@@ -100,10 +110,9 @@ def make(benchmark: str, rows: Sequence[dict[str, Any]], **summary: Any) -> dict
     Returns:
       The record, ready for ``json.dump``.
     """
-    settings = [f"{name}={os.environ[name]}" for name in ALLOCATOR if os.environ.get(name)]
     return {
         "benchmark": benchmark,
-        "command": " ".join([*settings, "python -m", f"benchmarks.{benchmark}", *sys.argv[1:]]),
+        "command": command(benchmark),
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "machine": machine(),
         "versions": versions(),

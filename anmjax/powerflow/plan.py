@@ -4,7 +4,7 @@ Newton's Jacobian has one 2x2 block per bus and one per connected bus pair, in b
 Buses are eliminated in *levels*: sets of buses of low degree, no two of them neighbours, so that a
 level is eliminated by a handful of whole-array operations and the number of levels grows like a
 logarithm of the network's size on feeders. Computed once in NumPy; the numeric part is in
-``block_lu.py``.
+``block_lu.py``, level by level, and in ``loop_lu.py``, block by block.
 
 Reference: George & Liu, *Computer Solution of Large Sparse Positive Definite Systems* (1981),
 ch. 5 (minimum degree); Luby, "A simple parallel algorithm for the maximal independent set problem",
