@@ -19,16 +19,12 @@ import numpy as np
 from anmjax.envs.records import GridState
 from anmjax.grid.network import Network
 from anmjax.powerflow import phasor
-from anmjax.powerflow.gather import gather_sum, take
+from anmjax.powerflow.gather import take
 from anmjax.powerflow.newton import voltage
-from anmjax.powerflow.plan import GatherSum
 from anmjax.powerflow.power_flow import DEFAULT_NUM_ITERS, DEFAULT_TOL, Solution, solve_power_flow
 from anmjax.powerflow.trailing import differentiable_batch_trailing
-from anmjax.projection.device_region import (
-    DeviceLimits,
-    project_to_device_region,
-    storage_power_limits,
-)
+from anmjax.projection.controls import by_bus, by_device, reach
+from anmjax.projection.device_region import project_to_device_region
 
 
 class Setpoints(NamedTuple):
@@ -55,20 +51,7 @@ def dispatch(net: Network, soc: jax.Array, wanted: Setpoints, *, delta_t: float)
     p_load = jnp.clip(wanted.p_load, take(net.p_min, loads), take(net.p_max, loads))
     p_potential = jnp.clip(wanted.p_potential, take(net.p_min, generators), take(net.p_max, generators))
     soc_max, soc_min, eff = (take(x, storage) for x in (net.soc_max, net.soc_min, net.eff))
-    charge_limit, discharge_limit = storage_power_limits(soc, soc_max, soc_min, eff, delta_t)
-
-    controlled = np.concatenate([generators, storage])
-    limits = DeviceLimits(*(take(getattr(net, name), controlled) for name in DeviceLimits._fields))
-    batch = jnp.broadcast_shapes(p_potential.shape[1:], charge_limit.shape[1:])
-    p_least = jnp.broadcast_to(limits.p_min[: len(generators)], (len(generators), *batch))
-    p_low = jnp.concatenate([p_least, jnp.broadcast_to(charge_limit, (len(storage), *batch))])
-    p_high = jnp.concatenate(
-        [
-            jnp.broadcast_to(p_potential, (len(generators), *batch)),
-            jnp.broadcast_to(discharge_limit, (len(storage), *batch)),
-        ]
-    )
-    p, q = project_to_device_region(wanted.p, wanted.q, limits, p_low, p_high)
+    p, q = project_to_device_region(wanted.p, wanted.q, *reach(net, soc, p_potential, delta_t=delta_t))
 
     p_storage = p[len(generators) :]
     drawn = jnp.where(p_storage > 0, p_storage / eff, p_storage * eff)
@@ -78,15 +61,10 @@ def dispatch(net: Network, soc: jax.Array, wanted: Setpoints, *, delta_t: float)
     q_load = p_load * take(net.qp_ratio, loads)
     # Any of these may be shared by the lanes: a limit, a ratio, a set-point.
     batch = jnp.broadcast_shapes(*(x.shape[1:] for x in (p, q, p_load, q_load)))
-    by_kind = np.argsort(np.concatenate([loads, controlled, [net.slack_device]]))
-
-    def by_device(x_load: jax.Array, x: jax.Array) -> jax.Array:
-        parts = x_load, x, jnp.zeros((1, *batch), x.dtype)
-        return take(jnp.concatenate([jnp.broadcast_to(y, (len(y), *batch)) for y in parts]), by_kind)
-
+    p, q = (jnp.broadcast_to(x, (len(x), *batch)) for x in (p, q))
     return Dispatch(
-        p=by_device(p_load, p),
-        q=by_device(q_load, q),
+        p=by_device(net, p_load, p),
+        q=by_device(net, q_load, q),
         soc=jnp.where(left <= soc_min, soc_min, jnp.where(left >= soc_max, soc_max, left)),
         p_potential=p_potential,
     )
@@ -101,10 +79,7 @@ def advance(
     other devices share its bus.
     """
     done = dispatch(net, soc, wanted, delta_t=delta_t)
-    bus_of = [[] for _ in range(net.n_bus)]  # type: list[list[int]]
-    for device, bus in enumerate(net.device_bus):
-        bus_of[bus].append(device)
-    p, q = phasor.unstack(gather_sum(GatherSum.build(bus_of), jnp.stack([done.p, done.q]), 1))
+    p, q = phasor.unstack(by_bus(net, jnp.stack([done.p, done.q]), 1))
     solution = solve_power_flow(net, p, q, num_iters=num_iters, tol=tol)
     is_slack = (np.arange(net.n_device) == net.slack_device).reshape(-1, *[1] * (done.p.ndim - 1))
     p, q = (

@@ -88,7 +88,13 @@ def one_kernel(fn: Callable[..., _Out]) -> Callable[..., _Out]:
     (``small_while_loop_hoisting_pass.h``), becomes machine code without them. For loops over slices and
     arithmetic alone: what they work on is better made outside, where kernels are vectorised.
     """
-    return _called(fn, inlineable="false", xla_cpu_small_call="true")
+
+    def of_variables(*args: Any) -> _Out:
+        # XLA aborts where a small call reads a constant beside other arrays.
+        return call(*jax.lax.optimization_barrier(args))
+
+    call = _called(fn, inlineable="false", xla_cpu_small_call="true")
+    return of_variables
 
 
 def _called(fn: Callable[..., _Out], **attributes: str) -> Callable[..., _Out]:

@@ -1,9 +1,18 @@
-"""Projection of set-points onto what devices can do."""
+"""Projection of set-points onto what devices can do, and onto what the network allows."""
 
 from anmjax.projection.device_region import (
     DeviceLimits,
     project_to_device_region,
+    region_inequalities,
     storage_power_limits,
 )
+from anmjax.projection.qp import QPSolution, solve_qp
 
-__all__ = ["DeviceLimits", "project_to_device_region", "storage_power_limits"]
+__all__ = [
+    "DeviceLimits",
+    "QPSolution",
+    "project_to_device_region",
+    "region_inequalities",
+    "solve_qp",
+    "storage_power_limits",
+]

@@ -15,7 +15,7 @@ tasks in electricity distribution systems", Energy and AI 5 (2021), sec. 3.2 and
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -139,3 +139,37 @@ def _nearest_on_cap(
 
 def _square(dp: jax.Array, dq: jax.Array) -> jax.Array:
     return dp * dp + dq * dq
+
+
+def region_inequalities(
+    limits: DeviceLimits, p_low: jax.Array, p_high: jax.Array
+) -> tuple[jax.Array, jax.Array, jax.Array]:
+    """The regions as ``a_p P + a_q Q <= bound``, eight rows of unit length a device.
+
+    Args:
+      limits: the devices' fixed limits.
+      p_low: (n, *batch) p.u., least P at present.
+      p_high: (n, *batch) p.u., largest P at present.
+
+    Returns:
+      a_p, a_q and bound, each (8, n, *batch). A bound at infinity is infinite. Where p_low > p_high the
+      region is the one of P = p_high.
+    """
+    p_high = jnp.minimum(p_high, limits.p_max)
+    p_low = jnp.minimum(jnp.maximum(p_low, limits.p_min), p_high)
+    right, left = _slope(limits.p_max - limits.p_plus), _slope(limits.p_min - limits.p_minus)
+    rows: list[tuple[Any, Any, jax.Array]] = [(1, 0, p_high), (-1, 0, -p_low)]
+    for sign, height, end in ((1, limits.q_max, limits.q_plus), (-1, -limits.q_min, -limits.q_minus)):
+        rows.append((0, sign, height))
+        for slope, start in ((right, limits.p_plus), (left, limits.p_minus)):
+            finite = jnp.isfinite(start) & jnp.isfinite(height) & jnp.isfinite(end) & (slope != 0)
+            fall = jnp.where(finite, slope * (jnp.where(finite, end, 0) - jnp.where(finite, height, 0)), 0)
+            length = jnp.sqrt(1 + fall * fall)
+            bound = (jnp.where(finite, height, 0) - fall * jnp.where(finite, start, 0)) / length
+            rows.append((-fall / length, sign / length, jnp.where(finite, bound, jnp.inf)))
+    shape = jnp.broadcast_shapes(*(jnp.shape(x) for row in rows for x in row))
+    a_p, a_q, bound = (
+        jnp.stack([jnp.broadcast_to(jnp.asarray(x, p_high.dtype), shape) for x in column])
+        for column in zip(*rows, strict=True)
+    )
+    return a_p, a_q, bound

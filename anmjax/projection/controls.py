@@ -1,0 +1,81 @@
+"""What a controller sets: P and Q of the non-slack generators and of the storage units, by id in that order.
+
+Arrays are ``[component, *batch]``, see ``anmjax.powerflow.trailing``.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from anmjax.grid.network import Network
+from anmjax.powerflow.gather import gather_sum, take
+from anmjax.powerflow.plan import GatherSum
+from anmjax.projection.device_region import DeviceLimits, storage_power_limits
+
+
+class Reach(NamedTuple):
+    """What the controlled devices can do over the next step."""
+
+    limits: DeviceLimits
+    p_low: jax.Array  # (n_controlled, *batch) p.u.
+    p_high: jax.Array  # (n_controlled, *batch) p.u.
+
+
+def controlled_devices(net: Network) -> np.ndarray:
+    """Ids of the controlled devices."""
+    return np.array(net.generators + net.storage, int)
+
+
+def reach(net: Network, soc: jax.Array, p_potential: jax.Array, *, delta_t: float) -> Reach:
+    """What the controlled devices can do with this charge and this potential.
+
+    Args:
+      net: network.
+      soc: (n_storage, *batch) p.u.h, state of charge.
+      p_potential: (n_generator, *batch) p.u., P that the generators could give, within their bounds.
+      delta_t: h, length of the step.
+    """
+    n_generator, n_storage = len(net.generators), len(net.storage)
+    controlled, storage = controlled_devices(net), np.array(net.storage, int)
+    soc_max, soc_min, eff = (take(x, storage) for x in (net.soc_max, net.soc_min, net.eff))
+    charge_limit, discharge_limit = storage_power_limits(soc, soc_max, soc_min, eff, delta_t)
+    limits = DeviceLimits(*(take(getattr(net, name), controlled) for name in DeviceLimits._fields))
+    batch = jnp.broadcast_shapes(p_potential.shape[1:], charge_limit.shape[1:])
+
+    def by_kind(of_generators: jax.Array, of_storage: jax.Array) -> jax.Array:
+        return jnp.concatenate(
+            [
+                jnp.broadcast_to(of_generators, (n_generator, *batch)),
+                jnp.broadcast_to(of_storage, (n_storage, *batch)),
+            ]
+        )
+
+    return Reach(
+        limits, by_kind(limits.p_min[:n_generator], charge_limit), by_kind(p_potential, discharge_limit)
+    )
+
+
+def by_device(net: Network, of_loads: jax.Array, of_controlled: jax.Array) -> jax.Array:
+    """Joins loads and controlled devices to one array by device id; 0 for the slack device.
+
+    Args:
+      net: network.
+      of_loads: (n_load, *batch).
+      of_controlled: (n_controlled, *batch).
+    """
+    batch = jnp.broadcast_shapes(of_loads.shape[1:], of_controlled.shape[1:])
+    parts = of_loads, of_controlled, jnp.zeros((1, *batch), of_controlled.dtype)
+    ids = np.argsort(np.concatenate([net.loads, controlled_devices(net), [net.slack_device]]))
+    return take(jnp.concatenate([jnp.broadcast_to(x, (len(x), *batch)) for x in parts]), ids)
+
+
+def by_bus(net: Network, of_devices: jax.Array, axis: int = 0) -> jax.Array:
+    """Sums over the devices at every bus, along ``axis``."""
+    devices: list[list[int]] = [[] for _ in range(net.n_bus)]
+    for device, bus in enumerate(net.device_bus):
+        devices[bus].append(device)
+    return gather_sum(GatherSum.build(devices), of_devices, axis)
