@@ -25,12 +25,14 @@ from anmjax.powerflow import (
     power_flow,
     sensitivities,
 )
+from anmjax.projection import QPSolution, SafeProjection, project_safe, solve_qp
 from anmjax.tasks import make, register, registered_tasks
 from anmjax.wrappers import (
     AutoReset,
     EpisodeStatistics,
     NormalizeObservation,
     NormalizeReward,
+    SafeAction,
     TimeLimit,
     Wrapper,
 )
@@ -53,6 +55,9 @@ __all__ = [
     "NormalizeObservation",
     "NormalizeReward",
     "PowerFlow",
+    "QPSolution",
+    "SafeAction",
+    "SafeProjection",
     "Sensitivities",
     "State",
     "TimeLimit",
@@ -65,8 +70,10 @@ __all__ = [
     "make",
     "pandapower_bus_index",
     "power_flow",
+    "project_safe",
     "register",
     "registered_tasks",
     "sensitivities",
+    "solve_qp",
     "transition",
 ]

@@ -185,8 +185,7 @@ class ANMEnv(PyTree):
         Returns:
           The next state, with the reward of this step.
         """
-        key = jax.random.fold_in(state.key, state.t)
-        p_load, p_potential, aux = self._exogenous(key, self.state_vector(state.grid, state.aux))
+        p_load, p_potential, aux = self.exogenous(state)
         grid, d, cost = self._simulate(state.grid.soc, self._setpoints(action, p_load, p_potential))
         e_loss, penalty, reward = self._reward(cost, grid.converged)
         metrics = self._metrics(cost, e_loss, penalty, grid)
@@ -201,6 +200,19 @@ class ANMEnv(PyTree):
             terminated=ended | ~grid.converged,
             metrics=jax.tree.map(lambda x: jnp.where(ended, jnp.zeros_like(x), x), metrics),
         )
+
+    def exogenous(self, state: State) -> tuple[jax.Array, jax.Array, jax.Array]:
+        """What the next step brings, whatever the action.
+
+        Args:
+          state: current state of the lane.
+
+        Returns:
+          (n_load,) p.u., demand of the loads; (n_generator,) p.u., P that the non-slack generators could
+          give; (K,) auxiliary variables.
+        """
+        key = jax.random.fold_in(state.key, state.t)
+        return self._exogenous(key, self.state_vector(state.grid, state.aux))
 
     def state_vector(self, grid: GridState, aux: jax.Array) -> jax.Array:
         """The state vector, (n_state,) in MW, MVAr, MWh."""

@@ -7,10 +7,13 @@ from anmjax.projection.device_region import (
     storage_power_limits,
 )
 from anmjax.projection.qp import QPSolution, solve_qp
+from anmjax.projection.safety import SafeProjection, project_safe
 
 __all__ = [
     "DeviceLimits",
     "QPSolution",
+    "SafeProjection",
+    "project_safe",
     "project_to_device_region",
     "region_inequalities",
     "solve_qp",

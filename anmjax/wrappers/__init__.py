@@ -1,9 +1,10 @@
-"""Environments around environments: ends of episodes, normalisation, statistics."""
+"""Environments around environments: ends of episodes, safe actions, normalisation, statistics."""
 
 from anmjax.wrappers.auto_reset import AutoReset
 from anmjax.wrappers.episode_statistics import EpisodeStatistics
 from anmjax.wrappers.normalize import NormalizeObservation, NormalizeReward
 from anmjax.wrappers.running_statistics import RunningStatistics
+from anmjax.wrappers.safe_action import SafeAction
 from anmjax.wrappers.time_limit import TimeLimit
 from anmjax.wrappers.wrapper import Wrapper
 
@@ -13,6 +14,7 @@ __all__ = [
     "NormalizeObservation",
     "NormalizeReward",
     "RunningStatistics",
+    "SafeAction",
     "TimeLimit",
     "Wrapper",
 ]
