@@ -96,6 +96,11 @@ class Products(NamedTuple):
     tau: jax.Array  # (1, lanes) tau kappa
 
 
+def _delta(problem: Problem) -> float:
+    """Regularisation of the inequalities, which near the end yield less than the usual one."""
+    return float(jnp.finfo(problem.q.dtype).eps) ** 0.75
+
+
 def _dot(u: jax.Array, v: jax.Array) -> jax.Array:
     return (u * v).sum(0, keepdims=True)
 
@@ -165,7 +170,7 @@ def centred(algebra: Algebra, problem: Problem, at: Point, mu: jax.Array, *, ref
     )
 
     def step(_: int, at: Point) -> Point:
-        system = kkt.factorise(algebra, problem.P, problem.A, problem.G, at.theta())
+        system = kkt.factorise(algebra, problem.P, problem.A, problem.G, at.theta(), delta=_delta(problem))
         miss = residuals(algebra, problem, at)
         excess = Products(at.s * at.z - mu, problem.soft(at.t * at.r - mu), jnp.zeros_like(mu))
         move = _direction(algebra, problem, system, at, miss, excess, None, refinements)
@@ -207,7 +212,7 @@ def _start(algebra: Algebra, problem: Problem, refinements: int) -> Point:
     """The solution of a problem without signs, moved into the cone."""
     P, q, A, b, G, h, _ = problem
     one = jnp.ones_like(q[:1])
-    system = kkt.factorise(algebra, P, A, G, jnp.ones_like(h))
+    system = kkt.factorise(algebra, P, A, G, jnp.ones_like(h), delta=_delta(problem))
     x, y, z = kkt.solve(algebra, system, kkt.Triple(-q, b, h), refinements=refinements)
     if not len(h):
         return Point(x, y, z, z, z, z, one, one)
@@ -228,7 +233,7 @@ def _start(algebra: Algebra, problem: Problem, refinements: int) -> Point:
 def _step(algebra: Algebra, problem: Problem, at: Point, miss: Residuals, refinements: int) -> Point:
     """A predictor-corrector step, and the scale set to that of max(tau, kappa) = 1."""
     P, q, A, b, G, h, _ = problem
-    system = kkt.factorise(algebra, P, A, G, at.theta())
+    system = kkt.factorise(algebra, P, A, G, at.theta(), delta=_delta(problem))
     by_tau = kkt.Triple(-q, b, h - at.t / at.r * problem.price())
     by_tau = kkt.solve(algebra, system, by_tau, refinements=refinements)
     products = _products(problem, at)

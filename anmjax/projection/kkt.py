@@ -42,20 +42,27 @@ class System(NamedTuple):
     factors: Any
 
 
-def regularisation(dtype: Any) -> tuple[float, float]:
-    """Rho and delta, for matrices of entries of about one.
+def root_of_rounding(dtype: Any) -> float:
+    """The usual regularisation of matrices with entries of about one."""
+    return float(np.finfo(dtype).eps) ** 0.5
 
-    rho, of the variables and of the equalities, is the root of the rounding error. Inequalities near the end
-    yield less than that: their delta is smaller, and bounds what the products with 1 / delta lose.
+
+def factorise(
+    algebra: Algebra, P: jax.Array, A: jax.Array, G: jax.Array, theta: jax.Array, *, delta: float
+) -> System:
+    """Factorises the regularised system; rho is the root of the rounding error.
+
+    Args:
+      algebra: of dense matrices.
+      P: (n, n, lanes).
+      A: (p, n, lanes).
+      G: (m, n, lanes).
+      theta: (m, lanes).
+      delta: added to theta. 1 / delta multiplies the rounding error of the factors, delta what one
+        refinement leaves of the error.
     """
-    eps = float(np.finfo(dtype).eps)
-    return eps**0.5, eps**0.75
-
-
-def factorise(algebra: Algebra, P: jax.Array, A: jax.Array, G: jax.Array, theta: jax.Array) -> System:
-    """Factorises the regularised system."""
     n, p, lanes = P.shape[0], A.shape[0], theta.shape[-1]
-    rho, delta = regularisation(P.dtype)
+    rho = root_of_rounding(P.dtype)
     weight = 1 / (theta + delta)
     eye = jnp.eye(n, dtype=P.dtype)[..., None]
     # A'A, which A x = r2 lets one add, makes the upper block definite where A alone holds x.
@@ -72,9 +79,37 @@ def solve(algebra: Algebra, system: System, rhs: Triple, *, refinements: int) ->
     """Solves the system, refined so many times."""
     solution = _solve_regularised(algebra, system, rhs)
     for _ in range(refinements):
-        error = jax.tree.map(jnp.subtract, rhs, product(algebra, system, solution))
-        solution = jax.tree.map(jnp.add, solution, _solve_regularised(algebra, system, error))
+        correction = _solve_regularised(algebra, system, _error(algebra, system, rhs, solution))
+        solution = jax.tree.map(jnp.add, solution, correction)
     return solution
+
+
+def solve_guarded(algebra: Algebra, system: System, rhs: Triple, *, refinements: int) -> Triple:
+    """As ``solve``, each refinement undone where it does not lessen the error.
+
+    Where the factors are too rough for the system, refinements diverge.
+    """
+    solution = _solve_regularised(algebra, system, rhs)
+    error = _error(algebra, system, rhs, solution)
+    for _ in range(refinements):
+        refined = jax.tree.map(jnp.add, solution, _solve_regularised(algebra, system, error))
+        left = _error(algebra, system, rhs, refined)
+        better = _largest(left) < _largest(error)
+        solution = _choose(better, refined, solution)
+        error = _choose(better, left, error)
+    return solution
+
+
+def _error(algebra: Algebra, system: System, rhs: Triple, at: Triple) -> Triple:
+    return jax.tree.map(jnp.subtract, rhs, product(algebra, system, at))
+
+
+def _largest(x: Triple) -> jax.Array:
+    return jnp.stack([jnp.abs(part).max(0, keepdims=True, initial=0) for part in x]).max(0)
+
+
+def _choose(mask: jax.Array, a: Triple, b: Triple) -> Triple:
+    return jax.tree.map(lambda x, y: jnp.where(mask, x, y), a, b)
 
 
 def product(algebra: Algebra, system: System, at: Triple) -> Triple:

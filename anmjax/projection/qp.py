@@ -339,9 +339,11 @@ def _derivative_lanes(
         scaling = equilibration(P, q, A, G)
         d, e, f, c = scaling
         scaled = scale(scaling, Problem(P, q, A, rhs.y, G, rhs.z, None))
-        system = kkt.factorise(algebra, scaled.P, scaled.A, scaled.G, f * f * theta / c)
+        system = kkt.factorise(
+            algebra, scaled.P, scaled.A, scaled.G, f * f * theta / c, delta=kkt.root_of_rounding(q.dtype)
+        )
         own = kkt.Triple(c * d * rhs.x, e * rhs.y, f * rhs.z)
-        x, y, z = kkt.solve(algebra, system, own, refinements=DERIVATIVE_REFINEMENTS)
+        x, y, z = kkt.solve_guarded(algebra, system, own, refinements=DERIVATIVE_REFINEMENTS)
         out = kkt.Triple(d * x, e * y / c, f * z / c)
         finite = jnp.stack([jnp.isfinite(part).all(0) for part in out]).all(0)
         return jax.tree.map(lambda part: jnp.where(converged & finite, part, 0), out)
