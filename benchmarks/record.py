@@ -24,7 +24,12 @@ POWER_FLOW_PACKAGES = ("lightsim2grid", "power-grid-model", "pandapower", "numba
 RESULTS = Path(__file__).parent / "results"
 # What sets the allocator that makes the arrays on a CPU: part of the command where it is set.
 ALLOCATOR = ("GLIBC_TUNABLES", "LD_PRELOAD")
-PACKAGES = ("jax", "jaxlib", "flax", "optax", "numpy", "gym-anm", "cvxpy", "osqp", *POWER_FLOW_PACKAGES)
+PROJECTION_PACKAGES = ("clarabel", "osqp", "cvxpy", "cvxpylayers", "diffcp", "qpax")
+PACKAGES = (
+    *("jax", "jaxlib", "flax", "optax", "numpy", "gym-anm"),
+    *PROJECTION_PACKAGES,
+    *POWER_FLOW_PACKAGES,
+)
 
 
 def cpu_model() -> str:

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from benchmarks import power_flow_tables, record
+from benchmarks import power_flow_tables, projection_tables, record
 from benchmarks.markdown import grid, source
 
 DOCUMENTS = (Path(__file__).parent.parent / "README.md", Path(__file__).parent / "POWER_FLOW.md")
@@ -102,6 +102,7 @@ TABLES: dict[str, Callable[[dict[str, Any]], str]] = {
     "power_flow": power_flow_tables.speed,
     "power_flow_accuracy": power_flow_tables.accuracy,
     "power_flow_parts": power_flow_tables.parts,
+    "projection": projection_tables.speed,
     "training": training,
 }
 

@@ -1,0 +1,119 @@
+"""What the projection benchmark stands on: problems with known answers, their judge, the peers, the table."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax.sharding import Mesh
+
+from anmjax.projection import DeviceLimits, project_to_device_region
+from benchmarks import gpu, projection_peers, projection_tables
+from benchmarks.projection import parse, plan
+from benchmarks.projection_problems import judge, nearest, random_programs, random_regions
+
+# cvxpy and its peers warn of their own deprecations.
+pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::DeprecationWarning")
+
+
+@pytest.mark.parametrize(("n", "m", "p"), [(6, 39, 0), (20, 60, 6)])
+def test_programs_are_solved_by_the_known_solution_which_the_judge_says(n, m, p):
+    programs = random_programs(3, n, m, p)
+    good = judge(programs, programs.x, np.ones(3, bool), programs.gradient)
+    assert good["max_objective_gap"] == 0
+    assert good["max_violation"] < 1e-12
+    assert good["max_gradient_error"] == 0
+    assert good["converged"] == 1
+    worse = judge(
+        programs, programs.x + np.array([[1e-3], [0], [0]]), np.array([True, True, False]), programs.gradient
+    )
+    assert worse["max_violation"] > 1e-4
+    assert worse["converged"] == pytest.approx(2 / 3)
+    nothing = judge(programs, np.full((3, n), np.nan), np.zeros(3, bool))
+    assert nothing == {"max_objective_gap": None, "max_violation": None, "converged": 0}
+
+
+def test_the_nearest_point_of_a_triangle_is_itself_a_foot_or_a_corner():
+    half = np.sqrt(0.5)
+    G, h = np.array([[-1, 0], [0, -1], [half, half]]), np.array([0, 0, half])
+    points = np.array([[0.2, 0.2], [1, 1], [-1, -2], [0.5, -1]])
+    expected = [[0.2, 0.2], [0.5, 0.5], [0, 0], [0.5, 0]]
+    np.testing.assert_allclose(
+        nearest(points, np.tile(G, (4, 1, 1)), np.tile(h, (4, 1))), expected, atol=1e-12
+    )
+
+
+def test_projections_in_closed_form_are_the_nearest_points_of_the_polygons():
+    regions = random_regions(500)
+    with jax.enable_x64(True):
+        p, q, *limits, low, high = (jnp.asarray(x) for x in regions.data)
+        x = np.stack(project_to_device_region(p, q, DeviceLimits(*limits), low, high), 1)
+    np.testing.assert_allclose(x, regions.programs(500).x, atol=1e-9)
+    moved = np.hypot(*(x - regions.point).T)
+    assert 0.2 < np.mean(moved > 1e-9) < 1
+
+
+def test_peers_find_the_known_solutions_and_gradients():
+    for package in ("clarabel", "osqp", "qpax"):
+        pytest.importorskip(package)
+    programs = random_programs(2, 4, 8, 1)
+    mesh = Mesh(np.array(jax.devices()[:1]), ("lanes",))
+    # qpax relies on implicit promotion, which tests of ours forbid.
+    as_usual = jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow")
+    with jax.enable_x64(True), as_usual[0], as_usual[1]:
+        found = {
+            "clarabel": projection_peers.clarabel(programs, 0.0).answers(),
+            "osqp": projection_peers.osqp(programs, 0.0).answers(),
+            "qpax": projection_peers.qpax(programs, mesh, 0.0, gradient=True).answers(),
+        }
+    for name, answers in found.items():
+        quality = judge(programs, *answers)
+        assert quality["converged"] == 1, name
+        assert quality["max_objective_gap"] < 1e-5, name
+        assert quality["max_violation"] < 1e-5, name
+    assert judge(programs, *found["qpax"])["max_gradient_error"] < 1e-2
+
+
+def test_without_a_known_gradient_none_is_judged():
+    programs = replace(random_programs(1, 2, 3, 0), gradient=None)
+    assert "max_gradient_error" not in judge(programs, programs.x, np.ones(1, bool), programs.data[1:3])
+
+
+def test_a_batch_too_large_is_left_out_and_a_million_points_are_not():
+    found = plan(parse([]))
+    assert (None, 1_000_000) in found
+    assert ((60, 120, 10), 64) in found
+    assert ((60, 120, 10), 1024) not in found
+
+
+def test_the_parts_on_a_gpu_end_in_time():
+    assert sum(part.limit_s for part in gpu.PARTS) < 570
+
+
+def measured(solver: str, rate: float, **entries: Any) -> dict[str, Any]:
+    return {
+        **{"problem": "qp", "n": 2, "m": 3, "p": 1, "dtype": "float64", "solver": solver},
+        **{"what": "forward", "batch": 16, "converged": 1.0, "max_objective_gap": 1e-9},
+        "solves_per_s": {"median": rate, "low": rate, "high": rate, "repeats": 1},
+        **entries,
+    }
+
+
+def test_a_ratio_in_the_table_is_of_the_best_rates():
+    ours = {"trace_s": 0.5, "compile_s": 1.0}
+    rows = [
+        measured("anmjax", 300.0, **ours),
+        measured("anmjax", 600.0, **ours | {"batch": 64}),
+        measured("clarabel", 100.0),
+        measured("clarabel", 200.0),
+        measured("osqp", 10.0, n=3),
+    ]
+    cells = projection_tables.beside(rows, rows[2:])[0].splitlines()[-1]
+    assert cells == "| qp 2, 3, 1, forward | float64 | 600 | 64 | 3 | - | 1.5 |"
+    assert "| anmjax, float64 | qp 2, 3, 1, forward | 1e-09 | - | - | 100 % |" in "\n".join(
+        projection_tables.quality(rows)
+    )
