@@ -6,7 +6,8 @@ from anmjax.projection.device_region import (
     region_inequalities,
     storage_power_limits,
 )
-from anmjax.projection.qp import QPSolution, solve_qp
+from anmjax.projection.lanes import QPSolution
+from anmjax.projection.qp import solve_qp
 from anmjax.projection.safety import SafeProjection, project_safe
 
 __all__ = [

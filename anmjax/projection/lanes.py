@@ -1,0 +1,177 @@
+"""Quadratic programs of many lanes: scaled, solved, judged, in blocks that a CPU's caches hold.
+
+Arrays are ``[component, *batch]``, see ``anmjax.powerflow.trailing``.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from flax import struct
+
+from anmjax.powerflow.blocks import even_blocks, map_blocks, num_lanes
+from anmjax.projection import dense, kkt
+from anmjax.projection.dense import Algebra
+from anmjax.projection.equilibrate import equilibration, scale, unscale
+from anmjax.projection.interior_point import Point, Problem, centred, minimise, residuals
+
+# Of the linear systems of the derivatives.
+DERIVATIVE_REFINEMENTS = 3
+# By bytes of a number: what a proof that there is no solution may miss, of what it proves.
+PROOF_TOL = {8: 1e-8, 4: 1e-4}
+# On a CPU, bytes of the data of a block of lanes, and lanes of a block at least.
+BLOCK_BYTES, MIN_LANES = 500_000, 16
+
+
+@struct.dataclass
+class QPSolution:
+    """Solution of a quadratic program. Of finite data every number is finite, solution or not."""
+
+    x: jax.Array  # (n,) minimiser
+    y: jax.Array  # (p,) dual of Ax = b
+    z: jax.Array  # (m,) dual of Gx <= h, >= 0
+    primal_residual: jax.Array  # () largest violation of a constraint, of soft ones beyond what is paid for
+    dual_residual: jax.Array  # () largest entry of Px + q + A'y + G'z
+    gap: jax.Array  # () objective less that of the dual program
+    converged: jax.Array  # () bool, all three within the tolerance
+    infeasible: jax.Array  # () bool, proved that no x satisfies the constraints
+    unbounded: jax.Array  # () bool, proved that the objective falls for ever
+
+
+class Solved(NamedTuple):
+    """The solution, and what its derivative needs."""
+
+    solution: QPSolution
+    theta: jax.Array  # (m,) s / z + t / r, by which inequalities yield to their duals
+    give: jax.Array  # (m,) t / r, by which soft ones yield to their cost
+
+
+def solve_lanes(
+    num_iters: int, refinements: int, tol: float, problem: Problem, mu: jax.Array | None
+) -> Solved:
+    """Solves every lane of a batch, batch trailing."""
+    run = functools.partial(_solve, num_iters, refinements, tol)
+    return _in_blocks(run, (problem, mu), problem.q.ndim - 1)
+
+
+def _in_blocks(run: Callable[..., Any], args: tuple[Any, ...], num_axes: int) -> Any:
+    """``run(algebra, *args)`` of lanes in blocks on a CPU, of all at once elsewhere."""
+    if not num_axes:
+        one = jax.tree.map(lambda x: x[..., None], args)
+        return jax.tree.map(lambda y: y[..., 0], _in_blocks(run, one, 1))
+
+    def of_every_lane(args: tuple[Any, ...]) -> tuple[Any, ...]:
+        lanes = num_lanes(args)
+        return jax.tree.map(lambda x: jnp.broadcast_to(x, (*x.shape[:-1], lanes)), args)
+
+    def blocks(args: tuple[Any, ...]) -> Any:
+        lane_bytes = sum(x.dtype.itemsize * math.prod(x.shape[:-1]) for x in jax.tree.leaves(args))
+        size = even_blocks(num_lanes(args), max(BLOCK_BYTES // lane_bytes, MIN_LANES))
+        return map_blocks(lambda own: run(dense.loops, *of_every_lane(own)), args, size)
+
+    def whole(args: tuple[Any, ...]) -> Any:
+        return run(dense.whole, *of_every_lane(args))
+
+    return jax.lax.platform_dependent(args, cpu=blocks, default=whole)
+
+
+def _solve(
+    num_iters: int,
+    refinements: int,
+    tol: float,
+    algebra: Algebra,
+    problem: Problem,
+    mu: jax.Array | None,
+) -> Solved:
+    scaling = equilibration(problem.P, problem.q, problem.A, problem.G)
+    scaled = scale(scaling, problem)
+    best, last = minimise(algebra, scaled, num_iters=num_iters, refinements=refinements)
+    if mu is not None:
+        best = centred(algebra, scaled, best, mu[None] * scaling.c, refinements=refinements)
+    at = unscale(scaling, best)
+    solution = _judged(algebra, problem, at, tol)
+    infeasible, unbounded = _proofs(algebra, scaled, last)
+    undecided = ~solution.converged
+    solution = replace(solution, infeasible=infeasible & undecided, unbounded=unbounded & undecided)
+    return Solved(solution, at.theta(), at.t / at.r)
+
+
+def _largest(*parts: jax.Array) -> jax.Array:
+    """Largest magnitude of an entry, (lanes,)."""
+    return jnp.stack([jnp.abs(x).max(0, initial=0) for x in parts]).max(0)
+
+
+def _judged(algebra: Algebra, problem: Problem, at: Point, tol: float) -> QPSolution:
+    """A point with its residuals, in the program's own units."""
+    P, q, A, b, G, h, _ = problem
+    miss = residuals(algebra, problem, at)
+    Px, Ax, Gx = algebra.times(P, at.x), algebra.times(A, at.x), algebra.times(G, at.x)
+    primal = _largest(miss.equality, jnp.maximum(Gx - at.t - h, 0))
+    dual = _largest(miss.dual, miss.price)
+    linear = (q * at.x).sum(0) + (problem.price() * at.t).sum(0)
+    bound = (b * at.y).sum(0) + (h * at.z).sum(0)
+    half = (at.x * Px).sum(0) / 2
+    gap = 2 * half + linear + bound
+    small_primal = primal <= tol * (1 + _largest(Ax, b, Gx))
+    by_constraints = algebra.transposed_times(A, at.y), algebra.transposed_times(G, at.z)
+    small_dual = dual <= tol * (1 + _largest(Px, q, *by_constraints))
+    small_gap = jnp.abs(gap) <= tol * (1 + _largest((half + linear)[None], (half + bound)[None]))
+    converged = small_primal & small_dual & small_gap
+    return QPSolution(at.x, at.y, at.z, primal, dual, gap, converged, ~converged, ~converged)
+
+
+def _proofs(algebra: Algebra, scaled: Problem, last: Point) -> tuple[jax.Array, jax.Array]:
+    """Whether the duals prove infeasibility (Farkas), and whether x proves unboundedness, (lanes,) bool."""
+    P, q, A, b, G, h, _ = scaled
+    tol = PROOF_TOL[q.dtype.itemsize]
+    contradiction = -(b * last.y).sum(0) - (h * last.z).sum(0)
+    combined = algebra.transposed_times(A, last.y) + algebra.transposed_times(G, last.z)
+    fall = -(q * last.x).sum(0) - (scaled.price() * last.t).sum(0)
+    against = (
+        algebra.times(P, last.x),
+        algebra.times(A, last.x),
+        jnp.maximum(algebra.times(G, last.x) - last.t, 0),
+    )
+    return _largest(combined) <= tol * contradiction, _largest(*against) <= tol * fall
+
+
+def solve_derivative_lanes(
+    P: jax.Array,
+    q: jax.Array,
+    A: jax.Array,
+    G: jax.Array,
+    theta: jax.Array,
+    converged: jax.Array,
+    rhs: kkt.Triple,
+) -> kkt.Triple:
+    """Solves the system of the derivatives of every lane, batch trailing; zero where not converged."""
+
+    def run(
+        algebra: Algebra,
+        P: jax.Array,
+        q: jax.Array,
+        A: jax.Array,
+        G: jax.Array,
+        theta: jax.Array,
+        converged: jax.Array,
+        rhs: kkt.Triple,
+    ) -> kkt.Triple:
+        scaling = equilibration(P, q, A, G)
+        d, e, f, c = scaling
+        scaled = scale(scaling, Problem(P, q, A, rhs.y, G, rhs.z, None))
+        system = kkt.factorise(
+            algebra, scaled.P, scaled.A, scaled.G, f * f * theta / c, delta=kkt.root_of_rounding(q.dtype)
+        )
+        own = kkt.Triple(c * d * rhs.x, e * rhs.y, f * rhs.z)
+        x, y, z = kkt.solve_guarded(algebra, system, own, refinements=DERIVATIVE_REFINEMENTS)
+        out = kkt.Triple(d * x, e * y / c, f * z / c)
+        finite = jnp.stack([jnp.isfinite(part).all(0) for part in out]).all(0)
+        return jax.tree.map(lambda part: jnp.where(converged & finite, part, 0), out)
+
+    return _in_blocks(run, (P, q, A, G, theta, converged, rhs), q.ndim - 1)
