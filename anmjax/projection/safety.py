@@ -34,8 +34,11 @@ from anmjax.projection.qp import solve_qp
 
 # p.u. squared distance a p.u. of violation.
 DEFAULT_VIOLATION_COST = 100.0
-# p.u. and share: what two linearisations leave of the error of the first order.
-DEFAULT_MARGIN = 1e-3
+# Linearisations, and margins in p.u. and as a share of the rating. Of 806 random actions in ANM6Easy-v0 that
+# the layer found limits in reach for, the AC power flow puts 1.9 % beyond a limit with two linearisations and
+# these margins, 1.6 % with three and margins of 1e-3, and none with three and these.
+DEFAULT_NUM_LINEARISATIONS = 3
+DEFAULT_VOLTAGE_MARGIN, DEFAULT_FLOW_MARGIN = 2e-3, 5e-3
 # Steps of the interior point method: enough for these small, well scaled programs.
 DEFAULT_NUM_ITERS = 15
 # rad, from the direction of S to the normal of each side of the polygon.
@@ -77,10 +80,10 @@ def project_safe(
     delta_t: float,
     p_load: jax.Array | None = None,
     p_potential: jax.Array | None = None,
-    voltage_margin: float | jax.Array = DEFAULT_MARGIN,
-    flow_margin: float | jax.Array = DEFAULT_MARGIN,
+    voltage_margin: float | jax.Array = DEFAULT_VOLTAGE_MARGIN,
+    flow_margin: float | jax.Array = DEFAULT_FLOW_MARGIN,
     violation_cost: float | jax.Array = DEFAULT_VIOLATION_COST,
-    num_linearisations: int = 2,
+    num_linearisations: int = DEFAULT_NUM_LINEARISATIONS,
     num_iters: int = DEFAULT_NUM_ITERS,
     smoothing: float | jax.Array = 0.0,
 ) -> SafeProjection:
@@ -98,7 +101,7 @@ def project_safe(
       flow_margin: share of the rating that branches keep free.
       violation_cost: p.u. squared distance that a p.u. of violation costs.
       num_linearisations: the first is at the present operating point, each other one at the AC power flow of
-        the action found so far. One is good for small moves, two for most.
+        the action found so far. Fewer are faster, and good enough for small moves.
       num_iters: steps of the interior point method for each.
       smoothing: of the derivatives, see ``solve_qp``.
 

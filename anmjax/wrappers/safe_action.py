@@ -11,9 +11,11 @@ from flax import struct
 
 from anmjax.envs.records import State
 from anmjax.projection.safety import (
-    DEFAULT_MARGIN,
+    DEFAULT_FLOW_MARGIN,
     DEFAULT_NUM_ITERS,
+    DEFAULT_NUM_LINEARISATIONS,
     DEFAULT_VIOLATION_COST,
+    DEFAULT_VOLTAGE_MARGIN,
     project_safe,
 )
 from anmjax.wrappers.wrapper import Wrapper
@@ -45,10 +47,10 @@ class SafeAction(Wrapper):
     """
 
     forecast: str = struct.field(pytree_node=False, default="perfect")
-    voltage_margin: float | jax.Array = DEFAULT_MARGIN
-    flow_margin: float | jax.Array = DEFAULT_MARGIN
+    voltage_margin: float | jax.Array = DEFAULT_VOLTAGE_MARGIN
+    flow_margin: float | jax.Array = DEFAULT_FLOW_MARGIN
     violation_cost: float | jax.Array = DEFAULT_VIOLATION_COST
-    num_linearisations: int = struct.field(pytree_node=False, default=2)
+    num_linearisations: int = struct.field(pytree_node=False, default=DEFAULT_NUM_LINEARISATIONS)
     num_iters: int = struct.field(pytree_node=False, default=DEFAULT_NUM_ITERS)
     smoothing: float = struct.field(pytree_node=False, default=0.0)
 
