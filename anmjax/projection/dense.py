@@ -14,11 +14,14 @@ Reference: Vanderbei, "Symmetric quasidefinite matrices", SIAM J. Optim. 5 (1995
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
+from jax.lax import dynamic_slice_in_dim, dynamic_update_slice_in_dim, fori_loop
 from jax.scipy.linalg import lu_factor, lu_solve
 
 from anmjax.powerflow.gather import one_kernel
@@ -27,10 +30,12 @@ from anmjax.powerflow.gather import one_kernel
 class Algebra(NamedTuple):
     """What is done with the matrices of a block of lanes."""
 
+    total: Callable[..., jax.Array]  # f, (m,), .. -> (1,): sum of f over the rows, f element by element
+    largest: Callable[..., jax.Array]  # f, (m,), .. -> (1,): largest f of a row, or 0
     times: Callable[[jax.Array, jax.Array], jax.Array]  # (m, n), (n,) -> (m,): M x
     transposed_times: Callable[[jax.Array, jax.Array], jax.Array]  # (m, n), (m,) -> (n,): M' x
     add_gram: Callable[[jax.Array, jax.Array, jax.Array], jax.Array]  # (k, k), (m, n), (m,): H + M' diag(w) M
-    factor: Callable[[jax.Array], Any]  # (k, k), lower triangle
+    factor: Callable[[jax.Array], Any]  # (k, k) symmetric
     solve: Callable[[Any, jax.Array], jax.Array]  # factors, (k,) -> (k,)
 
 
@@ -42,95 +47,77 @@ def _row(x: jax.Array, i: Any) -> jax.Array:
     return jax.lax.dynamic_slice(x, (i, 0), (1, x.shape[1]))
 
 
-def _set_element(x: jax.Array, i: Any, j: Any, value: jax.Array) -> jax.Array:
-    return jax.lax.dynamic_update_slice(x, value, (i, j, 0))
-
-
 def _set_row(x: jax.Array, i: Any, value: jax.Array) -> jax.Array:
     return jax.lax.dynamic_update_slice(x, value, (i, 0))
 
 
-def _loop(start: Any, stop: Any, step: Callable[[Any, Any], Any], x: Any) -> Any:
-    return jax.lax.fori_loop(start, stop, step, x)
+def _loop_over_rows(
+    combine: Callable[[jax.Array, jax.Array], jax.Array], fn: Callable[..., jax.Array], *rows: jax.Array
+) -> jax.Array:
+    out = jnp.zeros((1, rows[0].shape[-1]), rows[0].dtype)
 
-
-def _loop_times(m: jax.Array, x: jax.Array) -> jax.Array:
-    rows, columns, lanes = m.shape
-    out = jnp.zeros((rows, lanes), m.dtype)
-    if not rows or not columns:
-        return out
-
-    def run(m: jax.Array, x: jax.Array, out: jax.Array) -> jax.Array:
-        def column(j: Any, out: jax.Array) -> jax.Array:
-            own = jax.lax.dynamic_slice_in_dim(m, j, 1, 1)[:, 0]
-            return out + own * _row(x, j)
-
-        return _loop(0, columns, column, out)
-
-    return one_kernel(run)(m, x, out)
-
-
-def _loop_transposed_times(m: jax.Array, x: jax.Array) -> jax.Array:
-    rows, columns, lanes = m.shape
-    out = jnp.zeros((columns, lanes), m.dtype)
-    if not rows or not columns:
-        return out
-
-    def run(m: jax.Array, x: jax.Array, out: jax.Array) -> jax.Array:
+    def run(rows: tuple[jax.Array, ...], out: jax.Array) -> jax.Array:
         def row(i: Any, out: jax.Array) -> jax.Array:
-            return out + jax.lax.dynamic_slice_in_dim(m, i, 1, 0)[0] * _row(x, i)
+            return combine(out, fn(*(_row(x, i) for x in rows)))
 
-        return _loop(0, rows, row, out)
+        return fori_loop(0, len(rows[0]), row, out)
 
-    return one_kernel(run)(m, x, out)
+    return one_kernel(run)(rows, out) if len(rows[0]) else out
+
+
+def _loop_weighted_sum(axis: int, m: jax.Array, x: jax.Array) -> jax.Array:
+    """Sum of the rows, or columns, of a matrix, each times an entry of x."""
+    out = jnp.zeros((m.shape[1 - axis], m.shape[2]), m.dtype)
+
+    def run(m: jax.Array, x: jax.Array, out: jax.Array) -> jax.Array:
+        def entry(i: Any, out: jax.Array) -> jax.Array:
+            own = dynamic_slice_in_dim(m, i, 1, axis)
+            return out + own.reshape(out.shape) * _row(x, i)
+
+        return fori_loop(0, len(x), entry, out)
+
+    return one_kernel(run)(m, x, out) if m.size else out
 
 
 def _loop_add_gram(h: jax.Array, m: jax.Array, w: jax.Array) -> jax.Array:
-    rows, columns, _ = m.shape
-    if not rows:
-        return h
+    rows, columns, lanes = m.shape
 
     def run(h: jax.Array, m: jax.Array, w: jax.Array) -> jax.Array:
         def row(i: Any, h: jax.Array) -> jax.Array:
-            def line(j: Any, h: jax.Array) -> jax.Array:
-                weighted = _element(m, i, j)[0] * _row(w, i)
+            own = dynamic_slice_in_dim(m, i, 1, 0)
+            return h + (own * _row(w, i)[None]).reshape(columns, 1, lanes) * own
 
-                def entry(k: Any, h: jax.Array) -> jax.Array:
-                    return _set_element(h, j, k, _element(h, j, k) + (weighted * _element(m, i, k)[0])[None])
+        return fori_loop(0, rows, row, h)
 
-                return _loop(0, j + 1, entry, h)
-
-            return _loop(0, columns, line, h)
-
-        return _loop(0, rows, row, h)
-
-    return one_kernel(run)(h, m, w)
+    return one_kernel(run)(h, m, w) if rows else h
 
 
 def _loop_factor(k: jax.Array) -> jax.Array:
-    """L below the diagonal and 1 / D on it."""
-    size = len(k)
+    """L below the diagonal and 1 / D on it.
 
-    def run(k: jax.Array) -> jax.Array:
+    Works on whole rows, of which only what is right of the diagonal is read: one half has to do, as rounding
+    makes the other differ. Long sweeps cost less than the short loops that would spare it.
+    """
+    size = len(k)
+    columns = np.arange(size)
+    right = jnp.asarray(columns[:, None] < columns, k.dtype)[..., None]
+
+    def run(k: jax.Array, right: jax.Array) -> jax.Array:
         def pivot(j: Any, k: jax.Array) -> jax.Array:
+            own = dynamic_slice_in_dim(k, j, 1, 0) * dynamic_slice_in_dim(right, j, 1, 0)
             inverse = 1 / _element(k, j, j)
 
-            def row(r: Any, k: jax.Array) -> jax.Array:
-                i = size - 1 - r
-                scaled = _element(k, i, j) * inverse
+            def row(i: Any, k: jax.Array) -> jax.Array:
+                change = dynamic_slice_in_dim(own, i, 1, 1) * inverse * own
+                return dynamic_update_slice_in_dim(k, dynamic_slice_in_dim(k, i, 1, 0) - change, i, 0)
 
-                def entry(c: Any, k: jax.Array) -> jax.Array:
-                    return _set_element(k, i, c, _element(k, i, c) - scaled * _element(k, c, j))
+            return fori_loop(j + 1, size, row, k)
 
-                k = _loop(j + 1, i + 1, entry, k)
-                return _set_element(k, i, j, scaled)
+        return fori_loop(0, size, pivot, k)
 
-            k = _loop(0, size - 1 - j, row, k)
-            return _set_element(k, j, j, inverse)
-
-        return _loop(0, size, pivot, k)
-
-    return one_kernel(run)(k)
+    k = jnp.swapaxes(one_kernel(run)(k, right), 0, 1)
+    inverse = 1 / k[columns, columns][None]
+    return jnp.where(np.eye(size, dtype=bool)[..., None], inverse, k * inverse)
 
 
 def _loop_solve(factors: jax.Array, rhs: jax.Array) -> jax.Array:
@@ -141,7 +128,7 @@ def _loop_solve(factors: jax.Array, rhs: jax.Array) -> jax.Array:
             def entry(j: Any, own: jax.Array) -> jax.Array:
                 return own - _element(factors, i, j)[0] * _row(x, j)
 
-            return _set_row(x, i, _loop(0, i, entry, _row(x, i)))
+            return _set_row(x, i, fori_loop(0, i, entry, _row(x, i)))
 
         def back(r: Any, x: jax.Array) -> jax.Array:
             i = size - 1 - r
@@ -150,14 +137,22 @@ def _loop_solve(factors: jax.Array, rhs: jax.Array) -> jax.Array:
                 return own - _element(factors, j, i)[0] * _row(x, j)
 
             own = _row(x, i) * _element(factors, i, i)[0]
-            return _set_row(x, i, _loop(i + 1, size, entry, own))
+            return _set_row(x, i, fori_loop(i + 1, size, entry, own))
 
-        return _loop(0, size, back, _loop(0, size, forward, x))
+        return fori_loop(0, size, back, fori_loop(0, size, forward, x))
 
     return one_kernel(run)(factors, rhs)
 
 
-loops = Algebra(_loop_times, _loop_transposed_times, _loop_add_gram, _loop_factor, _loop_solve)
+loops = Algebra(
+    total=functools.partial(_loop_over_rows, jnp.add),
+    largest=functools.partial(_loop_over_rows, jnp.maximum),
+    times=functools.partial(_loop_weighted_sum, 1),
+    transposed_times=functools.partial(_loop_weighted_sum, 0),
+    add_gram=_loop_add_gram,
+    factor=_loop_factor,
+    solve=_loop_solve,
+)
 
 
 def _lanes_first(x: jax.Array, components: int) -> jax.Array:
@@ -165,8 +160,7 @@ def _lanes_first(x: jax.Array, components: int) -> jax.Array:
 
 
 def _whole_factor(k: jax.Array) -> Any:
-    lower = jnp.tril(_lanes_first(k, 2))
-    return lu_factor(lower + jnp.swapaxes(jnp.tril(lower, -1), 1, 2))
+    return lu_factor(_lanes_first(k, 2))
 
 
 def _whole_solve(factors: Any, rhs: jax.Array) -> jax.Array:
@@ -175,6 +169,8 @@ def _whole_solve(factors: Any, rhs: jax.Array) -> jax.Array:
 
 
 whole = Algebra(
+    total=lambda fn, *rows: fn(*rows).sum(0, keepdims=True),
+    largest=lambda fn, *rows: fn(*rows).max(0, keepdims=True, initial=0),
     times=lambda m, x: jnp.einsum("mn...,n...->m...", m, x),
     transposed_times=lambda m, x: jnp.einsum("mn...,m...->n...", m, x),
     add_gram=lambda h, m, w: h + jnp.einsum("mi...,m...,mj...->ij...", m, w, m),

@@ -16,7 +16,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from anmjax.projection.interior_point import Point, Problem
+from anmjax.projection.homogeneous import Point, Problem
 
 PASSES = 10
 

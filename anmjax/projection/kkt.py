@@ -69,9 +69,9 @@ def factorise(
     H = algebra.add_gram(P + rho * eye, A, jnp.ones((p, lanes), P.dtype))
     H = algebra.add_gram(H, G, weight)
     if p:
-        right = jnp.zeros((n, p, lanes), P.dtype)
         corner = jnp.broadcast_to(-rho * jnp.eye(p, dtype=P.dtype)[..., None], (p, p, lanes))
-        H = jnp.concatenate([jnp.concatenate([H, right], 1), jnp.concatenate([A, corner], 1)])
+        upper, lower = jnp.concatenate([H, jnp.swapaxes(A, 0, 1)], 1), jnp.concatenate([A, corner], 1)
+        H = jnp.concatenate([upper, lower])
     return System(P, A, G, theta, weight, algebra.factor(H))
 
 

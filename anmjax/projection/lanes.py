@@ -8,7 +8,6 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any, NamedTuple
 
 import jax
@@ -19,14 +18,15 @@ from anmjax.powerflow.blocks import even_blocks, map_blocks, num_lanes
 from anmjax.projection import dense, kkt
 from anmjax.projection.dense import Algebra
 from anmjax.projection.equilibrate import equilibration, scale, unscale
-from anmjax.projection.interior_point import Point, Problem, centred, minimise, residuals
+from anmjax.projection.homogeneous import Point, Problem, residuals
+from anmjax.projection.interior_point import centred, minimise
 
 # Of the linear systems of the derivatives.
 DERIVATIVE_REFINEMENTS = 3
 # By bytes of a number: what a proof that there is no solution may miss, of what it proves.
 PROOF_TOL = {8: 1e-8, 4: 1e-4}
 # On a CPU, bytes of the data of a block of lanes, and lanes of a block at least.
-BLOCK_BYTES, MIN_LANES = 500_000, 16
+BLOCK_BYTES, MIN_LANES = 2_000_000, 64
 
 
 @struct.dataclass
@@ -95,11 +95,7 @@ def _solve(
     if mu is not None:
         best = centred(algebra, scaled, best, mu[None] * scaling.c, refinements=refinements)
     at = unscale(scaling, best)
-    solution = _judged(algebra, problem, at, tol)
-    infeasible, unbounded = _proofs(algebra, scaled, last)
-    undecided = ~solution.converged
-    solution = replace(solution, infeasible=infeasible & undecided, unbounded=unbounded & undecided)
-    return Solved(solution, at.theta(), at.t / at.r)
+    return Solved(_judged(algebra, problem, at, tol, _proofs(algebra, scaled, last)), at.theta(), at.give())
 
 
 def _largest(*parts: jax.Array) -> jax.Array:
@@ -107,14 +103,16 @@ def _largest(*parts: jax.Array) -> jax.Array:
     return jnp.stack([jnp.abs(x).max(0, initial=0) for x in parts]).max(0)
 
 
-def _judged(algebra: Algebra, problem: Problem, at: Point, tol: float) -> QPSolution:
-    """A point with its residuals, in the program's own units."""
+def _judged(
+    algebra: Algebra, problem: Problem, at: Point, tol: float, proofs: tuple[jax.Array, jax.Array]
+) -> QPSolution:
+    """A point with its residuals, in the program's own units, and what is proved of those not solved."""
     P, q, A, b, G, h, _ = problem
     miss = residuals(algebra, problem, at)
-    Px, Ax, Gx = algebra.times(P, at.x), algebra.times(A, at.x), algebra.times(G, at.x)
+    Px, Ax, Gx = algebra.times(P, at.x), miss.equality + b, algebra.times(G, at.x)
     primal = _largest(miss.equality, jnp.maximum(Gx - at.t - h, 0))
     dual = _largest(miss.dual, miss.price)
-    linear = (q * at.x).sum(0) + (problem.price() * at.t).sum(0)
+    linear = (q * at.x).sum(0) + (problem.price * at.t).sum(0)
     bound = (b * at.y).sum(0) + (h * at.z).sum(0)
     half = (at.x * Px).sum(0) / 2
     gap = 2 * half + linear + bound
@@ -123,7 +121,8 @@ def _judged(algebra: Algebra, problem: Problem, at: Point, tol: float) -> QPSolu
     small_dual = dual <= tol * (1 + _largest(Px, q, *by_constraints))
     small_gap = jnp.abs(gap) <= tol * (1 + _largest((half + linear)[None], (half + bound)[None]))
     converged = small_primal & small_dual & small_gap
-    return QPSolution(at.x, at.y, at.z, primal, dual, gap, converged, ~converged, ~converged)
+    infeasible, unbounded = (proved & ~converged for proved in proofs)
+    return QPSolution(at.x, at.y, at.z, primal, dual, gap, converged, infeasible, unbounded)
 
 
 def _proofs(algebra: Algebra, scaled: Problem, last: Point) -> tuple[jax.Array, jax.Array]:
@@ -132,7 +131,7 @@ def _proofs(algebra: Algebra, scaled: Problem, last: Point) -> tuple[jax.Array, 
     tol = PROOF_TOL[q.dtype.itemsize]
     contradiction = -(b * last.y).sum(0) - (h * last.z).sum(0)
     combined = algebra.transposed_times(A, last.y) + algebra.transposed_times(G, last.z)
-    fall = -(q * last.x).sum(0) - (scaled.price() * last.t).sum(0)
+    fall = -(q * last.x).sum(0) - (scaled.price * last.t).sum(0)
     against = (
         algebra.times(P, last.x),
         algebra.times(A, last.x),
@@ -141,37 +140,30 @@ def _proofs(algebra: Algebra, scaled: Problem, last: Point) -> tuple[jax.Array, 
     return _largest(combined) <= tol * contradiction, _largest(*against) <= tol * fall
 
 
-def solve_derivative_lanes(
-    P: jax.Array,
-    q: jax.Array,
-    A: jax.Array,
-    G: jax.Array,
-    theta: jax.Array,
-    converged: jax.Array,
-    rhs: kkt.Triple,
-) -> kkt.Triple:
+class Perturbed(NamedTuple):
+    """A program and its solution as the system of the derivatives knows them."""
+
+    P: jax.Array  # (n, n)
+    q: jax.Array  # (n,)
+    A: jax.Array  # (p, n)
+    G: jax.Array  # (m, n)
+    theta: jax.Array  # (m,)
+    converged: jax.Array  # () bool
+
+
+def solve_derivative_lanes(at: Perturbed, rhs: kkt.Triple) -> kkt.Triple:
     """Solves the system of the derivatives of every lane, batch trailing; zero where not converged."""
+    return _in_blocks(_solve_derivative, (at, rhs), at.q.ndim - 1)
 
-    def run(
-        algebra: Algebra,
-        P: jax.Array,
-        q: jax.Array,
-        A: jax.Array,
-        G: jax.Array,
-        theta: jax.Array,
-        converged: jax.Array,
-        rhs: kkt.Triple,
-    ) -> kkt.Triple:
-        scaling = equilibration(P, q, A, G)
-        d, e, f, c = scaling
-        scaled = scale(scaling, Problem(P, q, A, rhs.y, G, rhs.z, None))
-        system = kkt.factorise(
-            algebra, scaled.P, scaled.A, scaled.G, f * f * theta / c, delta=kkt.root_of_rounding(q.dtype)
-        )
-        own = kkt.Triple(c * d * rhs.x, e * rhs.y, f * rhs.z)
-        x, y, z = kkt.solve_guarded(algebra, system, own, refinements=DERIVATIVE_REFINEMENTS)
-        out = kkt.Triple(d * x, e * y / c, f * z / c)
-        finite = jnp.stack([jnp.isfinite(part).all(0) for part in out]).all(0)
-        return jax.tree.map(lambda part: jnp.where(converged & finite, part, 0), out)
 
-    return _in_blocks(run, (P, q, A, G, theta, converged, rhs), q.ndim - 1)
+def _solve_derivative(algebra: Algebra, at: Perturbed, rhs: kkt.Triple) -> kkt.Triple:
+    scaling = equilibration(at.P, at.q, at.A, at.G)
+    d, e, f, c = scaling
+    scaled = scale(scaling, Problem(at.P, at.q, at.A, rhs.y, at.G, rhs.z, None))
+    theta, delta = f * f * at.theta / c, kkt.root_of_rounding(at.q.dtype)
+    system = kkt.factorise(algebra, scaled.P, scaled.A, scaled.G, theta, delta=delta)
+    own = kkt.Triple(c * d * rhs.x, e * rhs.y, f * rhs.z)
+    x, y, z = kkt.solve_guarded(algebra, system, own, refinements=DERIVATIVE_REFINEMENTS)
+    out = kkt.Triple(d * x, e * y / c, f * z / c)
+    finite = jnp.stack([jnp.isfinite(part).all(0) for part in out]).all(0)
+    return jax.tree.map(lambda part: jnp.where(at.converged & finite, part, 0), out)

@@ -29,10 +29,11 @@ import numpy as np
 
 from anmjax.powerflow.trailing import batch_trailing, jvp_of_perturbed
 from anmjax.projection import kkt
-from anmjax.projection.interior_point import Problem
-from anmjax.projection.lanes import QPSolution, Solved, solve_derivative_lanes, solve_lanes
+from anmjax.projection.homogeneous import Problem
+from anmjax.projection.lanes import Perturbed, QPSolution, Solved, solve_derivative_lanes, solve_lanes
 
-# Steps that solve every program but a few of 10,000, see tests/projection/test_qp.py.
+# Steps that find the optimum of 10,200 random programs to 1e-8, see tests/projection/test_qp.py; most need
+# half as many.
 DEFAULT_NUM_ITERS = 25
 # By bytes of a number.
 DEFAULT_TOL = {8: 1e-9, 4: 1e-4}
@@ -167,7 +168,7 @@ def _differentiable(
 
         def conditions(problem: Problem) -> kkt.Triple:
             P, q, A, b, G, h, _ = problem
-            return kkt.Triple(P @ x + q + y @ A + z @ G, A @ x - b, G @ x - h + give * problem.price())
+            return kkt.Triple(P @ x + q + y @ A + z @ G, A @ x - b, G @ x - h + give * problem.price)
 
         def matvec(d: kkt.Triple) -> kkt.Triple:
             P, A, G = problem.P, problem.A, problem.G
@@ -175,7 +176,7 @@ def _differentiable(
 
         def inverse(_: Callable, rhs: kkt.Triple) -> kkt.Triple:
             matrices = jax.lax.stop_gradient((problem.P, problem.q, problem.A, problem.G))
-            return lane_derivative(*matrices, theta, converged, rhs)
+            return lane_derivative(Perturbed(*matrices, theta, converged), rhs)
 
         _, change = jvp_of_perturbed(conditions, (problem,), tangents[:1])
         # Every part has to be a function of the tangents for custom_linear_solve to be transposed.
