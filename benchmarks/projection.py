@@ -23,7 +23,7 @@ from jax.sharding import Mesh
 from anmjax.projection import DeviceLimits, project_to_device_region, solve_qp
 from benchmarks import record
 from benchmarks.projection_peers import Batched, Solver, missing, peers
-from benchmarks.projection_problems import Programs, judge, random_programs, random_regions
+from benchmarks.projection_problems import Known, judge, random_programs, random_regions
 from benchmarks.timing import interleave
 
 BATCHES = (1, 64, 1024, 16384)
@@ -111,7 +111,7 @@ OURS: dict[str, tuple[Callable[..., Any], Callable[..., Any]]] = {
 def measure_regions(batch: int, mesh: Mesh, options: argparse.Namespace) -> list[dict[str, Any]]:
     """Measures projections onto ``batch`` regions of devices at once, and peers on a few of them."""
     regions = random_regions(batch)
-    programs = regions.programs(JUDGED)
+    known = regions.programs(JUDGED)
     data = [x.astype(np.float32) for x in regions.data]
     ours = {
         ("anmjax", what, "float32"): Batched(call, data, mesh, options.seconds)
@@ -119,30 +119,30 @@ def measure_regions(batch: int, mesh: Mesh, options: argparse.Namespace) -> list
     }
 
     def judged(solver: Solver) -> dict[str, Any]:
-        x = np.stack(solver.answers()[:2], 1)[: len(programs.q)]
-        return judge(programs, x, np.isfinite(x).all(1))
+        x = np.stack(solver.answers()[:2], 1)[: len(known.x)]
+        return judge(known, x, np.isfinite(x).all(1))
 
-    return measured("device region", programs, ours, judged, mesh, options)
+    return measured("device region", known, ours, judged, mesh, options)
 
 
 def measure_programs(
     size: tuple[int, int, int], batch: int, mesh: Mesh, options: argparse.Namespace
 ) -> list[dict[str, Any]]:
     """Measures a batch of quadratic programs in both precisions, ours and the peers in turn."""
-    programs = random_programs(batch, *size)
+    known = random_programs(batch, *size)
     ours = {
         ("anmjax", what, dtype): Batched(
-            call, [x.astype(dtype) for x in programs.data], mesh, options.seconds
+            call, [x.astype(dtype) for x in known.programs], mesh, options.seconds
         )
         for dtype in options.dtypes
         for what, (_, call) in OURS.items()
     }
-    return measured("qp", programs, ours, lambda solver: judge(programs, *solver.answers()), mesh, options)
+    return measured("qp", known, ours, lambda solver: judge(known, *solver.answers()), mesh, options)
 
 
 def measured(
     problem: str,
-    programs: Programs,
+    known: Known,
     ours: dict[tuple[str, str, str], Batched],
     judged: Callable[[Solver], dict[str, Any]],
     mesh: Mesh,
@@ -152,7 +152,7 @@ def measured(
 
     Args:
       problem: what is solved.
-      programs: the problems as quadratic programs, which peers are given.
+      known: the problems as quadratic programs, which peers are given.
       ours: by solver, what it does, and dtype.
       judged: says how good the answers of ours are.
       mesh: devices.
@@ -161,7 +161,7 @@ def measured(
     Raises:
       RuntimeError: an answer of ours is wrong.
     """
-    found = {} if options.no_peers else peers(programs, options.few, mesh, options.seconds)
+    found = {} if options.no_peers else peers(known, options.few, mesh, options.seconds)
     others = {(*key, "float64"): solver for key, solver in found.items()}
     quality = {key: judged(solver) for key, solver in ours.items()}
     for (_, what, dtype), entry in quality.items():
@@ -169,11 +169,11 @@ def measured(
             raise RuntimeError(
                 f"{problem}, {what}, {dtype}: objective is {entry['max_objective_gap']:.1e} off"
             )
-    quality |= {key: judge(programs, *solver.answers()) for key, solver in others.items()}
+    quality |= {key: judge(known, *solver.answers()) for key, solver in others.items()}
     solvers: dict[tuple[str, str, str], Solver] = {**ours, **others}
     named = {str(key): solver.solves_per_s for key, solver in solvers.items()}
     rates = interleave(named, options.repeats)
-    n, m, p = programs.q.shape[1], programs.h.shape[1], programs.b.shape[1]
+    n, m, p = (x.shape[1] for x in (known.x, known.programs.h, known.programs.b))
     rows = []
     for key, solver in solvers.items():
         name, what, dtype = key

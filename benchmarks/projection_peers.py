@@ -20,7 +20,7 @@ from jax.sharding import Mesh
 
 from benchmarks import record
 from benchmarks.power_flow_lanes import Lanes
-from benchmarks.projection_problems import Programs
+from benchmarks.projection_problems import Known, Programs
 
 # Tolerance of OSQP, by default 1e-3, and its iterations at most.
 OSQP = {"eps_abs": 1e-8, "eps_rel": 1e-8, "max_iter": 100_000, "verbose": False}
@@ -118,8 +118,8 @@ def osqp(programs: Programs, seconds: float) -> Looped:
     low = np.concatenate([programs.b, np.full_like(programs.h, -np.inf)], 1)
     high = np.concatenate([programs.b, programs.h], 1)
     # Where no constraint binds, polishing has nothing to do but print a line, however quiet it is to be.
-    slack = programs.h - (programs.G @ programs.x[..., None])[..., 0]
-    polishing = bool((slack.min(1) < 1e-6).all())
+    free = np.linalg.solve(programs.P, -programs.q[..., None])[..., 0]
+    polishing = bool((programs.violation(free) > 0).all())
 
     def solve_one(i: int) -> tuple[np.ndarray, bool]:
         solver = osqp.OSQP()
@@ -133,7 +133,7 @@ def osqp(programs: Programs, seconds: float) -> Looped:
 def _parametrised(programs: Programs) -> tuple[Any, Any, list[Any], list[np.ndarray]]:
     """One cvxpy problem for all programs: it, its variable, its parameters and their values, batch first."""
     cp = importlib.import_module("cvxpy")
-    values = [np.linalg.cholesky(programs.P), *programs.data[1:]]
+    values = [np.linalg.cholesky(programs.P), *programs[1:]]
     # Without equalities their parameters are left out: cvxpy has no empty ones.
     values = values if programs.b.shape[1] else values[:2] + values[4:]
     parameters = [cp.Parameter(value.shape[1:]) for value in values]
@@ -204,7 +204,7 @@ def qpax(programs: Programs, mesh: Mesh, seconds: float, *, gradient: bool) -> B
         {"smoothing": QPAX_SMOOTHING} if gradient else {}
     )
     call = jax.vmap(with_gradient if gradient else forward)
-    return Batched(call, programs.data, mesh, seconds, **settings)
+    return Batched(call, programs, mesh, seconds, **settings)
 
 
 def missing() -> list[str]:
@@ -213,16 +213,16 @@ def missing() -> list[str]:
     return [name for name in names if importlib.util.find_spec(name) is None]
 
 
-def peers(programs: Programs, few: int, mesh: Mesh, seconds: float) -> dict[tuple[str, str], Solver]:
+def peers(known: Known, few: int, mesh: Mesh, seconds: float) -> dict[tuple[str, str], Solver]:
     """All peers that are installed, by name and what they do.
 
     Args:
-      programs: in float64.
+      known: programs in float64.
       few: as many of them are given to solvers that take one after the other.
       mesh: devices of those that take a batch.
       seconds: length of one measurement.
     """
-    absent, chosen = missing(), programs.first(few)
+    absent, programs, chosen = missing(), known.programs, known.first(few).programs
     loops: dict[str, Callable[[Programs, float], Solver]] = {
         "clarabel": clarabel,
         "osqp": osqp,
@@ -233,8 +233,8 @@ def peers(programs: Programs, few: int, mesh: Mesh, seconds: float) -> dict[tupl
     }
     if "qpax" not in absent:
         found["qpax", "forward"] = qpax(programs, mesh, seconds, gradient=False)
-        if programs.gradient is not None:
+        if known.gradient is not None:
             found["qpax", "with gradient"] = qpax(programs, mesh, seconds, gradient=True)
-    if "cvxpylayers" not in absent and programs.gradient is not None and programs.q.shape[1] <= CVXPYLAYERS_N:
+    if "cvxpylayers" not in absent and known.gradient is not None and programs.q.shape[1] <= CVXPYLAYERS_N:
         found["cvxpylayers", "with gradient"] = cvxpylayers(chosen, seconds)
     return found

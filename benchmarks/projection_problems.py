@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -16,8 +16,7 @@ import numpy as np
 INSIDE = 1e-9
 
 
-@dataclass(frozen=True)
-class Programs:
+class Programs(NamedTuple):
     """A batch of quadratic programs: minimise 1/2 x'Px + q'x subject to Ax = b, Gx <= h."""
 
     P: np.ndarray  # (batch, n, n)
@@ -26,20 +25,6 @@ class Programs:
     b: np.ndarray  # (batch, p)
     G: np.ndarray  # (batch, m, n)
     h: np.ndarray  # (batch, m)
-    x: np.ndarray  # (batch, n), the solution
-    # (batch, n) and (batch, m), gradient of the sum of x in q and h; None where unknown
-    gradient: tuple[np.ndarray, np.ndarray] | None = None
-
-    @property
-    def data(self) -> tuple[np.ndarray, ...]:
-        """What a solver is given."""
-        return self.P, self.q, self.A, self.b, self.G, self.h
-
-    def first(self, few: int) -> Programs:
-        """The first of them."""
-        gradient = self.gradient and (self.gradient[0][:few], self.gradient[1][:few])
-        P, q, A, b, G, h = (x[:few] for x in self.data)
-        return Programs(P, q, A, b, G, h, self.x[:few], gradient)
 
     def objective(self, x: np.ndarray) -> np.ndarray:
         """(batch,) objective at each lane's x."""
@@ -51,7 +36,22 @@ class Programs:
         return np.maximum(equality, ((self.G @ x[..., None])[..., 0] - self.h).max(1, initial=0))
 
 
-def random_programs(batch: int, n: int, m: int, p: int, seed: int = 0) -> Programs:
+@dataclass(frozen=True)
+class Known:
+    """Programs and what is known of their solutions."""
+
+    programs: Programs
+    x: np.ndarray  # (batch, n), the solution
+    # (batch, n) and (batch, m), gradient of the sum of x in q and h; None where unknown
+    gradient: tuple[np.ndarray, np.ndarray] | None = None
+
+    def first(self, few: int) -> Known:
+        """The first of them."""
+        gradient = self.gradient and (self.gradient[0][:few], self.gradient[1][:few])
+        return Known(Programs(*(x[:few] for x in self.programs)), self.x[:few], gradient)
+
+
+def random_programs(batch: int, n: int, m: int, p: int, seed: int = 0) -> Known:
     """Programs of well conditioned P, half as many inequalities binding as leave x free to move.
 
     Every dual and slack is zero or at least 0.1, so that the solution is differentiable.
@@ -65,7 +65,7 @@ def random_programs(batch: int, n: int, m: int, p: int, seed: int = 0) -> Progra
     z, slack = np.where(binding, some, 0), np.where(binding, 0, some)
     q = -(P @ x[..., None] + A.transpose(0, 2, 1) @ y[..., None] + G.transpose(0, 2, 1) @ z[..., None])
     b, h = (A @ x[..., None])[..., 0], (G @ x[..., None])[..., 0] + slack
-    return Programs(P, q[..., 0], A, b, G, h, x, _gradient(P, A, G, binding))
+    return Known(Programs(P, q[..., 0], A, b, G, h), x, _gradient(P, A, G, binding))
 
 
 def _gradient(P: np.ndarray, A: np.ndarray, G: np.ndarray, binding: np.ndarray) -> tuple[Any, Any]:
@@ -94,7 +94,7 @@ class Regions:
         """What the projection is given."""
         return (*self.point.T, *self.limits, self.p_low, self.p_high)
 
-    def programs(self, few: int) -> Programs:
+    def programs(self, few: int) -> Known:
         """The first of them as quadratic programs in P and Q, sides written down anew."""
         p, q, *limits, p_low, p_high = (x[:few] for x in self.data)
         p_max, p_min, q_max, q_min, p_plus, p_minus, q_plus, q_minus = limits
@@ -109,7 +109,7 @@ class Regions:
         a_p, a_q, h = (np.stack(column, 1) for column in zip(*rows, strict=True))
         G, point, batch = np.stack([a_p, a_q], 2), np.stack([p, q], 1), len(p)
         P, A, b = np.tile(np.eye(2), (batch, 1, 1)), np.zeros((batch, 0, 2)), np.zeros((batch, 0))
-        return Programs(P, -point, A, b, G, h, nearest(point, G, h))
+        return Known(Programs(P, -point, A, b, G, h), nearest(point, G, h))
 
 
 def nearest(point: np.ndarray, G: np.ndarray, h: np.ndarray) -> np.ndarray:
@@ -150,11 +150,11 @@ def random_regions(batch: int, seed: int = 0) -> Regions:
     return Regions(point, limits, p_low, p_high)
 
 
-def judge(programs: Programs, x: np.ndarray, converged: np.ndarray, gradient: Any = None) -> dict[str, Any]:
+def judge(known: Known, x: np.ndarray, converged: np.ndarray, gradient: Any = None) -> dict[str, Any]:
     """How good answers are, in float64.
 
     Args:
-      programs: at least as many as there are answers.
+      known: at least as many programs as there are answers.
       x: (batch, n), answers to the first of them.
       converged: (batch,) bool, which are called solutions.
       gradient: of the sum of x in q and h, (batch, n) and (batch, m); None: not asked for.
@@ -164,18 +164,18 @@ def judge(programs: Programs, x: np.ndarray, converged: np.ndarray, gradient: An
       constraint and the largest relative error of the gradient, all of those that converged (None: of none);
       the share that did.
     """
-    programs = programs.first(len(x))
-    x, converged = np.asarray(x, float), np.asarray(converged, bool)
-    best = programs.objective(programs.x)
+    known = known.first(len(x))
+    programs, x, converged = known.programs, np.asarray(x, float), np.asarray(converged, bool)
+    best = programs.objective(known.x)
     gap = np.abs(programs.objective(x) - best) / (1 + np.abs(best))
     quality = {
         "max_objective_gap": _largest(gap, converged),
         "max_violation": _largest(programs.violation(x), converged),
         "converged": float(converged.mean()),
     }
-    if gradient is not None and programs.gradient is not None:
-        known, found = (np.concatenate(pair, 1) for pair in (programs.gradient, gradient))
-        error = np.abs(found - known).max(1) / (1 + np.abs(known).max(1))
+    if gradient is not None and known.gradient is not None:
+        exact, found = (np.concatenate(pair, 1) for pair in (known.gradient, gradient))
+        error = np.abs(found - exact).max(1) / (1 + np.abs(exact).max(1))
         quality["max_gradient_error"] = _largest(error, converged)
     return quality
 

@@ -22,18 +22,18 @@ pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::Deprec
 
 @pytest.mark.parametrize(("n", "m", "p"), [(6, 39, 0), (20, 60, 6)])
 def test_programs_are_solved_by_the_known_solution_which_the_judge_says(n, m, p):
-    programs = random_programs(3, n, m, p)
-    good = judge(programs, programs.x, np.ones(3, bool), programs.gradient)
+    known = random_programs(3, n, m, p)
+    good = judge(known, known.x, np.ones(3, bool), known.gradient)
     assert good["max_objective_gap"] == 0
     assert good["max_violation"] < 1e-12
     assert good["max_gradient_error"] == 0
     assert good["converged"] == 1
     worse = judge(
-        programs, programs.x + np.array([[1e-3], [0], [0]]), np.array([True, True, False]), programs.gradient
+        known, known.x + np.array([[1e-3], [0], [0]]), np.array([True, True, False]), known.gradient
     )
     assert worse["max_violation"] > 1e-4
     assert worse["converged"] == pytest.approx(2 / 3)
-    nothing = judge(programs, np.full((3, n), np.nan), np.zeros(3, bool))
+    nothing = judge(known, np.full((3, n), np.nan), np.zeros(3, bool))
     assert nothing == {"max_objective_gap": None, "max_violation": None, "converged": 0}
 
 
@@ -60,27 +60,27 @@ def test_projections_in_closed_form_are_the_nearest_points_of_the_polygons():
 def test_peers_find_the_known_solutions_and_gradients():
     for package in ("clarabel", "osqp", "qpax"):
         pytest.importorskip(package)
-    programs = random_programs(2, 4, 8, 1)
+    known = random_programs(2, 4, 8, 1)
     mesh = Mesh(np.array(jax.devices()[:1]), ("lanes",))
     # qpax relies on implicit promotion, which tests of ours forbid.
     as_usual = jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow")
     with jax.enable_x64(True), as_usual[0], as_usual[1]:
         found = {
-            "clarabel": projection_peers.clarabel(programs, 0.0).answers(),
-            "osqp": projection_peers.osqp(programs, 0.0).answers(),
-            "qpax": projection_peers.qpax(programs, mesh, 0.0, gradient=True).answers(),
+            "clarabel": projection_peers.clarabel(known.programs, 0.0).answers(),
+            "osqp": projection_peers.osqp(known.programs, 0.0).answers(),
+            "qpax": projection_peers.qpax(known.programs, mesh, 0.0, gradient=True).answers(),
         }
     for name, answers in found.items():
-        quality = judge(programs, *answers)
+        quality = judge(known, *answers)
         assert quality["converged"] == 1, name
         assert quality["max_objective_gap"] < 1e-5, name
         assert quality["max_violation"] < 1e-5, name
-    assert judge(programs, *found["qpax"])["max_gradient_error"] < 1e-2
+    assert judge(known, *found["qpax"])["max_gradient_error"] < 1e-2
 
 
 def test_without_a_known_gradient_none_is_judged():
-    programs = replace(random_programs(1, 2, 3, 0), gradient=None)
-    assert "max_gradient_error" not in judge(programs, programs.x, np.ones(1, bool), programs.data[1:3])
+    known = replace(random_programs(1, 2, 3, 0), gradient=None)
+    assert "max_gradient_error" not in judge(known, known.x, np.ones(1, bool), known.programs[1:3])
 
 
 def test_a_batch_too_large_is_left_out_and_a_million_points_are_not():

@@ -2,35 +2,32 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any
 
 import clarabel
+import jax
+import jax.numpy as jnp
 import numpy as np
 from scipy import sparse
 
+from anmjax.projection import solve_qp
+from benchmarks.projection_problems import Programs
 
-class Programs(NamedTuple):
-    """A batch of quadratic programs: minimise 1/2 x'Px + q'x subject to Ax = b, Gx <= h."""
+KINDS = ("regular", "strict", "semidefinite", "linear", "degenerate", "scaled")
+SHAPE = (8, 20, 3)  # variables, inequalities, equalities
+BATCH = 60
 
-    P: np.ndarray  # (batch, n, n)
-    q: np.ndarray  # (batch, n)
-    A: np.ndarray  # (batch, p, n)
-    b: np.ndarray  # (batch, p)
-    G: np.ndarray  # (batch, m, n)
-    h: np.ndarray  # (batch, m)
+solve = jax.jit(jax.vmap(solve_qp))
 
-    def objective(self, x: np.ndarray) -> np.ndarray:
-        """(batch,) objective at each lane's x."""
-        return np.einsum("bi,bij,bj->b", x, self.P, x) / 2 + np.einsum("bi,bi->b", self.q, x)
 
-    def violation(self, x: np.ndarray) -> np.ndarray:
-        """(batch,) largest violation of a constraint."""
-        miss = [np.zeros((len(x), 1)), np.abs(np.einsum("bpn,bn->bp", self.A, x) - self.b)]
-        return np.concatenate([*miss, np.einsum("bmn,bn->bm", self.G, x) - self.h], 1).max(1)
+def drawn(kind: str, batch: int = BATCH, shape: tuple[int, int, int] = SHAPE) -> tuple[Programs, np.ndarray]:
+    """Always the same programs of a kind and shape, and their solutions."""
+    return solvable(kind, batch, *shape, np.random.default_rng([KINDS.index(kind), *shape]))
 
-    def lane(self, i: int) -> Programs:
-        """One of them, without a batch axis."""
-        return Programs(*(x[i] for x in self))
+
+def arrays(programs: Programs, dtype: Any = np.float64) -> tuple[jax.Array, ...]:
+    """The arguments of ``solve``."""
+    return tuple(jnp.asarray(x, dtype) for x in programs)
 
 
 def solvable(
