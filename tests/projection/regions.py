@@ -25,21 +25,31 @@ class Regions:
         p, q, low, high = (jnp.asarray(x, dtype) for x in (self.p, self.q, self.p_low, self.p_high))
         return p, q, DeviceLimits(*(jnp.asarray(x, dtype) for x in self.limits)), low, high
 
-    def inequalities(self, i: int) -> tuple[np.ndarray, np.ndarray]:
-        """``G x <= h`` of device ``i``, by the formulas for tau and rho of gym-anm."""
-        limit = DeviceLimits(*(float(x[i]) for x in self.limits))
-        low, high = max(self.p_low[i], limit.p_min), min(self.p_high[i], limit.p_max)
-        rows = [((-1, 0), -low), ((1, 0), high), ((0, -1), -limit.q_min), ((0, 1), limit.q_max)]
+    def inequalities(self) -> tuple[np.ndarray, np.ndarray]:
+        """``G x <= h`` of every device, (n, 8, 2) and (n, 8), by the formulas for tau and rho of gym-anm.
+
+        Sides that a device has not are rows 0 x <= inf.
+        """
+        limit = self.limits
+        one, zero = np.ones_like(self.p), np.zeros_like(self.p)
+        rows = [
+            (-one, zero, -np.maximum(self.p_low, limit.p_min)),
+            (one, zero, np.minimum(self.p_high, limit.p_max)),
+            (zero, -one, -limit.q_min),
+            (zero, one, limit.q_max),
+        ]
         right, left = limit.p_max - limit.p_plus, limit.p_minus - limit.p_min
-        if right > 0:
-            tau1, tau2 = (limit.q_plus - limit.q_max) / right, (limit.q_minus - limit.q_min) / right
-            rows.append(((-tau1, 1), limit.q_max - tau1 * limit.p_plus))
-            rows.append(((tau2, -1), -(limit.q_min - tau2 * limit.p_plus)))
-        if left > 0:
-            tau3, tau4 = (limit.q_min - limit.q_minus) / left, (limit.q_max - limit.q_plus) / left
-            rows.append(((tau3, -1), -(limit.q_min - tau3 * limit.p_minus)))
-            rows.append(((-tau4, 1), limit.q_max - tau4 * limit.p_minus))
-        return np.array([row for row, _ in rows], float), np.array([h for _, h in rows], float)
+        for width, start, rise, fall in (
+            (right, limit.p_plus, limit.q_plus - limit.q_max, limit.q_minus - limit.q_min),
+            (left, limit.p_minus, limit.q_max - limit.q_plus, limit.q_min - limit.q_minus),
+        ):
+            there = width > 0
+            above, below = (np.where(there, x / np.where(there, width, 1), 0) for x in (rise, fall))
+            for sign, tau, height in ((1, above, limit.q_max), (-1, below, limit.q_min)):
+                bound = np.where(there, sign * (height - tau * start), np.inf)
+                rows.append((-sign * tau, np.where(there, sign, 0), bound))
+        p, q, h = (np.stack(column, 1) for column in zip(*rows, strict=True))
+        return np.stack([p, q], 2), h
 
 
 def random_regions(n: int, seed: int = 0, *, degenerate: bool = True) -> Regions:
