@@ -6,7 +6,6 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-import jax
 import jax.numpy as jnp
 
 from anmjax.envs.records import InitialState
@@ -61,13 +60,3 @@ def check_start(start: InitialState, sizes: Sequence[int]) -> None:
     for (name, part), size in zip(vars(start).items(), sizes, strict=True):
         if jnp.shape(part) != (size,):
             raise ValueError(f"{name} of the start has shape {jnp.shape(part)}, expected ({size},)")
-
-
-def check_action(action: jax.Array, n_generator: int, n_storage: int) -> None:
-    """Raises ``ValueError`` if an action has not the shape of the action space."""
-    expected = (2 * n_generator + 2 * n_storage,)
-    if jnp.shape(action) != expected:
-        raise ValueError(
-            f"the action has shape {jnp.shape(action)}, expected {expected}: P of {n_generator} generators, "
-            f"Q of them, P of {n_storage} storage units, Q of them; for many lanes, jax.vmap the step"
-        )

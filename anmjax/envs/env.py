@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from anmjax.envs.arguments import check_action, check_arguments, check_start, parse_costs_clipping
+from anmjax.envs.arguments import check_arguments, check_start, parse_costs_clipping
 from anmjax.envs.observation import STATE_QUANTITIES, bounds, observe, parse_observation
 from anmjax.envs.pytree import PyTree
 from anmjax.envs.records import GridState, InitialState, State
@@ -22,6 +22,7 @@ from anmjax.envs.spaces import Box
 from anmjax.envs.transition import Setpoints, as_jax
 from anmjax.grid.network import Network
 from anmjax.powerflow.power_flow import DEFAULT_NUM_ITERS, DEFAULT_TOL
+from anmjax.projection.controls import controlled_devices, set_points
 
 MAX_RESET_DRAWS = 100
 
@@ -156,7 +157,7 @@ class ANMEnv(PyTree):
         check_start(parts, self._split_sizes())
         begin: InitialState = jax.tree.map(lambda x: jnp.asarray(x, net.dtype), parts)
         p, q = begin.p_dev / net.base_mva, begin.q_dev / net.base_mva
-        storage, controlled = np.array(net.storage, int), np.array(net.generators + net.storage, int)
+        storage, controlled = np.array(net.storage, int), controlled_devices(net)
         soc = jnp.where(p[storage] > 0, net.soc_max[storage], net.soc_min[storage])
         wanted = Setpoints(
             p[np.array(net.loads, int)], begin.p_max / net.base_mva, p[controlled], q[controlled]
@@ -186,7 +187,8 @@ class ANMEnv(PyTree):
           The next state, with the reward of this step.
         """
         p_load, p_potential, aux = self.exogenous(state)
-        grid, d, cost = self._simulate(state.grid.soc, self._setpoints(action, p_load, p_potential))
+        wanted = Setpoints(p_load, p_potential, *set_points(self.network, action))
+        grid, d, cost = self._simulate(state.grid.soc, wanted)
         e_loss, penalty, reward = self._reward(cost, grid.converged)
         metrics = self._metrics(cost, e_loss, penalty, grid)
         ended = state.terminated
@@ -211,8 +213,17 @@ class ANMEnv(PyTree):
           (n_load,) p.u., demand of the loads; (n_generator,) p.u., P that the non-slack generators could
           give; (K,) auxiliary variables.
         """
-        key = jax.random.fold_in(state.key, state.t)
-        return self._exogenous(key, self.state_vector(state.grid, state.aux))
+        net, key = self.network, jax.random.fold_in(state.key, state.t)
+        n_load, n_generator = len(net.loads), len(net.generators)
+        variables = jnp.asarray(self.next_vars(key, self.state_vector(state.grid, state.aux)), net.dtype)
+        expected = (n_load + n_generator + self.K,)
+        if variables.shape != expected:
+            raise ValueError(
+                f"next_vars of {type(self).__name__} returned shape {variables.shape}, expected {expected}: "
+                f"{n_load} loads, {n_generator} generators, K = {self.K}"
+            )
+        powers = variables[: n_load + n_generator] / net.base_mva
+        return powers[:n_load], powers[n_load:], variables[n_load + n_generator :]
 
     def state_vector(self, grid: GridState, aux: jax.Array) -> jax.Array:
         """The state vector, (n_state,) in MW, MVAr, MWh."""
@@ -249,29 +260,6 @@ class ANMEnv(PyTree):
             return jnp.asarray(self._observed(self.state_vector(grid, aux)), self.network.dtype)
         box = self.observation_space
         return jnp.clip(observe(self._observed, self.network, grid, d, aux), box.low, box.high)
-
-    def _exogenous(self, key: jax.Array, vector: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
-        net = self.network
-        n_load, n_generator = len(net.loads), len(net.generators)
-        variables = jnp.asarray(self.next_vars(key, vector), net.dtype)
-        expected = (n_load + n_generator + self.K,)
-        if variables.shape != expected:
-            raise ValueError(
-                f"next_vars of {type(self).__name__} returned shape {variables.shape}, expected {expected}: "
-                f"{n_load} loads, {n_generator} generators, K = {self.K}"
-            )
-        powers = variables[: n_load + n_generator] / net.base_mva
-        return powers[:n_load], powers[n_load:], variables[n_load + n_generator :]
-
-    def _setpoints(self, action: jax.Array, p_load: jax.Array, p_potential: jax.Array) -> Setpoints:
-        net = self.network
-        n_generator, n_storage = len(net.generators), len(net.storage)
-        check_action(action, n_generator, n_storage)
-        action = jnp.asarray(action, net.dtype) / net.base_mva
-        p_gen, q_gen, p_sto, q_sto = jnp.split(action, np.cumsum([n_generator, n_generator, n_storage]))
-        return Setpoints(
-            p_load, p_potential, jnp.concatenate([p_gen, p_sto]), jnp.concatenate([q_gen, q_sto])
-        )
 
     def _simulate(self, soc: jax.Array, wanted: Setpoints) -> Simulated:
         return simulation(self.delta_t, self.num_iters, self.tol)(self.network, soc, wanted)

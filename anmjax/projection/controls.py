@@ -30,6 +30,38 @@ def controlled_devices(net: Network) -> np.ndarray:
     return np.array(net.generators + net.storage, int)
 
 
+def set_points(net: Network, action: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """The set-points of an action.
+
+    Args:
+      net: network.
+      action: (n_action,) MW and MVAr: P of the non-slack generators, Q of them, P of the storage units, Q of
+        them.
+
+    Returns:
+      P and Q, each (n_controlled,) p.u.
+
+    Raises:
+      ValueError: the action has another shape.
+    """
+    n_generator, n_storage = len(net.generators), len(net.storage)
+    expected = (2 * n_generator + 2 * n_storage,)
+    if jnp.shape(action) != expected:
+        raise ValueError(
+            f"the action has shape {jnp.shape(action)}, expected {expected}: P of {n_generator} generators, "
+            f"Q of them, P of {n_storage} storage units, Q of them; for many lanes, jax.vmap the function"
+        )
+    action = jnp.asarray(action, net.dtype) / net.base_mva
+    p_gen, q_gen, p_sto, q_sto = jnp.split(action, np.cumsum([n_generator, n_generator, n_storage]))
+    return jnp.concatenate([p_gen, p_sto]), jnp.concatenate([q_gen, q_sto])
+
+
+def as_action(net: Network, p: jax.Array, q: jax.Array) -> jax.Array:
+    """The action of set-points: what ``set_points`` turns into P and Q, each (n_controlled,) p.u."""
+    n = len(net.generators)
+    return jnp.concatenate([p[:n], q[:n], p[n:], q[n:]]) * net.base_mva
+
+
 def reach(net: Network, soc: jax.Array, p_potential: jax.Array, *, delta_t: float) -> Reach:
     """What the controlled devices can do with this charge and this potential.
 

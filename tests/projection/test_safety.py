@@ -51,6 +51,7 @@ def project(env):
             delta_t=env.delta_t,
             p_load=p_load,
             p_potential=p_potential,
+            num_linearisations=3,  # from states far beyond their limits
             num_iters=25,
         )
 
@@ -72,6 +73,37 @@ def test_what_the_linear_limits_allow_the_power_flow_confirms(env, states, actio
     assert broken[allowed].mean() < 0.05
     total = [np.asarray(s.metrics["voltage_violation"] + s.metrics["branch_violation"]) for s in (raw, after)]
     assert total[1].mean() < 0.1 * total[0].mean()
+
+
+def test_random_days_keep_the_limits_that_are_in_reach(env):
+    wrapped = SafeAction(env)
+
+    def day(key):
+        def step(state, key):
+            after = wrapped.step(state, env.action_space.sample(key))
+            broken = violates(after.metrics) | after.terminated
+            return after, (broken, after.metrics["safe_violation"] < VIOLATION_TOLERANCE)
+
+        return jax.lax.scan(step, wrapped.reset(key), jax.random.split(key, 96))[1]
+
+    broken, allowed = jax.jit(jax.vmap(day))(jax.random.split(jax.random.key(3), 16))
+    assert allowed.mean() > 0.5
+    assert broken[allowed].mean() < 0.01
+
+
+def test_project_safe_names_an_argument_that_does_not_fit(env, states):
+    grid = jax.tree.map(lambda x: x[0], states.grid)
+    for arguments, message in (
+        ({"action": jnp.zeros(5)}, r"the action has shape \(5,\), expected \(6,\)"),
+        ({"p_load": jnp.zeros(1)}, r"p_load has shape \(1,\), expected \(3,\)"),
+        ({"p_potential": jnp.zeros((2, 1))}, r"p_potential has shape \(2, 1\), expected \(2,\)"),
+        ({"num_linearisations": -1}, "num_linearisations is -1, expected a whole number, not negative"),
+        ({"num_linearisations": 1.5}, "num_linearisations is 1.5, expected a whole number, not negative"),
+    ):
+        given = {"action": jnp.zeros(6), **arguments}
+        action = given.pop("action")
+        with pytest.raises(ValueError, match=message):
+            project_safe(env.network, grid, action, delta_t=env.delta_t, **given)
 
 
 def test_every_device_can_follow_the_action(env, states, safe):
@@ -141,7 +173,7 @@ def test_a_collapsed_lane_is_answered_and_disturbs_no_other(env, project, states
 
 
 def test_the_wrapper_steps_with_the_safe_action_and_says_how_far_it_moved(env, states, actions, safe):
-    wrapped = SafeAction(env, num_iters=25)
+    wrapped = SafeAction(env, num_linearisations=3, num_iters=25)
     begun = jax.eval_shape(wrapped.reset, jax.random.key(0))
     inner = replace(
         states,
