@@ -1,4 +1,4 @@
-"""The README's tables of projections: solves a second against batch size and beside other solvers."""
+"""The README's tables of projections: solves a second against batch size and beside other solvers; safety."""
 
 from __future__ import annotations
 
@@ -129,3 +129,48 @@ def said_of_peers(
         "OSQP and cvxpy one program after the other on one core, cvxpylayers on all cores, qpax in batches, "
         "on a CPU on one JAX device."
     )
+
+
+def safety(made: dict[str, Any]) -> str:
+    """What the safety layer keeps within limits, and what it costs."""
+    header = ["task, actions", "layer", "violate", "could be kept", "of those violate", "moved, p.u."]
+    cells = [
+        [
+            f"{row['task']}, {row['policy']}",
+            row["layer"],
+            percent(row["violates"]),
+            percent(row["feasible"]),
+            "-" if row["violates_where_feasible"] is None else percent(row["violates_where_feasible"]),
+            "" if row["layer"] == "none" else f"{row['distance_pu']:.3f}",
+        ]
+        for row in made["rows"]
+    ]
+    days, steps = made["rows"][0]["days"], made["rows"][0]["steps"]
+    said = (
+        f"Shares of the steps of {days} days of {steps} steps, by the AC power flow. Could be kept: some "
+        "action keeps all limits, found by a search on the environment itself or by the layer. "
+        "The layer knows the loads and potentials of the step ahead (perfect) or takes the present ones "
+        "(persistence)."
+    )
+    rates: dict[tuple[str, int], dict[str, float]] = {}
+    for row in made["rates"]:
+        rates.setdefault((row["task"], row["batch"]), {})[row["layer"]] = row["steps_per_s"]["median"]
+    speed = [
+        [
+            task,
+            f"{batch:,}",
+            digits(pair["none"]),
+            digits(pair["perfect"]),
+            digits(pair["none"] / pair["perfect"]),
+        ]
+        for (task, batch), pair in rates.items()
+    ]
+    columns = ["task", "grids", "steps/s without", "steps/s with the layer", "times"]
+    return "\n".join(
+        [f"Safety layer: {source(made)}", "", grid(header, cells), "", said, "", grid(columns, speed)]
+    )
+
+
+def percent(share: float) -> str:
+    """A share in percent."""
+    return f"{100 * share:.2f} %"

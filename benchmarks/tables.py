@@ -103,6 +103,7 @@ TABLES: dict[str, Callable[[dict[str, Any]], str]] = {
     "power_flow_accuracy": power_flow_tables.accuracy,
     "power_flow_parts": power_flow_tables.parts,
     "projection": projection_tables.speed,
+    "safety": projection_tables.safety,
     "training": training,
 }
 

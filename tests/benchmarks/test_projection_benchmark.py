@@ -9,10 +9,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from flax import struct
 from jax.sharding import Mesh
 
+import anmjax
+from anmjax.envs.spaces import Box
 from anmjax.projection import DeviceLimits, project_to_device_region
-from benchmarks import gpu, projection_peers, projection_tables
+from benchmarks import gpu, projection_peers, projection_tables, safety
 from benchmarks.projection import parse, plan
 from benchmarks.projection_problems import judge, nearest, random_programs, random_regions
 
@@ -117,3 +120,39 @@ def test_a_ratio_in_the_table_is_of_the_best_rates():
     assert "| anmjax, float64 | qp 2, 3, 1, forward | 1e-09 | - | - | 100 % |" in "\n".join(
         projection_tables.quality(rows)
     )
+
+
+def test_what_no_action_keeps_is_not_held_against_the_layer():
+    steps = {
+        "going": [[True, True, True, False]],
+        "violates": [[True, True, False, True]],
+        "collapsed": [[False, True, False, True]],
+        "told": [[True, False, False, True]],
+        "distance": [[0.3, 0.6, 0.0, 9.0]],
+    }
+    days = {name: np.array(value) for name, value in steps.items()}
+    searched = {name: value.reshape(-1) for name, value in days.items()}
+    # No action for the first; one for the second; none found for the third, which kept its limits itself.
+    found = safety.summary(days, searched, np.array([0.2, 0.0, 0.1, 0.0]))
+    assert found["violates"] == pytest.approx(2 / 3)
+    assert found["collapsed"] == found["told_out_of_reach"] == pytest.approx(1 / 3)
+    assert found["distance_pu"] == pytest.approx(0.3)
+    assert found["searched"] == 3
+    assert found["feasible"] == pytest.approx(2 / 3)
+    assert found["violates_where_feasible"] == pytest.approx(1 / 2)
+
+
+def test_the_search_finds_what_a_grid_of_actions_finds():
+    class Valley(struct.PyTreeNode):
+        """Violates a limit by the distance of the action from (0.3, -0.2), and collapses where P > 0.9."""
+
+        action_space = Box(jnp.full(2, -1.0), jnp.full(2, 1.0))
+
+        def step(self, state, action):
+            miss = jnp.abs(action - jnp.array([0.3, -0.2]))
+            metrics = {"voltage_violation": miss[0], "branch_violation": miss[1]}
+            return state.replace(metrics=metrics, terminated=action[0] > 0.9)
+
+    blank = anmjax.make("ANM6Easy-v0").reset(jax.random.key(0))
+    before = blank.grid, blank.aux, blank.t, blank.key
+    assert safety.least_violation(Valley(), blank, before, jax.random.key(1)) < 1e-3
