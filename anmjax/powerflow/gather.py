@@ -70,7 +70,7 @@ def _gather_stage(stage: tuple[np.ndarray, np.ndarray], axis: int, x: jax.Array)
     return total
 
 
-def evaluated(fn: Callable[..., jax.Array]) -> Callable[..., jax.Array]:
+def evaluated(fn: Callable[..., _Out]) -> Callable[..., _Out]:
     """``fn`` whose result is evaluated once and stored, on a CPU.
 
     XLA's CPU backend fuses gathers and cheap arithmetic into each of their readers and evaluates them

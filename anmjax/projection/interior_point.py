@@ -33,6 +33,8 @@ from anmjax.projection.homogeneous import (
 TO_BOUNDARY = 0.99
 # Products are kept above this share of their mean.
 LEAST_PRODUCT = 1e-3
+# Products of soft inequalities at the start, of a problem whose entries are about one.
+START_PRODUCT = 3.0
 # Steps that put a point where every product is a given one, see ``centred``.
 CENTRING_STEPS = 10
 
@@ -124,7 +126,7 @@ def _start(algebra: Algebra, problem: Problem, refinements: int) -> Point:
     if problem.w is None:
         return Point(x, y, z, s, jnp.zeros_like(s), jnp.ones_like(s), one, one)
     # Soft inequalities start where s z = t r = mu, z + r = w and s - t is the room that x leaves.
-    mu, w, room = (s * z).mean(0, keepdims=True), problem.price, h - algebra.times(G, x)
+    mu, w, room = START_PRODUCT, problem.price, h - algebra.times(G, x)
     soft_z = 2 * mu * w / (room * w + 2 * mu + jnp.sqrt((room * w) ** 2 + 4 * mu**2))
     soft_r = w - soft_z
     soft = Point(x, y, soft_z, mu / soft_z, mu / soft_r, soft_r, one, one)

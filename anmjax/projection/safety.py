@@ -28,6 +28,7 @@ from flax import struct
 
 from anmjax.grid.network import Network
 from anmjax.powerflow import phasor
+from anmjax.powerflow.gather import evaluated
 from anmjax.powerflow.power_flow import branch_powers, power_flow
 from anmjax.projection.controls import (
     Reach,
@@ -48,8 +49,8 @@ DEFAULT_VIOLATION_COST = 100.0
 # linearisation, 0.4 % after two and 0.5 % after three; after a step far beyond the limits 2.4 % and 0.4 %.
 DEFAULT_NUM_LINEARISATIONS = 2
 DEFAULT_VOLTAGE_MARGIN, DEFAULT_FLOW_MARGIN = 2e-3, 5e-3
-# Steps of the interior point method: enough for these small, well scaled programs.
-DEFAULT_NUM_ITERS = 12
+# Steps of the interior point method: with 12 the mean distance that actions are moved is 0.2 % less.
+DEFAULT_NUM_ITERS = 10
 # rad, from the direction of S to the normal of each side of the polygon.
 NORMALS = np.deg2rad((-60, -30, 0, 30, 60))
 
@@ -146,7 +147,7 @@ def project_safe(
         """The answer of one more linearisation."""
         at, load = (jnp.where(k == 0, x, y) for x, y in ((present, found.a), (now, ahead)))
         near = _linearise(net, at, load, found.a, ahead)
-        rows, room = _network_limits(net, near, voltage_margin, flow_margin)
+        rows, room = evaluated(_network_limits)(net, near, voltage_margin, flow_margin)
         room = room + rows @ (found.a - asked)
         hard = jnp.full(len(region), jnp.inf, net.dtype)
         program = solve_qp(
@@ -216,16 +217,21 @@ def _linearise(
     return _Linearised(vm + dvm, s + ds, vm_slope, s_slope)
 
 
+def _by_direction(s: jax.Array, s_slope: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
+    """|S|, and the parts of dS/da along S and across it."""
+    size = phasor.magnitude(s)
+    ahead = s / jnp.maximum(size, jnp.finfo(size.dtype).tiny)[None]
+    return size, *phasor.unstack(phasor.multiply(phasor.conj(ahead)[..., None], s_slope))
+
+
 def _network_limits(
     net: Network, near: _Linearised, voltage_margin: float | jax.Array, flow_margin: float | jax.Array
 ) -> tuple[jax.Array, jax.Array]:
     """The network's limits as rows on the change of the action: ``rows @ change <= room``."""
     others = _buses_but_the_slack(net)
     v_max, v_min = net.v_max[others] - voltage_margin, net.v_min[others] + voltage_margin
-    size = phasor.magnitude(near.s)
-    ahead = near.s / jnp.maximum(size, jnp.finfo(size.dtype).tiny)[None]
     # u'S and u'dS/da of a unit vector u, turned from S by an angle, are cos |S| and cos along + sin across.
-    along, across = phasor.unstack(phasor.multiply(phasor.conj(ahead)[..., None], near.s_slope))
+    size, along, across = evaluated(_by_direction)(near.s, near.s_slope)
     cos, sin = (jnp.asarray(f(NORMALS), size.dtype)[:, None] for f in (np.cos, np.sin))
     sides = cos[..., None] * along[None] + sin[..., None] * across[None]
     inscribed = float(np.cos((NORMALS[1] - NORMALS[0]) / 2)) * net.rating * (1 - flow_margin)
