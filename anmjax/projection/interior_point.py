@@ -134,10 +134,12 @@ def _start(algebra: Algebra, problem: Problem, refinements: int) -> Point:
     s, z = positive(-z), positive(z)
     if problem.w is None:
         return Point(x, y, z, s, jnp.zeros_like(s), jnp.ones_like(s), one, one)
-    # Soft inequalities start where s z = t r = mu, z + r = w and s - t is the room that x leaves.
+    # Soft inequalities start where s z = t r = mu, z + r = w and s - t is the room that x leaves. The smaller
+    # dual first: the other way the two would cancel where the room is large.
     mu, w, room = START_PRODUCT, problem.price, h - algebra.times(G, x)
-    soft_z = 2 * mu * w / (room * w + 2 * mu + jnp.sqrt((room * w) ** 2 + 4 * mu**2))
-    soft_r = w - soft_z
+    size = jnp.abs(room) * w
+    small = 2 * mu * w / (size + 2 * mu + jnp.hypot(size, jnp.full_like(size, 2 * mu)))
+    soft_z, soft_r = jnp.where(room > 0, small, w - small), jnp.where(room > 0, w - small, small)
     soft = Point(x, y, soft_z, mu / soft_z, mu / soft_r, soft_r, one, one)
     hard = Point(x, y, z, s, jnp.zeros_like(s), jnp.ones_like(s), one, one)
     return jax.tree.map(lambda u, v: jnp.where(problem.is_soft, u, v) if len(u) == len(h) else u, soft, hard)

@@ -195,6 +195,16 @@ def test_a_high_cost_of_violation_is_a_hard_inequality():
     np.testing.assert_allclose(soft.x, solve(*arrays(programs)).x, atol=1e-8)
 
 
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+def test_a_cost_far_above_its_worth_changes_nothing(dtype):
+    # x = 0 were it not for a soft x >= 100, whose dual is 100: any higher cost makes it hard.
+    cost = jnp.asarray([150, 1e3, 1e4, 1e5, 1e6], dtype)
+    one = jnp.ones((1, 1), dtype)
+    far = jax.vmap(lambda c: solve_qp(one, 0 * one[0], G=-one, h=-100 * one[0], violation_cost=c))(cost)
+    assert np.all(far.converged)
+    np.testing.assert_allclose(far.x, np.full((5, 1), 100), rtol=1e-5)
+
+
 def test_both_kinds_of_algebra_make_the_same_steps():
     programs, _ = drawn("strict", batch=16)
     problem = Problem(*(jnp.moveaxis(jnp.asarray(x), 0, -1) for x in programs), None)
