@@ -35,20 +35,10 @@ TO_BOUNDARY = 0.99
 LEAST_PRODUCT = 1e-3
 # Products of soft inequalities at the start, of a problem whose entries are about one.
 START_PRODUCT = 3.0
+# Duals of soft inequalities at the start at most, of such a problem.
+LARGEST_START = 1e3
 # Steps that put a point where every product is a given one, see ``centred``.
 CENTRING_STEPS = 10
-
-
-def _delta(problem: Problem, refinements: int) -> float:
-    """Regularisation of the inequalities.
-
-    Near the end they yield less than the usual one. In float32 anything less leaves factors too rough to
-    refine with: of programs of 60 variables with curvatures of four digits half converge so, all with it.
-    """
-    dtype = problem.q.dtype
-    if refinements and dtype.itemsize == 4:
-        return kkt.root_of_rounding(dtype)
-    return float(jnp.finfo(dtype).eps) ** 0.75
 
 
 def minimise(algebra: Algebra, problem: Problem, *, num_iters: int, refinements: int) -> tuple[Point, Point]:
@@ -98,9 +88,7 @@ def centred(algebra: Algebra, problem: Problem, at: Point, mu: jax.Array, *, ref
     )
 
     def step(_: int, at: Point) -> Point:
-        system = kkt.factorise(
-            algebra, problem.P, problem.A, problem.G, at.theta(), delta=_delta(problem, refinements)
-        )
+        system = kkt.factorise(algebra, problem.P, problem.A, problem.G, at.theta(), refined=refinements > 0)
         miss = residuals(algebra, problem, at)
         excess = Products(at.s * at.z - mu, problem.soft(at.t * at.r - mu), jnp.zeros_like(mu))
         move = _direction(algebra, problem, system, at, miss, excess, None, refinements)
@@ -122,7 +110,7 @@ def _start(algebra: Algebra, problem: Problem, refinements: int) -> Point:
     """The solution of a problem without signs, moved into the cone."""
     P, q, A, b, G, h, _ = problem
     one = jnp.ones_like(q[:1])
-    system = kkt.factorise(algebra, P, A, G, jnp.ones_like(h), delta=_delta(problem, refinements))
+    system = kkt.factorise(algebra, P, A, G, jnp.ones_like(h), refined=refinements > 0)
     x, y, z = kkt.solve(algebra, system, kkt.Triple(-q, b, h), refinements=refinements)
     if not len(h):
         return Point(x, y, z, z, z, z, one, one)
@@ -134,13 +122,16 @@ def _start(algebra: Algebra, problem: Problem, refinements: int) -> Point:
     s, z = positive(-z), positive(z)
     if problem.w is None:
         return Point(x, y, z, s, jnp.zeros_like(s), jnp.ones_like(s), one, one)
-    # Soft inequalities start where s z = t r = mu, z + r = w and s - t is the room that x leaves. The smaller
-    # dual first: the other way the two would cancel where the room is large.
+    # Soft inequalities start where z + r = w, s - t is the room that x leaves, and s z = t r = mu, or, where
+    # this takes too large a dual, s z = mu alone. The smaller dual first: the other way the two would cancel
+    # where the room is large.
     mu, w, room = START_PRODUCT, problem.price, h - algebra.times(G, x)
     size = jnp.abs(room) * w
     small = 2 * mu * w / (size + 2 * mu + jnp.hypot(size, jnp.full_like(size, 2 * mu)))
-    soft_z, soft_r = jnp.where(room > 0, small, w - small), jnp.where(room > 0, w - small, small)
-    soft = Point(x, y, soft_z, mu / soft_z, mu / soft_r, soft_r, one, one)
+    soft_z = jnp.where(room > 0, small, jnp.minimum(w - small, LARGEST_START))
+    soft_r = jnp.where(room > 0, w - small, jnp.maximum(w - LARGEST_START, small))
+    soft_t = jnp.where(room > 0, mu / soft_r, mu / soft_z - room)
+    soft = Point(x, y, soft_z, mu / soft_z, soft_t, soft_r, one, one)
     hard = Point(x, y, z, s, jnp.zeros_like(s), jnp.ones_like(s), one, one)
     return jax.tree.map(lambda u, v: jnp.where(problem.is_soft, u, v) if len(u) == len(h) else u, soft, hard)
 
@@ -148,13 +139,13 @@ def _start(algebra: Algebra, problem: Problem, refinements: int) -> Point:
 def _step(algebra: Algebra, problem: Problem, at: Point, miss: Residuals, refinements: int) -> Point:
     """A predictor-corrector step, and the scale set to that of max(tau, kappa) = 1."""
     P, q, A, b, G, h, _ = problem
-    system = kkt.factorise(algebra, P, A, G, at.theta(), delta=_delta(problem, refinements))
+    system = kkt.factorise(algebra, P, A, G, at.theta(), refined=refinements > 0)
     by_tau = kkt.Triple(-q, b, h - at.give() * problem.price)
     by_tau = kkt.solve(algebra, system, by_tau, refinements=refinements)
     now = products(at)
     predictor = _direction(algebra, problem, system, at, miss, now, by_tau, refinements)
-    mu = mean(algebra, problem, at)
-    centring = (1 - jnp.minimum(_length(algebra, at, predictor), 1)) ** 3
+    mu, reach = mean(algebra, problem, at), jnp.minimum(_length(algebra, at, predictor), 1)
+    centring = (1 - reach) ** 3
     excess = Products(
         now.s + predictor.s * predictor.z - centring * mu,
         problem.soft(now.t + predictor.t * predictor.r - centring * mu),
@@ -162,8 +153,13 @@ def _step(algebra: Algebra, problem: Problem, at: Point, miss: Residuals, refine
     )
     left = jax.tree.map(lambda x: (1 - centring) * x, miss)
     move = _direction(algebra, problem, system, at, left, excess, by_tau, refinements)
+    # Where the correction spoils the step, the predictor goes alone.
+    length = _length(algebra, at, move)
+    spoilt = length < reach / 2
+    move = jax.tree.map(lambda alone, corrected: jnp.where(spoilt, alone, corrected), predictor, move)
     # Nothing is gained further on; the numbers would only fall until they are slow to compute with.
-    length = jnp.where(mu > jnp.finfo(q.dtype).eps ** 2, TO_BOUNDARY * _length(algebra, at, move), 0)
+    length = TO_BOUNDARY * jnp.where(spoilt, reach, length)
+    length = jnp.where(mu > jnp.finfo(q.dtype).eps ** 2, length, 0)
     return _off_the_boundary(algebra, problem, _moved(at, move, length))
 
 

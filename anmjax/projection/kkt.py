@@ -6,7 +6,9 @@
 
 z is eliminated, and what is left factorised with rho I, -rho I and -delta I added to its diagonal, so that a
 singular P, dependent rows of A and theta = 0 all leave a factorisation. What the additions change, iterative
-refinement with the system as it stands takes back.
+refinement with the system as it stands takes back. It does so only where the factors are those of a matrix
+near the regularised one: rho of the first block is therefore never below the rounding error of the block's
+own entries, which near the end are as large as 1 / delta.
 
 Reference: Friedlander & Orban, "A primal-dual regularized interior-point method for convex quadratic
 programs", Math. Prog. Comp. 4 (2012).
@@ -42,15 +44,13 @@ class System(NamedTuple):
     factors: Any
 
 
-def root_of_rounding(dtype: Any) -> float:
-    """The usual regularisation of matrices with entries of about one."""
-    return float(np.finfo(dtype).eps) ** 0.5
-
-
 def factorise(
-    algebra: Algebra, P: jax.Array, A: jax.Array, G: jax.Array, theta: jax.Array, *, delta: float
+    algebra: Algebra, P: jax.Array, A: jax.Array, G: jax.Array, theta: jax.Array, *, refined: bool
 ) -> System:
-    """Factorises the regularised system; rho is the root of the rounding error.
+    """Factorises the regularised system.
+
+    Both additions are the root of the rounding error where solutions are refined. Where they are not, nothing
+    takes back what delta changes: less of it leaves an error that the interior point steps stand.
 
     Args:
       algebra: of dense matrices.
@@ -58,16 +58,19 @@ def factorise(
       A: (p, n, lanes).
       G: (m, n, lanes).
       theta: (m, lanes).
-      delta: added to theta. 1 / delta multiplies the rounding error of the factors, delta what one
-        refinement leaves of the error.
+      refined: solutions will be.
     """
     n, p, lanes = P.shape[0], A.shape[0], theta.shape[-1]
-    rho = root_of_rounding(P.dtype)
+    eps = float(np.finfo(P.dtype).eps)
+    rho, delta = eps**0.5, eps ** (0.5 if refined else 0.75)
     weight = 1 / (theta + delta)
     eye = jnp.eye(n, dtype=P.dtype)[..., None]
     # A'A, which A x = r2 lets one add, makes the upper block definite where A alone holds x.
     H = algebra.add_gram(P + rho * eye, A, jnp.ones((p, lanes), P.dtype))
     H = algebra.add_gram(H, G, weight)
+    if refined:
+        largest = H[np.arange(n), np.arange(n)].max(0)[None, None]
+        H = H + jnp.maximum(eps * largest - rho, 0) * eye
     if p:
         corner = jnp.broadcast_to(-rho * jnp.eye(p, dtype=P.dtype)[..., None], (p, p, lanes))
         upper, lower = jnp.concatenate([H, jnp.swapaxes(A, 0, 1)], 1), jnp.concatenate([A, corner], 1)

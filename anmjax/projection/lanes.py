@@ -160,8 +160,7 @@ def _solve_derivative(algebra: Algebra, at: Perturbed, rhs: kkt.Triple) -> kkt.T
     scaling = equilibration(at.P, at.q, at.A, at.G)
     d, e, f, c = scaling
     scaled = scale(scaling, Problem(at.P, at.q, at.A, rhs.y, at.G, rhs.z, None))
-    theta, delta = f * f * at.theta / c, kkt.root_of_rounding(at.q.dtype)
-    system = kkt.factorise(algebra, scaled.P, scaled.A, scaled.G, theta, delta=delta)
+    system = kkt.factorise(algebra, scaled.P, scaled.A, scaled.G, f * f * at.theta / c, refined=True)
     own = kkt.Triple(c * d * rhs.x, e * rhs.y, f * rhs.z)
     x, y, z = kkt.solve_guarded(algebra, system, own, refinements=DERIVATIVE_REFINEMENTS)
     out = kkt.Triple(d * x, e * y / c, f * z / c)

@@ -26,20 +26,24 @@ from tests.projection.programs import (
 )
 
 
+# Variables, inequalities and equalities of the slow tests.
+SHAPES = [(2, 4, 0), (4, 8, 1), (8, 39, 2), (14, 40, 3), (24, 60, 6), (60, 120, 10)]
+
+
 def check_optimal(
-    kind: str, batch: int, shape: tuple[int, int, int], converged: float = 1.0, solved_by_both: float = 0.9
+    kind: str, batch: int, shape: tuple[int, int, int], solved_by_clarabel: float = 0.9
 ) -> None:
     """Objectives and constraints of a batch in float64, beside the known solution and CLARABEL's."""
     programs, x = drawn(kind, batch, shape)
     solution = solve(*arrays(programs))
     ours, known = programs.objective(np.asarray(solution.x)), programs.objective(x)
-    assert np.mean(solution.converged) >= converged
+    assert np.all(solution.converged)
     assert np.all(np.abs(ours - known) <= 1e-8 * (1 + np.abs(known)))
     size = 1 + np.abs(np.concatenate([programs.b, programs.h], 1)).max(1)
     assert np.all(programs.violation(np.asarray(solution.x)) <= 1e-8 * (size if kind == "scaled" else 1))
     theirs, verdicts = by_clarabel(programs, tol=1e-9)
     solved = np.array([verdict == "Solved" for verdict in verdicts])
-    assert solved.mean() > solved_by_both
+    assert solved.mean() > solved_by_clarabel
     theirs = programs.objective(theirs)
     assert np.all((np.abs(ours - theirs) <= 1e-8 * (1 + np.abs(theirs)))[solved])
 
@@ -50,27 +54,37 @@ def test_it_finds_clarabels_optimum(kind):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    "shape", [(2, 4, 0), (4, 8, 1), (8, 39, 2), (14, 40, 3), (24, 60, 6), (60, 120, 10)], ids=str
-)
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
 @pytest.mark.parametrize("kind", KINDS)
 def test_it_finds_clarabels_optimum_of_ten_thousand(kind, shape):
-    # With 60 variables and many solutions either solver may stop short of 1e-9 and say so: 14 % of the
-    # semidefinite programs here, 81 % of the linear ones there. Objectives are compared on all the same.
-    check_optimal(kind, 340, shape, converged=0.85, solved_by_both=0.15)
+    # CLARABEL stops short of 1e-9, and says so, at 81 % of the linear programs of 60 variables.
+    check_optimal(kind, 340, shape, solved_by_clarabel=0.15)
+
+
+def check_single_precision(kind: str, batch: int, shape: tuple[int, int, int]) -> None:
+    """Objectives and constraints of a batch in float32, beside those of the same, rounded, data in float64."""
+    programs, _ = drawn(kind, batch, shape)
+    rounded = Programs(*(x.astype(np.float32).astype(float) for x in programs))
+    solution, exact = solve(*arrays(programs, np.float32)), solve(*arrays(rounded))
+    ours, known = (rounded.objective(np.asarray(s.x, float)) for s in (solution, exact))
+    error = np.abs(ours - known) / (1 + np.abs(known))
+    assert solution.x.dtype == np.float32
+    assert np.all(error <= 1e-4)
+    assert np.mean(solution.converged) >= 0.98
+    # Rounding of rows whose terms are up to 1e3 times those of the others.
+    assert np.all(rounded.violation(np.asarray(solution.x, float)) <= (1e-2 if kind == "scaled" else 1e-4))
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_single_precision_is_good_to_four_digits(kind):
-    programs, x = drawn(kind)
-    solution = solve(*arrays(programs, np.float32))
-    ours, known = programs.objective(np.asarray(solution.x, float)), programs.objective(x)
-    error = np.abs(ours - known) / (1 + np.abs(known))
-    assert solution.x.dtype == np.float32
-    assert np.all(error <= 1e-4)
-    assert np.mean(solution.converged) >= 0.95
-    # Rounding of rows whose terms are up to 1e3 times those of the others.
-    assert np.all(programs.violation(np.asarray(solution.x, float)) <= (1e-2 if kind == "scaled" else 1e-4))
+    check_single_precision(kind, BATCH, SHAPE)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+@pytest.mark.parametrize("kind", KINDS)
+def test_single_precision_is_good_to_four_digits_of_ten_thousand(kind, shape):
+    check_single_precision(kind, 340, shape)
 
 
 @pytest.mark.parametrize("dtype", [np.float64, np.float32])
@@ -198,11 +212,11 @@ def test_a_high_cost_of_violation_is_a_hard_inequality():
 @pytest.mark.parametrize("dtype", [np.float64, np.float32])
 def test_a_cost_far_above_its_worth_changes_nothing(dtype):
     # x = 0 were it not for a soft x >= 100, whose dual is 100: any higher cost makes it hard.
-    cost = jnp.asarray([150, 1e3, 1e4, 1e5, 1e6], dtype)
+    cost = jnp.asarray([150, 1e3, 1e4, 1e5, 1e6, 1e8, 1e12, 1e25], dtype)
     one = jnp.ones((1, 1), dtype)
     far = jax.vmap(lambda c: solve_qp(one, 0 * one[0], G=-one, h=-100 * one[0], violation_cost=c))(cost)
     assert np.all(far.converged)
-    np.testing.assert_allclose(far.x, np.full((5, 1), 100), rtol=1e-5)
+    np.testing.assert_allclose(far.x, np.full((8, 1), 100), rtol=1e-5)
 
 
 def test_both_kinds_of_algebra_make_the_same_steps():
