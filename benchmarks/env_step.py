@@ -11,7 +11,6 @@ import math
 import os
 import time
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any
 
 import jax
@@ -20,7 +19,7 @@ import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 import anmjax
-from benchmarks import gym_anm_peer, record
+from benchmarks import command_line, gym_anm_peer, record
 from benchmarks.timing import compile_program, interleave, run_seconds
 
 LANES = PartitionSpec("lanes")
@@ -35,12 +34,10 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.env_step", description=__doc__)
     parser.add_argument("--task", default="ANM6Easy-v0", help="registered task (default: %(default)s)")
     parser.add_argument("--batch", type=int, nargs="+", default=BATCHES, metavar="LANES")
-    parser.add_argument("--seconds", type=float, default=0.5, help="length of one timed run")
-    parser.add_argument("--repeats", type=int, default=7, help="timed runs of each thing")
-    parser.add_argument("--devices", type=int, help="JAX devices to make of a CPU (default: one a core)")
+    command_line.add_timing(parser, seconds=0.5, repeats=7)
+    command_line.add_devices(parser)
     parser.add_argument("--no-peer", action="store_true", help="leave gym-anm out")
-    parser.add_argument("--smoke", action="store_true", help="seconds long, to see that it works; no record")
-    parser.add_argument("--out", type=Path, help="where to write the record")
+    command_line.add_record(parser)
     options = parser.parse_args(arguments)
     if options.smoke:
         options.batch, options.seconds, options.repeats = [64], 0.05, 2
@@ -205,9 +202,7 @@ def main() -> None:
     """Runs the benchmark."""
     options = parse()
     load = os.getloadavg()[0]
-    # Counted without jax.devices(): the number of CPU devices is fixed once a device has been touched.
-    jax.config.update("jax_num_cpu_devices", options.devices or record.num_cores())
-    mesh = Mesh(np.array(jax.devices()), ("lanes",))
+    mesh = command_line.mesh_of(options.devices)
     print(f"{options.task} on {record.machine()}", flush=True)
     first = first_calls(options.task, min(FIRST_CALL_BATCH, max(options.batch)))
     print(f"first call: reset {first['reset_s']:.1f} s, step {first['step_s']:.1f} s", flush=True)

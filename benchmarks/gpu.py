@@ -1,8 +1,8 @@
 """Everything worth measuring on a GPU machine, in one go of less than nine and a half minutes.
 
 Each part runs in a process of its own under a time limit: the tests marked ``gpu``, power flows of several
-networks, projections, the sweep of ``env_step`` up to a million grids, and PPO with many grids. The records
-land in ``benchmarks/results``, or in ``--out``.
+networks, projections, the safety layer, the sweep of ``env_step`` up to a million grids, and PPO with many
+grids. The records land in ``benchmarks/results``, or in ``--out``.
 """
 
 from __future__ import annotations
@@ -33,19 +33,24 @@ MANY_GRIDS = ("--num-envs", "16384", "--total-steps", "200_000_000")
 POWER_FLOW = (
     *("--networks", "case33bw", "case118", "case1354pegase", "case2869pegase", "cigre_lv"),
     *("--batches", "1024", "16384", "131072", "--max-buses", "25_000_000"),
-    *("--what", "forward", "with gradient", "--no-peers", "--seconds", "0.2", "--budget", "110"),
+    *("--what", "forward", "with gradient", "--no-peers", "--seconds", "0.2", "--budget", "80"),
 )
 PROJECTION = (
     *("--batches", "1024", "16384", "131072", "--points", "1_000_000", "--max-numbers", "50_000_000"),
     *("--no-peers", "--budget", "35"),
 )
+SAFETY = (
+    *("--tasks", "ANM6Easy-v0", "--layers", "perfect", "--search-every", "8"),
+    *("--batches", "1024", "16384", "131072", "--seconds", "0.2", "--repeats", "3"),
+)
 
 # The limits add up to less than nine and a half minutes.
 PARTS = (
-    Part("checks", "pytest", ("-m", "gpu", "-n", "0", "-q"), 80),
-    Part("power_flow", "benchmarks.power_flow", POWER_FLOW, 180),
+    Part("checks", "pytest", ("-m", "gpu", "-n", "0", "-q"), 70),
+    Part("power_flow", "benchmarks.power_flow", POWER_FLOW, 150),
     Part("projection", "benchmarks.projection", PROJECTION, 55),
-    Part("env_step", "benchmarks.env_step", ("--no-peer", "--seconds", "0.2", "--batch", *BATCHES), 140),
+    Part("safety", "benchmarks.safety", SAFETY, 50),
+    Part("env_step", "benchmarks.env_step", ("--no-peer", "--seconds", "0.2", "--batch", *BATCHES), 130),
     Part("training", "benchmarks.training", ("--seeds", "1", "--", *MANY_GRIDS), 110),
 )
 

@@ -8,11 +8,9 @@ Peers solve the same scenarios at the same tolerance in turn with ours, on as ma
 from __future__ import annotations
 
 import argparse
-import math
 import os
 import time
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any
 
 import jax
@@ -21,7 +19,7 @@ import numpy as np
 from jax.sharding import Mesh
 
 import anmjax
-from benchmarks import networks, power_flow_outages, record
+from benchmarks import command_line, networks, power_flow_outages, record
 from benchmarks.pandapower_peer import Pandapower
 from benchmarks.power_balance import PowerBalance
 from benchmarks.power_flow_lanes import Lanes, judge, largest_gap, peer_rate
@@ -51,13 +49,11 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--dtypes", nargs="+", choices=TOL, default=["float64"])
     parser.add_argument("--num-iters", type=int, help="Newton updates at most (default: the solver's)")
     parser.add_argument("--outages", nargs="*", default=["case118"], choices=networks.FACTORIES)
-    parser.add_argument("--seconds", type=float, default=0.3, help="length of one timed run")
-    parser.add_argument("--repeats", type=int, default=5, help="timed runs of each thing")
-    parser.add_argument("--devices", type=int, help="JAX devices to make of a CPU (default: one a core)")
-    parser.add_argument("--budget", type=float, default=math.inf, help="seconds after which no more is begun")
+    command_line.add_timing(parser, seconds=0.3, repeats=5)
+    command_line.add_devices(parser)
+    command_line.add_budget(parser)
     parser.add_argument("--no-peers", action="store_true", help="leave other programs out")
-    parser.add_argument("--smoke", action="store_true", help="seconds long, to see that it works; no record")
-    parser.add_argument("--out", type=Path, help="where to write the record")
+    command_line.add_record(parser)
     options = parser.parse_args(arguments)
     if options.smoke:
         options.networks, options.batches, options.outages = list(SMOKE), [16], ["case14"]
@@ -208,9 +204,7 @@ def main() -> None:
     start, options = time.perf_counter(), parse()
     load = os.getloadavg()[0]
     jax.config.update("jax_enable_x64", "float64" in options.dtypes)
-    # Counted without jax.devices(): the number of CPU devices is fixed once a device has been touched.
-    jax.config.update("jax_num_cpu_devices", options.devices or record.num_cores())
-    mesh = Mesh(np.array(jax.devices()), ("lanes",))
+    mesh = command_line.mesh_of(options.devices)
     print(f"power flow on {record.machine()}", flush=True)
     rows: list[dict[str, Any]] = []
     left_out: list[str] = []

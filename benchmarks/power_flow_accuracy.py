@@ -10,7 +10,6 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import jax
@@ -19,7 +18,7 @@ import numpy as np
 
 import anmjax
 from anmjax.grid.pandapower_net import pandapower_bus_index
-from benchmarks import networks, record
+from benchmarks import command_line, networks, record
 from benchmarks.pandapower_peer import read_voltages
 from benchmarks.power_balance import PowerBalance
 
@@ -42,8 +41,7 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.power_flow_accuracy", description=__doc__)
     parser.add_argument("--networks", nargs="+", default=list(networks.FACTORIES), choices=networks.FACTORIES)
     parser.add_argument("--loaded", nargs="*", default=list(LOADED), choices=LOADED)
-    parser.add_argument("--smoke", action="store_true", help="seconds long, to see that it works; no record")
-    parser.add_argument("--out", type=Path, help="where to write the record")
+    command_line.add_record(parser)
     options = parser.parse_args(arguments)
     if options.smoke:
         options.networks, options.loaded = list(SMOKE), []

@@ -11,7 +11,6 @@ import argparse
 import functools
 import math
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any
 
 import jax
@@ -23,7 +22,7 @@ from anmjax.powerflow import jacobian, lanes, newton
 from anmjax.powerflow.admittance import admittance
 from anmjax.powerflow.linear import looped
 from anmjax.powerflow.power_flow import branch_parameters, bus_shunts, network_plan
-from benchmarks import networks, record
+from benchmarks import command_line, networks, record
 from benchmarks.power_flow import SMOKE, TOL, programs, scenarios
 from benchmarks.timing import interleave, run_seconds
 
@@ -37,10 +36,8 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     """Reads the command line."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.power_flow_parts", description=__doc__)
     parser.add_argument("--networks", nargs="+", default=list(networks.TIMED), choices=networks.FACTORIES)
-    parser.add_argument("--seconds", type=float, default=0.1, help="length of one timed run")
-    parser.add_argument("--repeats", type=int, default=7, help="timed runs of each thing")
-    parser.add_argument("--smoke", action="store_true", help="seconds long, to see that it works; no record")
-    parser.add_argument("--out", type=Path, help="where to write the record")
+    command_line.add_timing(parser, seconds=0.1, repeats=7)
+    command_line.add_record(parser)
     options = parser.parse_args(arguments)
     if options.smoke:
         options.networks, options.seconds, options.repeats = list(SMOKE), 0.01, 2

@@ -9,11 +9,9 @@ other on one core, cvxpylayers a few at a time, qpax in batches.
 from __future__ import annotations
 
 import argparse
-import math
 import os
 import time
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any
 
 import jax
@@ -21,7 +19,7 @@ import numpy as np
 from jax.sharding import Mesh
 
 from anmjax.projection import DeviceLimits, project_to_device_region, solve_qp
-from benchmarks import record
+from benchmarks import command_line, record
 from benchmarks.projection_peers import Batched, Solver, missing, peers
 from benchmarks.projection_problems import Known, judge, random_programs, random_regions
 from benchmarks.timing import interleave
@@ -53,13 +51,11 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
         "--max-numbers", type=int, default=MAX_NUMBERS, help="in the data of one call at most"
     )
     parser.add_argument("--dtypes", nargs="+", choices=DTYPES, default=list(DTYPES), help="of ours")
-    parser.add_argument("--seconds", type=float, default=0.2, help="length of one timed run")
-    parser.add_argument("--repeats", type=int, default=3, help="timed runs of each thing")
-    parser.add_argument("--devices", type=int, help="JAX devices to make of a CPU (default: one a core)")
-    parser.add_argument("--budget", type=float, default=math.inf, help="seconds after which no more is begun")
+    command_line.add_timing(parser, seconds=0.2, repeats=3)
+    command_line.add_devices(parser)
+    command_line.add_budget(parser)
     parser.add_argument("--no-peers", action="store_true", help="leave other solvers out")
-    parser.add_argument("--smoke", action="store_true", help="seconds long, to see that it works; no record")
-    parser.add_argument("--out", type=Path, help="where to write the record")
+    command_line.add_record(parser)
     options = parser.parse_args(arguments)
     options.few = FEW
     if options.smoke:
@@ -218,9 +214,7 @@ def main() -> None:
     start, options = time.perf_counter(), parse()
     load = os.getloadavg()[0]
     jax.config.update("jax_enable_x64", True)
-    # Counted without jax.devices(): the number of CPU devices is fixed once a device has been touched.
-    jax.config.update("jax_num_cpu_devices", options.devices or record.num_cores())
-    mesh = Mesh(np.array(jax.devices()), ("lanes",))
+    mesh = command_line.mesh_of(options.devices)
     print(f"projection on {record.machine()}", flush=True)
     rows: list[dict[str, Any]] = []
     left_out = [] if options.no_peers else [f"{name} (not installed)" for name in missing()]

@@ -12,7 +12,6 @@ import argparse
 import os
 from collections.abc import Sequence
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import jax
@@ -23,7 +22,7 @@ from jax.sharding import Mesh
 import anmjax
 from anmjax.agents.baselines import do_nothing_policy
 from anmjax.agents.violation import VIOLATION_TOLERANCE, violates
-from benchmarks import record
+from benchmarks import command_line, record
 from benchmarks.env_step import Lanes
 from benchmarks.timing import interleave
 
@@ -47,11 +46,9 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
         "--search-every", type=int, default=4, metavar="STEPS", help="search one step in so many"
     )
     parser.add_argument("--batches", type=int, nargs="*", default=[64, 256, 1536], help="grids of the timing")
-    parser.add_argument("--seconds", type=float, default=0.5, help="length of one timed run")
-    parser.add_argument("--repeats", type=int, default=5, help="timed runs of each thing")
-    parser.add_argument("--devices", type=int, help="JAX devices to make of a CPU (default: one a core)")
-    parser.add_argument("--smoke", action="store_true", help="seconds long, to see that it works; no record")
-    parser.add_argument("--out", type=Path, help="where to write the record")
+    command_line.add_timing(parser, seconds=0.5, repeats=5)
+    command_line.add_devices(parser)
+    command_line.add_record(parser)
     options = parser.parse_args(arguments)
     if options.smoke:
         options.tasks, options.layers = options.tasks[:1], ["perfect"]
@@ -138,8 +135,18 @@ def measure_days(task: str, options: argparse.Namespace) -> list[dict[str, Any]]
                 {"task": task, "layer": layer, "policy": policy, **summary(days, searched, least)}
                 | {"days": options.days, "steps": options.steps, "dtype": str(least.dtype)}
             )
-            print(rows[-1], flush=True)
+            print(line(rows[-1]), flush=True)
     return rows
+
+
+def line(row: dict[str, Any]) -> str:
+    """A row for people."""
+    where = row["violates_where_feasible"]
+    return (
+        f"{row['task']} {row['policy']:10s} {row['layer']:11s}: {row['violates']:6.1%} of steps violate, "
+        f"{'none' if where is None else f'{where:.2%}'} of those with an action within limits; "
+        f"moved {row['distance_pu']:.3f} p.u."
+    )
 
 
 def summary(days: dict[str, Any], searched: dict[str, Any], least: np.ndarray) -> dict[str, Any]:
@@ -200,9 +207,7 @@ def main() -> None:
     """Runs the benchmark."""
     options = parse()
     load = os.getloadavg()[0]
-    # Counted without jax.devices(): the number of CPU devices is fixed once a device has been touched.
-    jax.config.update("jax_num_cpu_devices", options.devices or record.num_cores())
-    mesh = Mesh(np.array(jax.devices()), ("lanes",))
+    mesh = command_line.mesh_of(options.devices)
     print(f"safety on {record.machine()}", flush=True)
     rates = [row for task in options.tasks for row in measure_rates(task, options, mesh)]
     rows = [row for task in options.tasks for row in measure_days(task, options)]

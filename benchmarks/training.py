@@ -24,7 +24,7 @@ import numpy as np
 import anmjax
 from anmjax.agents import baselines, evaluation, ppo
 from anmjax.agents.ppo.training import CHECKPOINT_FILE, METRICS_FILE
-from benchmarks import record
+from benchmarks import command_line, record
 
 CURVE = ("env_steps", "seconds", "episode_return", "violation_share")
 CURVE_POINTS = 60
@@ -37,8 +37,7 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.training", description=__doc__)
     parser.add_argument("--task", default="ANM6Easy-v0", help="registered task (default: %(default)s)")
     parser.add_argument("--seeds", type=int, default=5, help="trainings, with seeds 0, 1, ...")
-    parser.add_argument("--smoke", action="store_true", help="seconds long, to see that it works; no record")
-    parser.add_argument("--out", type=Path, help="where to write the record")
+    command_line.add_record(parser)
     parser.add_argument("options", nargs="*", help="for 'anmjax train'; begin them with --")
     parsed = parser.parse_args(arguments)
     if parsed.smoke:

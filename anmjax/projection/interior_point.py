@@ -92,7 +92,7 @@ def centred(algebra: Algebra, problem: Problem, at: Point, mu: jax.Array, *, ref
         miss = residuals(algebra, problem, at)
         excess = Products(at.s * at.z - mu, problem.soft(at.t * at.r - mu), jnp.zeros_like(mu))
         move = _direction(algebra, problem, system, at, miss, excess, None, refinements)
-        return _moved(at, move, TO_BOUNDARY * _length(algebra, at, move))
+        return _moved(algebra, at, move, TO_BOUNDARY * _length(algebra, at, move))
 
     return jax.lax.fori_loop(0, CENTRING_STEPS, step, at)
 
@@ -160,7 +160,7 @@ def _step(algebra: Algebra, problem: Problem, at: Point, miss: Residuals, refine
     # Nothing is gained further on; the numbers would only fall until they are slow to compute with.
     length = TO_BOUNDARY * jnp.where(spoilt, reach, length)
     length = jnp.where(mu > jnp.finfo(q.dtype).eps ** 2, length, 0)
-    return _off_the_boundary(algebra, problem, _moved(at, move, length))
+    return _off_the_boundary(algebra, problem, _moved(algebra, at, move, length))
 
 
 def _direction(
@@ -224,9 +224,10 @@ def _length(algebra: Algebra, at: Point, move: Point) -> jax.Array:
     return 1 / jnp.maximum(most, TO_BOUNDARY)
 
 
-def _moved(at: Point, move: Point, length: jax.Array) -> Point:
+def _moved(algebra: Algebra, at: Point, move: Point, length: jax.Array) -> Point:
     """The point at the end of a step; where numbers are not finite, the point as it was."""
-    going = (length > 0) & jnp.isfinite(length)
+    total = length + algebra.total(jnp.abs, move.x) + algebra.total(jnp.abs, move.y)
+    going = (length > 0) & jnp.isfinite(total)
     return jax.tree.map(lambda x, dx: x + jnp.where(going, length * dx, 0), at, move)
 
 

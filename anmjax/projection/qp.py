@@ -61,8 +61,8 @@ def solve_qp(
     An infeasible or unbounded program is flagged (``infeasible``, ``unbounded``, and not ``converged``); its
     x is the best point met, and its derivatives are zero. Matrices are equilibrated first, so that the scale
     of variables and constraints hardly matters. In float64 objectives agree with CLARABEL's to 1e-8, as a
-    rule to 1e-12. In float32 they are good to 1e-4 up to 24 variables and to 5e-4 up to 60, as a rule to
-    1e-6; at 60 variables a quarter of the programs with a singular P do not converge.
+    rule to 1e-12. In float32 those of up to 60 variables are within 1e-4 of the optimum of the same, rounded,
+    data, as a rule 1e-6; that of nearly dependent data may be far from the optimum of the data in float64.
 
     Where an inequality binds with dual zero, x has a kink and no derivative: what is returned lies between
     those of both sides. Where x is not unique (linear programs with an optimal face) there is none either,

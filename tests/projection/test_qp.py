@@ -25,7 +25,6 @@ from tests.projection.programs import (
     unbounded,
 )
 
-
 # Variables, inequalities and equalities of the slow tests.
 SHAPES = [(2, 4, 0), (4, 8, 1), (8, 39, 2), (14, 40, 3), (24, 60, 6), (60, 120, 10)]
 
@@ -62,7 +61,7 @@ def test_it_finds_clarabels_optimum_of_ten_thousand(kind, shape):
 
 
 def check_single_precision(kind: str, batch: int, shape: tuple[int, int, int]) -> None:
-    """Objectives and constraints of a batch in float32, beside those of the same, rounded, data in float64."""
+    """Objectives and constraints of a batch in float32, beside float64 with the same, rounded, data."""
     programs, _ = drawn(kind, batch, shape)
     rounded = Programs(*(x.astype(np.float32).astype(float) for x in programs))
     solution, exact = solve(*arrays(programs, np.float32)), solve(*arrays(rounded))
