@@ -34,9 +34,10 @@ class Algebra(NamedTuple):
     largest: Callable[..., jax.Array]  # f, (m,), .. -> (1,): largest f of a row, or 0
     times: Callable[[jax.Array, jax.Array], jax.Array]  # (m, n), (n,) -> (m,): M x
     transposed_times: Callable[[jax.Array, jax.Array], jax.Array]  # (m, n), (m,) -> (n,): M' x
-    add_gram: Callable[[jax.Array, jax.Array, jax.Array], jax.Array]  # (k, k), (m, n), (m,): H + M' diag(w) M
-    factor: Callable[[jax.Array], Any]  # (k, k) symmetric
-    solve: Callable[[Any, jax.Array], jax.Array]  # factors, (k,) -> (k,)
+    # P, A, G, weight (m,), rho, share: factors of [[P + A'A + G' diag(weight) G + rho I, A'], [A, -rho I]],
+    # rho of the first block at least so great a share of its largest entry
+    factor: Callable[..., Any]
+    solve: Callable[[Any, jax.Array], jax.Array]  # factors, (n + p,) -> (n + p,)
 
 
 def _element(x: jax.Array, i: Any, j: Any) -> jax.Array:
@@ -79,7 +80,36 @@ def _loop_weighted_sum(axis: int, m: jax.Array, x: jax.Array) -> jax.Array:
     return one_kernel(run)(m, x, out) if m.size else out
 
 
-def _loop_add_gram(h: jax.Array, m: jax.Array, w: jax.Array) -> jax.Array:
+def _factor(
+    add_gram: Callable[..., jax.Array],
+    factor: Callable[[jax.Array], Any],
+    P: jax.Array,
+    A: jax.Array,
+    G: jax.Array,
+    weight: jax.Array,
+    rho: float,
+    share: float,
+) -> Any:
+    p, lanes = A.shape[0], weight.shape[-1]
+    # A'A, which the lower rows let one add, makes the upper block definite where A alone holds x.
+    H = add_gram(P, A, jnp.ones((p, lanes), P.dtype))
+    H = regularised(add_gram(H, G, weight), rho, share)
+    if p:
+        corner = jnp.broadcast_to(-rho * jnp.eye(p, dtype=P.dtype)[..., None], (p, p, lanes))
+        upper, lower = jnp.concatenate([H, jnp.swapaxes(A, 0, 1)], 1), jnp.concatenate([A, corner], 1)
+        H = jnp.concatenate([upper, lower])
+    return factor(H)
+
+
+def regularised(H: jax.Array, rho: float, share: float) -> jax.Array:
+    """``H`` (n, n), rho I added, or so great a share of its largest diagonal entry."""
+    columns = np.arange(len(H))
+    largest = H[columns, columns].max(0)[None, None]
+    return H + jnp.maximum(rho, share * largest) * jnp.eye(len(H), dtype=H.dtype)[..., None]
+
+
+def loop_add_gram(h: jax.Array, m: jax.Array, w: jax.Array) -> jax.Array:
+    """H + M' diag(w) M, of (n, n), (m, n) and (m,)."""
     rows, columns, lanes = m.shape
 
     def run(h: jax.Array, m: jax.Array, w: jax.Array) -> jax.Array:
@@ -92,7 +122,7 @@ def _loop_add_gram(h: jax.Array, m: jax.Array, w: jax.Array) -> jax.Array:
     return one_kernel(run)(h, m, w) if rows else h
 
 
-def _loop_factor(k: jax.Array) -> jax.Array:
+def loop_factor(k: jax.Array) -> jax.Array:
     """L below the diagonal and 1 / D on it.
 
     Works on whole rows, of which only what is right of the diagonal is read: one half has to do, as rounding
@@ -120,7 +150,8 @@ def _loop_factor(k: jax.Array) -> jax.Array:
     return jnp.where(np.eye(size, dtype=bool)[..., None], inverse, k * inverse)
 
 
-def _loop_solve(factors: jax.Array, rhs: jax.Array) -> jax.Array:
+def loop_solve(factors: jax.Array, rhs: jax.Array) -> jax.Array:
+    """Solves with the factors of ``loop_factor``, (k,) -> (k,)."""
     size = len(factors)
 
     def run(factors: jax.Array, x: jax.Array) -> jax.Array:
@@ -149,9 +180,8 @@ loops = Algebra(
     largest=functools.partial(_loop_over_rows, jnp.maximum),
     times=functools.partial(_loop_weighted_sum, 1),
     transposed_times=functools.partial(_loop_weighted_sum, 0),
-    add_gram=_loop_add_gram,
-    factor=_loop_factor,
-    solve=_loop_solve,
+    factor=functools.partial(_factor, loop_add_gram, loop_factor),
+    solve=loop_solve,
 )
 
 
@@ -159,13 +189,20 @@ def _lanes_first(x: jax.Array, components: int) -> jax.Array:
     return jnp.moveaxis(x.reshape(*x.shape[:components], -1), -1, 0)
 
 
-def _whole_factor(k: jax.Array) -> Any:
+def whole_factor(k: jax.Array) -> Any:
+    """Factors of a matrix (k, k)."""
     return lu_factor(_lanes_first(k, 2))
 
 
-def _whole_solve(factors: Any, rhs: jax.Array) -> jax.Array:
+def whole_solve(factors: Any, rhs: jax.Array) -> jax.Array:
+    """Solves with the factors of ``whole_factor``, (k,) -> (k,)."""
     x = jax.vmap(lu_solve)(factors, _lanes_first(rhs, 1))
     return jnp.moveaxis(x, 0, -1).reshape(rhs.shape)
+
+
+def whole_add_gram(h: jax.Array, m: jax.Array, w: jax.Array) -> jax.Array:
+    """H + M' diag(w) M, of (n, n), (m, n) and (m,)."""
+    return h + jnp.einsum("mi...,m...,mj...->ij...", m, w, m)
 
 
 whole = Algebra(
@@ -173,7 +210,6 @@ whole = Algebra(
     largest=lambda fn, *rows: fn(*rows).max(0, keepdims=True, initial=0),
     times=lambda m, x: jnp.einsum("mn...,n...->m...", m, x),
     transposed_times=lambda m, x: jnp.einsum("mn...,m...->n...", m, x),
-    add_gram=lambda h, m, w: h + jnp.einsum("mi...,m...,mj...->ij...", m, w, m),
-    factor=_whole_factor,
-    solve=_whole_solve,
+    factor=functools.partial(_factor, whole_add_gram, whole_factor),
+    solve=whole_solve,
 )

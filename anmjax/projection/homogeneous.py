@@ -17,7 +17,7 @@ arXiv:2405.12762 (2024), sec. 2.
 from __future__ import annotations
 
 import functools
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -28,11 +28,11 @@ from anmjax.projection.dense import Algebra
 class Problem(NamedTuple):
     """A quadratic program, batch trailing."""
 
-    P: jax.Array  # (n, n, lanes) symmetric
+    P: Any  # (n, n, lanes) symmetric, as the algebra stores it; A and G too
     q: jax.Array  # (n, lanes)
-    A: jax.Array  # (p, n, lanes)
+    A: Any  # (p, n, lanes)
     b: jax.Array  # (p, lanes)
-    G: jax.Array  # (m, n, lanes)
+    G: Any  # (m, n, lanes)
     h: jax.Array  # (m, lanes)
     w: jax.Array | None  # (m, lanes) cost of a violation, infinite where the inequality is hard; None: all
 

@@ -8,7 +8,8 @@ z is eliminated, and what is left factorised with rho I, -rho I and -delta I add
 singular P, dependent rows of A and theta = 0 all leave a factorisation. What the additions change, iterative
 refinement with the system as it stands takes back. It does so only where the factors are those of a matrix
 near the regularised one: rho of the first block is therefore never below the rounding error of the block's
-own entries, which near the end are as large as 1 / delta.
+own entries, which near the end are as large as 1 / delta. How matrices are stored, and what is left
+factorised, is the algebra's business.
 
 Reference: Friedlander & Orban, "A primal-dual regularized interior-point method for convex quadratic
 programs", Math. Prog. Comp. 4 (2012).
@@ -36,17 +37,15 @@ class Triple(NamedTuple):
 class System(NamedTuple):
     """The system and its factors."""
 
-    P: jax.Array  # (n, n, lanes)
-    A: jax.Array  # (p, n, lanes)
-    G: jax.Array  # (m, n, lanes)
+    P: Any  # (n, n, lanes), as the algebra stores it; A and G too
+    A: Any  # (p, n, lanes)
+    G: Any  # (m, n, lanes)
     theta: jax.Array  # (m, lanes)
     weight: jax.Array  # (m, lanes) 1 / (theta + delta)
     factors: Any
 
 
-def factorise(
-    algebra: Algebra, P: jax.Array, A: jax.Array, G: jax.Array, theta: jax.Array, *, refined: bool
-) -> System:
+def factorise(algebra: Algebra, P: Any, A: Any, G: Any, theta: jax.Array, *, refined: bool) -> System:
     """Factorises the regularised system.
 
     Both additions are the root of the rounding error where solutions are refined. Where they are not, nothing
@@ -60,22 +59,10 @@ def factorise(
       theta: (m, lanes).
       refined: solutions will be.
     """
-    n, p, lanes = P.shape[0], A.shape[0], theta.shape[-1]
-    eps = float(np.finfo(P.dtype).eps)
+    eps = float(np.finfo(theta.dtype).eps)
     rho, delta = eps**0.5, eps ** (0.5 if refined else 0.75)
     weight = 1 / (theta + delta)
-    eye = jnp.eye(n, dtype=P.dtype)[..., None]
-    # A'A, which A x = r2 lets one add, makes the upper block definite where A alone holds x.
-    H = algebra.add_gram(P + rho * eye, A, jnp.ones((p, lanes), P.dtype))
-    H = algebra.add_gram(H, G, weight)
-    if refined:
-        largest = H[np.arange(n), np.arange(n)].max(0)[None, None]
-        H = H + jnp.maximum(eps * largest - rho, 0) * eye
-    if p:
-        corner = jnp.broadcast_to(-rho * jnp.eye(p, dtype=P.dtype)[..., None], (p, p, lanes))
-        upper, lower = jnp.concatenate([H, jnp.swapaxes(A, 0, 1)], 1), jnp.concatenate([A, corner], 1)
-        H = jnp.concatenate([upper, lower])
-    return System(P, A, G, theta, weight, algebra.factor(H))
+    return System(P, A, G, theta, weight, algebra.factor(P, A, G, weight, rho, eps if refined else 0.0))
 
 
 def solve(algebra: Algebra, system: System, rhs: Triple, *, refinements: int) -> Triple:
