@@ -28,6 +28,8 @@ from benchmarks import command_line, record
 
 CURVE = ("env_steps", "seconds", "episode_return", "violation_share")
 CURVE_POINTS = 60
+# Those that neither learn nor plan.
+BASELINES = ("random", "do-nothing")
 SMOKE = ("--total-steps", "8192", "--num-envs", "64")
 SMOKE_HORIZON = 96
 
@@ -122,9 +124,7 @@ def main() -> None:
         "task": options.task,
         "load_average_before": load,
         "options": options.options,
-        "baselines": {
-            name: evaluated(env, policy(env), horizon) for name, policy in baselines.BASELINES.items()
-        },
+        "baselines": {name: evaluated(env, baselines.BASELINES[name](env), horizon) for name in BASELINES},
     }
     made = record.make("training", rows, **summary)
     if options.out or not options.smoke:

@@ -75,7 +75,8 @@ def evaluate(
 
     Args:
       env: the bare environment: a collapse ends a lane.
-      policy: a pytree that is called with a key and an observation and returns an action.
+      policy: a pytree that is called with a key and an observation and returns an action; or that has a
+        method ``act(key, state)``, as planners have, which know the whole state.
       starts: State with a leading axis over the starts.
       horizon: steps from each start.
       gamma: discount factor; None: the environment's.
@@ -113,6 +114,12 @@ def evaluate(
     )
 
 
+def _actions(policy: Any, keys: jax.Array, states: State) -> jax.Array:
+    if hasattr(policy, "act"):
+        return jax.vmap(policy.act)(keys, states)
+    return jax.vmap(policy)(keys, states.obs)
+
+
 def _evaluate_lanes(
     env: Any, policy: Any, starts: State, key: jax.Array, gamma: float, horizon: int, day: int
 ) -> dict[str, jax.Array]:
@@ -124,7 +131,7 @@ def _evaluate_lanes(
         states, totals = carry
         time, key = at
         alive = ~states.terminated
-        actions = jax.vmap(policy)(jax.random.split(key, count), states.obs)
+        actions = _actions(policy, jax.random.split(key, count), states)
         after = jax.vmap(env.step)(states, actions)
         metrics = after.metrics
         broken = (violates(metrics) | after.terminated) & alive

@@ -137,7 +137,7 @@ def _add_evaluate_options(parser: Parser) -> None:
         "policy",
         nargs="+",
         metavar="POLICY",
-        help="a checkpoint, its folder, 'random' or 'do-nothing'",
+        help="a checkpoint, its folder, or a baseline: random, do-nothing, mpc-constant, mpc-perfect",
     )
     parser.add_argument("--task", help="task to act on (default: that of the checkpoint)")
     parser.add_argument(

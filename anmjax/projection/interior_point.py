@@ -111,12 +111,14 @@ def _start(algebra: Algebra, problem: Problem, refinements: int) -> Point:
     P, q, A, b, G, h, _ = problem
     one = jnp.ones_like(q[:1])
     system = kkt.factorise(algebra, P, A, G, jnp.ones_like(h), refined=refinements > 0)
-    x, y, z = kkt.solve(algebra, system, kkt.Triple(-q, b, h), refinements=refinements)
+    # A soft inequality far from binding would draw x to it, and push all others from their boundaries.
+    near = jnp.where(problem.is_soft, jnp.minimum(h, 1), h)
+    x, y, z = kkt.solve(algebra, system, kkt.Triple(-q, b, near), refinements=refinements)
     if not len(h):
         return Point(x, y, z, z, z, z, one, one)
 
     def positive(u: jax.Array) -> jax.Array:
-        least = u.min(0, keepdims=True)
+        least = jnp.where(problem.is_soft, 1, u).min(0, keepdims=True)
         return jnp.where(least > 0, u, u + (1 - least))
 
     s, z = positive(-z), positive(z)

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from anmjax.envs.env import ANMEnv
-from anmjax.envs.records import InitialState
+from anmjax.envs.records import InitialState, State
 from anmjax.grid.network import Network
 from anmjax.tasks.profiles import DailyProfiles, load_profiles
 
@@ -87,6 +87,25 @@ class DailyTask(ANMEnv):
         """The next row of the tables; ``key`` is not used."""
         hour = (jnp.round(state[-1]).astype(jnp.int32) + 1) % self.steps_per_day
         return jnp.concatenate([self.tables[hour], hour.astype(state.dtype)[None]])
+
+    def coming_profiles(self, state: State, num_steps: int) -> tuple[jax.Array, jax.Array]:
+        """What the coming steps will bring, for planners; any task that knows may offer this method.
+
+        Args:
+          state: current state of a lane.
+          num_steps: how many steps.
+
+        Returns:
+          (n_load, num_steps) p.u., active power of the loads; (n_generator, num_steps) p.u., active power
+          that the non-slack generators could give, as tabled, above PMAX or not; both by device id.
+        """
+        net = self.network
+        hour = jnp.round(state.aux[-1]).astype(jnp.int32)
+        rows = (
+            self.tables[(hour + 1 + jnp.arange(num_steps, dtype=jnp.int32)) % self.steps_per_day].T
+            / net.base_mva
+        )
+        return rows[: len(net.loads)], rows[len(net.loads) :]
 
     def evaluation_starts(self, soc_mwh: float | None = None) -> InitialState:
         """Starts at every time of day with storage half full.
