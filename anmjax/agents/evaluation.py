@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from scipy import stats
 
-from anmjax.agents.violation import violates
+from anmjax.agents.violation import VIOLATION_TOLERANCE, violates
 from anmjax.envs.records import State
 
+# Metrics that are averaged over the steps.
+MEANS = ("e_loss", "penalty", "curtailment")
 HORIZON = 3000  # steps; at a discount of 0.995, what comes after weighs 3e-7
 
 
@@ -27,17 +30,54 @@ class Evaluation:
     discounted_return: float  # mean of the discounted return
     standard_error: float  # of that mean: standard deviation over the starts / sqrt(n); nan for one start
     violation_share: float  # of the steps before a collapse and with it, those that violate limits
+    voltage_share: float  # of those steps, the ones that violate a voltage limit
+    branch_share: float  # of those steps, the ones that violate a branch rating
     cost_per_day: float | None  # undiscounted, over the last day; None: no start lasted, or horizon < a day
     energy_loss_per_step: float  # p.u.h, curtailment included, as clipped by the reward
     curtailment_per_step: float  # p.u., renewable power not used
+    penalty_per_step: float  # p.u.h, for violated limits, as clipped by the reward
     collapses: int  # starts from which the network collapsed
+    returns: tuple[float, ...]  # (n) discounted return from every start
 
     def to_dict(self) -> dict[str, Any]:
         """The fields by name, ready for JSON (nan as None)."""
         return {name: None if value != value else value for name, value in asdict(self).items()}
 
+    def less(self, other: Evaluation) -> PairedDifference:
+        """The difference of the discounted returns from the same starts, this one's less the other's.
 
-def starts_of(env: Any, key: jax.Array, *, num_starts: int = 96) -> tuple[State, str]:
+        Raises:
+          ValueError: the starts, the horizon or the discount differ.
+        """
+        for name in ("starts", "num_starts", "horizon", "gamma"):
+            ours, theirs = getattr(self, name), getattr(other, name)
+            if ours != theirs:
+                raise ValueError(f"the evaluations are not of the same {name}: {ours!r} and {theirs!r}")
+        differences = np.subtract(self.returns, other.returns)
+        n, mean = len(differences), float(differences.mean())
+        error = float(differences.std(ddof=1) / np.sqrt(n)) if n > 1 else np.nan
+        half = float(stats.t.ppf(0.975, n - 1)) * error if n > 1 else np.nan
+        return PairedDifference(mean, error, mean - half, mean + half)
+
+
+@dataclass(frozen=True)
+class PairedDifference:
+    """By how much one policy's discounted return exceeds another's, the mean over the same starts."""
+
+    mean: float
+    standard_error: float  # of the mean; nan for one start
+    low: float  # of the 95 % confidence interval of the mean, by Student's t; nan for one start
+    high: float
+
+
+def starts_of(
+    env: Any,
+    key: jax.Array,
+    *,
+    num_starts: int = 96,
+    drawn: bool = False,
+    soc_mwh: Sequence[float] | None = None,
+) -> tuple[State, str]:
     """The start states that a task is evaluated on, and a sentence that states them.
 
     A task may offer a method ``evaluation_starts()`` that returns a batch of ``InitialState`` (leading axis
@@ -46,12 +86,28 @@ def starts_of(env: Any, key: jax.Array, *, num_starts: int = 96) -> tuple[State,
     Args:
       env: the bare environment.
       key: PRNG key, of the lanes and of the draws.
-      num_starts: how many to draw where the task offers none.
+      num_starts: how many to draw, where the task offers none or ``drawn`` is set.
+      drawn: draw them by ``env.reset`` even where the task offers some.
+      soc_mwh: MWh, charges of every storage unit: the task's own starts with each of these, for a task whose
+        ``evaluation_starts`` takes a charge. None: the task's own charge.
 
     Returns:
       State of all starts and the description.
+
+    Raises:
+      ValueError: ``soc_mwh`` is given, but the task offers no starts or they are to be drawn.
     """
-    if hasattr(env, "evaluation_starts"):
+    own = hasattr(env, "evaluation_starts") and not drawn
+    if soc_mwh is not None:
+        if not own:
+            raise ValueError("soc_mwh is given, but the starts are drawn: only a task's own take a charge")
+        grids = [env.evaluation_starts(float(soc)) for soc in soc_mwh]
+        initial = jax.tree.map(lambda *parts: jnp.concatenate(parts), *grids)
+        count = jax.tree.leaves(initial)[0].shape[0]
+        states = jax.jit(jax.vmap(env.reset_to))(jax.random.split(key, count), initial)
+        charges = ", ".join(f"{soc:g}" for soc in soc_mwh)
+        return states, f"{count} starts: the task's own with charges of {charges} MWh"
+    if own:
         initial = env.evaluation_starts()
         count = jax.tree.leaves(initial)[0].shape[0]
         states = jax.jit(jax.vmap(env.reset_to))(jax.random.split(key, count), initial)
@@ -107,10 +163,14 @@ def evaluate(
         discounted_return=float(returns.mean()),
         standard_error=float(returns.std(ddof=1) / np.sqrt(len(returns))) if len(returns) > 1 else np.nan,
         violation_share=float(totals["violations"].sum() / steps),
+        voltage_share=float(totals["voltage"].sum() / steps),
+        branch_share=float(totals["branch"].sum() / steps),
         cost_per_day=float(totals["last_day"][lasted].mean()) if lasted.any() and horizon >= day else None,
         energy_loss_per_step=float(totals["e_loss"].sum() / steps),
         curtailment_per_step=float(totals["curtailment"].sum() / steps),
+        penalty_per_step=float(totals["penalty"].sum() / steps),
         collapses=int(totals["collapsed"].sum()),
+        returns=tuple(map(float, returns)),
     )
 
 
@@ -141,14 +201,15 @@ def _evaluate_lanes(
             "steps": alive,
             "violations": broken,
             "collapsed": after.terminated & alive,
-            "e_loss": jnp.where(alive, metrics["e_loss"], 0),
-            "curtailment": jnp.where(alive, metrics["curtailment"], 0),
+            "voltage": (metrics["voltage_violation"] > VIOLATION_TOLERANCE) & alive,
+            "branch": (metrics["branch_violation"] > VIOLATION_TOLERANCE) & alive,
+            **{name: jnp.where(alive, metrics[name], 0) for name in MEANS},
         }
         totals = {name: totals[name] + term.astype(totals[name].dtype) for name, term in terms.items()}
         return (after, totals), None
 
-    whole = {"steps", "violations", "collapsed"}
-    names = ("discounted", "last_day", "e_loss", "curtailment", *whole)
+    whole = {"steps", "violations", "voltage", "branch", "collapsed"}
+    names = ("discounted", "last_day", *MEANS, *whole)
     zeros = {name: jnp.zeros(count, jnp.int32 if name in whole else dtype) for name in names}
     times = (jnp.arange(horizon), jax.random.split(key, horizon))
     return jax.lax.scan(act, (starts, zeros), times)[0][1]

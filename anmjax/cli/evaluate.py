@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +18,12 @@ from anmjax.agents.evaluation import Evaluation, evaluate, starts_of
 from anmjax.agents.ppo import Checkpoint, CheckpointError, load, restore_policy
 from anmjax.agents.ppo.training import CHECKPOINT_FILE
 from anmjax.cli.errors import CommandError, nearest
-from anmjax.cli.report import table
+from anmjax.cli.report import differences, rows, table
 from anmjax.cli.tasks import make_task
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Evaluates every policy named, prints a table, writes JSON if asked to."""
+    """Evaluates every policy named, prints tables, writes JSON and CSV if asked to."""
     for name in ("horizon", "num_starts"):
         if getattr(arguments, name) < 1:
             flag = "--" + name.replace("_", "-")
@@ -36,27 +40,55 @@ def run(arguments: argparse.Namespace) -> int:
         seed=arguments.seed,
         horizon=arguments.horizon,
         num_starts=arguments.num_starts,
+        drawn=arguments.drawn,
+        soc_mwh=arguments.soc,
     )
     print(table(task, outcomes))
+    if len(outcomes) > 1:
+        print("\n" + differences(outcomes))
     if arguments.json:
-        record = {"task": task, "policies": {name: outcome.to_dict() for name, outcome in outcomes.items()}}
-        try:
-            Path(arguments.json).write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
-        except OSError as error:
-            raise CommandError(f"cannot write {arguments.json}: {error.strerror}.") from error
+        first, *others = outcomes
+        record = {
+            "task": task,
+            "policies": {name: outcome.to_dict() for name, outcome in outcomes.items()},
+            f"less {first}": {name: asdict(outcomes[name].less(outcomes[first])) for name in others},
+        }
+        _write(arguments.json, json.dumps(record, indent=2) + "\n")
+    if arguments.csv:
+        _write(arguments.csv, rows(outcomes))
     return 0
 
 
+def _write(file: str, text: str) -> None:
+    try:
+        Path(file).write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise CommandError(f"cannot write {file}: {error.strerror}.") from error
+
+
 def score(
-    env: Any, policies: dict[str, Any], *, seed: int = 0, horizon: int = 3000, num_starts: int = 96
+    env: Any,
+    policies: dict[str, Any],
+    *,
+    seed: int = 0,
+    horizon: int = 3000,
+    num_starts: int = 96,
+    drawn: bool = False,
+    soc_mwh: Sequence[float] | None = None,
 ) -> dict[str, Evaluation]:
     """Evaluates policies on the same starts, by name."""
     starts_key, policy_key = jax.random.split(jax.random.key(seed))
-    starts, described = starts_of(env, starts_key, num_starts=num_starts)
-    return {
-        name: evaluate(env, policy, starts, horizon=horizon, key=policy_key, described=described)
-        for name, policy in policies.items()
-    }
+    try:
+        starts, described = starts_of(env, starts_key, num_starts=num_starts, drawn=drawn, soc_mwh=soc_mwh)
+    except ValueError as error:
+        raise CommandError(f"{error}.") from error
+    scores = {}
+    for name, policy in policies.items():
+        begun = time.perf_counter()
+        scores[name] = evaluate(env, policy, starts, horizon=horizon, key=policy_key, described=described)
+        took = time.perf_counter() - begun
+        print(f"{name}: {scores[name].discounted_return:.3f}, {took:.0f} s", file=sys.stderr, flush=True)
+    return scores
 
 
 def find_checkpoint(name: str) -> Checkpoint:

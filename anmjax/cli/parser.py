@@ -148,10 +148,19 @@ def _add_evaluate_options(parser: Parser) -> None:
         type=whole,
         default=96,
         metavar="N",
-        help="starts, if the task has none (default: 96)",
+        help="starts to draw, if the task has none or with --drawn (default: 96)",
+    )
+    parser.add_argument("--drawn", action="store_true", help="draw the starts, even if the task has its own")
+    parser.add_argument(
+        "--soc",
+        type=number,
+        nargs="+",
+        metavar="MWH",
+        help="the task's own starts with each of these charges (default: the task's charge)",
     )
     parser.add_argument("--seed", type=whole, default=0, metavar="N", help="random seed (default: 0)")
     parser.add_argument("--json", metavar="FILE", help="also write the results to this file")
+    parser.add_argument("--csv", metavar="FILE", help="also write a row for every policy to this file")
 
 
 def _add_list_options(parser: Parser) -> None:

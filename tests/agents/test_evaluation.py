@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import json
 from types import SimpleNamespace
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import scipy.stats
 from flax import struct
 
+import anmjax
 from anmjax.agents.baselines import BASELINES, ConstantPolicy, do_nothing_policy, random_policy
 from anmjax.agents.evaluation import evaluate, starts_of
 from anmjax.envs.spaces import Box
@@ -65,6 +68,57 @@ def test_the_standard_error_is_that_of_the_mean_over_the_starts():
     returns = -(np.asarray(starts.aux[:, 0]) ** 2)
     np.testing.assert_allclose(result.discounted_return, returns.mean(), rtol=1e-12)
     np.testing.assert_allclose(result.standard_error, returns.std(ddof=1) / np.sqrt(10), rtol=1e-12)
+
+
+def test_policies_are_compared_by_the_differences_from_the_same_starts():
+    env = Match(gamma=0.5)
+    starts, _ = starts_of(env, KEY, num_starts=10)
+    better, worse = (
+        evaluate(env, ConstantPolicy(jnp.array([action])), starts, horizon=1) for action in (1.0, 1.5)
+    )
+    # The reward is -(action - 1 - s)^2.
+    gaps = (0.5 - np.asarray(starts.aux[:, 0])) ** 2 - np.asarray(starts.aux[:, 0]) ** 2
+    difference = better.less(worse)
+    interval = scipy.stats.ttest_1samp(gaps, 0).confidence_interval(0.95)
+    np.testing.assert_allclose(difference.mean, gaps.mean(), rtol=1e-12)
+    np.testing.assert_allclose([difference.low, difference.high], interval, rtol=1e-10)
+    assert better.less(better).mean == better.less(better).high == 0
+    with pytest.raises(ValueError, match="not of the same horizon: 1 and 2"):
+        better.less(evaluate(env, ConstantPolicy(jnp.array([1.0])), starts, horizon=2))
+
+
+def test_violations_of_voltages_and_of_branches_are_told_apart():
+    env = Alarm(gamma=0.9)
+    result = evaluate(env, random_policy(env), starts_of(env, KEY, num_starts=2)[0], horizon=8)
+    assert (result.violation_share, result.voltage_share, result.branch_share) == (0.25, 0.25, 0)
+
+
+def test_the_starts_may_have_other_charges_or_be_drawn():
+    env = anmjax.make("ANM6Easy-v0")
+    starts, described = starts_of(env, KEY, soc_mwh=(0, 50))
+    assert described == "192 starts: the task's own with charges of 0, 50 MWh"
+    np.testing.assert_allclose(np.asarray(starts.grid.soc[:, 0]), np.repeat([0, 0.5], 96))
+    np.testing.assert_array_equal(starts.aux[:, 0], np.tile(np.arange(96), 2))
+    assert starts_of(env, KEY, num_starts=3, drawn=True)[1] == "3 starts drawn by reset"
+    with pytest.raises(ValueError, match="only a task's own take a charge"):
+        starts_of(env, KEY, drawn=True, soc_mwh=(0,))
+
+
+class StatePolicy:
+    """Acts by the state, as planners do."""
+
+    def act(self, key: jax.Array, state: Any) -> jax.Array:
+        """The best action: the auxiliary variable and one."""
+        return state.aux[:1] + 1
+
+
+jax.tree_util.register_static(StatePolicy)
+
+
+def test_a_policy_may_know_the_whole_state():
+    env = Match(gamma=0.5)
+    starts, _ = starts_of(env, KEY, num_starts=10)
+    assert evaluate(env, StatePolicy(), starts, horizon=1).discounted_return == 0
 
 
 def test_a_task_states_its_own_starts():

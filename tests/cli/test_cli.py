@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 
 import anmjax
@@ -108,9 +110,19 @@ def test_training_then_evaluating_then_going_on(capsys, tmp_path, standard_promo
     assert "100.0 %" in captured.err
 
     scores = tmp_path / "scores.json"
-    assert main(["evaluate", str(out), "random", "--horizon", "96", "--json", str(scores)]) == 0
-    assert "Match-v0: 96 starts drawn by reset, 96 steps, gamma 0.9" in capsys.readouterr().out
-    policies = json.loads(scores.read_text())["policies"]
+    sheet = tmp_path / "scores.csv"
+    files = ["--json", str(scores), "--csv", str(sheet)]
+    assert main(["evaluate", str(out), "random", "--horizon", "96", *files]) == 0
+    printed = capsys.readouterr().out
+    assert "Match-v0: 96 starts drawn by reset, 96 steps, gamma 0.9" in printed
+    assert f"discounted return less that of {out}, paired over the starts, 95 % interval:" in printed
+    record = json.loads(scores.read_text())
+    policies = record["policies"]
+    mean = np.subtract(policies["random"]["returns"], policies[str(out)]["returns"]).mean()
+    assert record[f"less {out}"]["random"]["mean"] == pytest.approx(mean)
+    header, *lines = csv.reader(sheet.read_text().splitlines())
+    assert [line[0] for line in lines] == [str(out), "random"]
+    assert float(lines[1][header.index("discounted_return")]) == policies["random"]["discounted_return"]
     assert policies.keys() == {str(out), "random"}
     # At the middle of the box, 1, the mean of -(a - 1 - s)^2 is -1/3, 0 at best; at random -1/3 - 4/3. The
     # policy starts at the middle and has learned for four updates. 1.2: the mean over 96 starts is not exact.
