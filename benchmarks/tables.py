@@ -120,6 +120,7 @@ def mpc(made: dict[str, Any]) -> str:
                 f"{row['trace_s'] + row['compile_s']:.1f}",
             ]
         )
+    rates = [f"{rate:.1f} plans/s at N = {steps}" for steps, rate in theirs.items()]
     header = [
         "N",
         "dtype",
@@ -131,8 +132,8 @@ def mpc(made: dict[str, Any]) -> str:
         "compile, s",
     ]
     note = (
-        f"ANM6Easy-v0, perfect forecast, {made['rows'][0]['batch']:,} grids at once. gym-anm's agent (cvxpy, as it "
-        f"comes): {', '.join(f'{rate:.1f} plans/s at N = {steps}' for steps, rate in theirs.items())}. "
+        f"ANM6Easy-v0, perfect forecast, {made['rows'][0]['batch']:,} grids at once. gym-anm's agent "
+        f"(cvxpy, as it comes): {', '.join(rates)}. "
         "Value off by: largest relative error of the optimal value of gym-anm's own problem, on 8 states."
     )
     return "\n".join([source(made), "", grid(header, cells), "", note])

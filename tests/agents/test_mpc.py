@@ -79,6 +79,14 @@ def test_it_finds_the_optimum_on_a_network_with_several_storage_units():
 
 
 @pytest.mark.slow
+def test_a_storage_unit_without_capacity_is_no_obstacle():
+    empty = {**anm6, "device": np.array(anm6["device"], object)}
+    storage = empty["device"][:, 2] == 3
+    empty["device"][storage, 12:14] = 0.0  # SOC_MAX and SOC_MIN
+    check_network(empty, SETTINGS, steps=3, count=4, seed=5)
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("steps", [1, 4, 12, 32])
 def test_it_finds_the_optimum_of_anm6_at_any_horizon(steps):
     assert check_network(anm6, SETTINGS, steps=steps, count=25, seed=1) >= 2

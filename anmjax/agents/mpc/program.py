@@ -1,0 +1,232 @@
+"""gym-anm's N-stage DC optimal power flow as a program in stages.
+
+In every stage i = 1..N, with loads and the generators' potential at their forecast:
+
+    minimise    sum_i gamma^(i-1) ( P of all generators that are not renewable, the slack among them
+                + lambda sum_branches max(0, |P_ij| - beta rating) )
+    subject to  the DC power flow,     |theta| <= pi,
+                p_min <= P <= min(p_max, potential) of generators,     p_min <= P <= p_max of storage units,
+                soc_i = soc_(i-1) + dt (eff charge - discharge / eff) within limits, P = discharge - charge.
+
+Angles are eliminated by ``dc_model``. What a storage unit loses in a step, e = (soc_(i-1) - soc_i) / dt,
+takes the place of charge and discharge: some pair of the two, burning energy or not, makes every e with
+e >= P / eff and e >= eff P, and no other. Sums of e are then all that couples the stages.
+
+Reference: Henry & Ernst, "Gym-ANM", Energy and AI 5 (2021), sec. 5.1; gym-anm 2.0.1, agents/mpc.py.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import struct
+
+from anmjax.agents.mpc.dc_model import dc_model
+from anmjax.grid import tables
+from anmjax.grid.network import Network
+from anmjax.projection.stages import StagedProgram, solve_staged
+
+# By bytes of a number: refinements of a step's linear systems, and the error of a plan that converged.
+REFINEMENTS, TOL = {8: 1, 4: 2}, {8: 1e-6, 4: 1e-3}
+# A row of the program below this share of the largest is no row.
+NEGLIGIBLE = 1e-9
+
+
+@struct.dataclass
+class Plan:
+    """What is planned for the coming N steps, p.u."""
+
+    p_generators: jax.Array  # (n_generator, N) active power of the non-slack generators
+    p_storage: jax.Array  # (n_storage, N) active power of the storage units
+    soc: jax.Array  # (n_storage, N) p.u.h, state of charge at the end of every step
+    cost: jax.Array  # () p.u., the objective
+    converged: jax.Array  # () bool
+
+
+@struct.dataclass
+class Program:
+    """The program but for the forecasts and the charge; variables in units of their range.
+
+    Variables of a stage: P of the generators, P of the storage units, e of the storage units.
+    """
+
+    matrix: jax.Array  # (m, n, 1) rows of G
+    price: jax.Array  # (m, 1) cost of a unit of violation in the first stage, infinite where hard
+    bound: jax.Array  # (m,) h, but for what the loads give it
+    by_load: jax.Array  # (m, n_load) what a load's power takes from h
+    gradient: jax.Array  # (n,) of the objective in the first stage
+    load_cost: jax.Array  # (n_load,) p.u. per p.u., of the objective
+    constant: jax.Array  # () p.u., of the objective, a stage
+    idle: tuple[jax.Array, jax.Array, jax.Array]  # by_load, bound, price of flows that only loads make
+    discount: jax.Array  # (N,)
+    scale: jax.Array  # () p.u., unit of the objective
+    p_load: tuple[jax.Array, jax.Array]  # (n_load,) p.u., limits
+    p_min: jax.Array  # (n_generator + n_storage,) p.u.
+    p_range: jax.Array  # (n_generator + n_storage,) p.u., unit of the variables
+    p_max: jax.Array  # (n_generator,) p.u.
+    e_range: jax.Array  # (n_storage,) p.u., unit of the variables
+    soc: tuple[jax.Array, jax.Array]  # (n_storage,) p.u.h, limits
+    moves: jax.Array  # (2 n_storage,) bool, whether a unit can change P, and e
+    delta_t: jax.Array  # () h
+
+
+def program_of(
+    net: Network, delta_t: float, lamb: float, gamma: float, stages: int, margin: float
+) -> Program:
+    """Builds the program's constant part, on the host in float64."""
+    model = dc_model(net)
+    loads, generators, storage = (np.array(x, int) for x in (net.loads, net.generators, net.storage))
+    free = np.concatenate([generators, storage])
+    n_g, n_s = len(generators), len(storage)
+    low, high = np.asarray(net.p_min, float).copy(), np.asarray(net.p_max, float).copy()
+    eff, soc_min, soc_max = (np.asarray(x, float)[storage] for x in (net.eff, net.soc_min, net.soc_max))
+    # No storage unit can give or take more in a step than its capacity.
+    low[storage] = np.maximum(low[storage], -(soc_max - soc_min) / (delta_t * eff))
+    high[storage] = np.minimum(high[storage], (soc_max - soc_min) * eff / delta_t)
+    p_range = _unit(high[free] - low[free])
+    e_range = _unit(np.maximum(high[storage] / eff, -low[storage] * eff))
+
+    classical = [net.device_kind[i] != tables.RENEWABLE for i in free[:n_g]]
+    cost = model.slack[free] + np.concatenate([classical, np.zeros(n_s)])
+    gradient = np.concatenate([cost * p_range, np.zeros(n_s)])
+    scale = np.abs(gradient).max(initial=0) or 1.0
+    gradient = gradient / scale
+
+    G, price, bound, by_load = [], [], [], []
+    eye = np.eye(n_g + 2 * n_s)
+
+    def add(rows: np.ndarray, h: np.ndarray, w: Any = np.inf, load: np.ndarray | None = None) -> None:
+        G.append(rows)
+        bound.append(h)
+        price.append(np.full(len(rows), w) if np.ndim(w) == 0 else w)
+        by_load.append(np.zeros((len(rows), len(loads))) if load is None else load)
+
+    # The first rows: P of the generators, whose bound is the forecast's, see ``make_plan``.
+    add(eye[:n_g], np.zeros(n_g))
+    add(eye[n_g : n_g + n_s], (high - low)[storage] / p_range[n_g:])
+    add(-eye[: n_g + n_s], np.zeros(n_g + n_s))
+    for factor in (1 / eff, eff):
+        rows = eye[n_g : n_g + n_s] * (factor * p_range[n_g:] / e_range)[:, None] - eye[n_g + n_s :]
+        add(rows, -factor * low[storage] / e_range)
+
+    rating = margin * np.asarray(net.rating, float)
+    idle: list[tuple[np.ndarray, float, float]] = []
+    for sensitivity, limit, w in (
+        (model.flow, rating, lamb),
+        (model.angle, np.full(net.n_bus, np.pi), np.inf),
+    ):
+        reach = _reach(sensitivity, low, high)
+        for i in np.flatnonzero(~(reach <= limit)):
+            row = np.concatenate([sensitivity[i, free] * p_range, np.zeros(n_s)])
+            largest, offset = np.abs(row).max(initial=0), sensitivity[i, free] @ low[free]
+            unit = max(largest, limit[i])  # so that neither the row nor its bound is far above one
+            for sign in (1, -1):
+                own = sign * sensitivity[i, loads], limit[i] - sign * offset
+                if largest > NEGLIGIBLE * np.abs(sensitivity[i]).max():
+                    add(
+                        sign * row[None] / unit,
+                        np.array([own[1] / unit]),
+                        w * unit / scale,
+                        own[0][None] / unit,
+                    )
+                elif np.isfinite(w):
+                    idle.append((*own, w))
+
+    # Prices of violations are up to thousands of times those of energy: the unit in the middle of the two.
+    weight = np.concatenate(price)
+    middle = np.sqrt(max(1.0, weight[np.isfinite(weight)].max(initial=0)))
+    weight, gradient, scale = weight / middle, gradient / middle, scale * middle
+    dtype = net.dtype
+
+    def array(x: Any) -> jax.Array:
+        return jnp.asarray(x, dtype)
+
+    return Program(
+        matrix=array(np.concatenate(G))[..., None],
+        price=array(weight)[:, None],
+        bound=array(np.concatenate(bound)),
+        by_load=array(np.concatenate(by_load)),
+        gradient=array(gradient),
+        load_cost=array(model.slack[loads]),
+        constant=array(cost @ low[free]),
+        idle=(
+            array(np.array([row for row, _, _ in idle]).reshape(len(idle), len(loads))),
+            array([h for _, h, _ in idle]),
+            array([w for _, _, w in idle]),
+        ),
+        discount=array(gamma ** np.arange(stages)),
+        scale=array(scale),
+        p_load=(array(low[loads]), array(high[loads])),
+        p_min=array(low[free]),
+        p_range=array(p_range),
+        p_max=array(high[generators]),
+        e_range=array(e_range),
+        soc=(array(soc_min), array(soc_max)),
+        moves=jnp.asarray(np.concatenate([(high > low)[storage], soc_max > soc_min])),
+        delta_t=array(delta_t),
+    )
+
+
+def _unit(size: np.ndarray) -> np.ndarray:
+    """The size as a unit: 1 where it is none."""
+    return np.where(np.isfinite(size) & (size > 0), size, 1.0)
+
+
+def _reach(sensitivity: np.ndarray, low: np.ndarray, high: np.ndarray) -> np.ndarray:
+    """The largest magnitude of each row that devices within their limits can make."""
+    with np.errstate(invalid="ignore"):
+        ends = [np.where(sensitivity == 0, 0, sensitivity * side[None]) for side in (low, high)]
+    return np.maximum(np.maximum(*ends).sum(1), -np.minimum(*ends).sum(1))
+
+
+def make_plan(
+    program: Program, p_load: jax.Array, p_potential: jax.Array, soc: jax.Array, num_iters: int
+) -> Plan:
+    """Plans from forecasts and a charge, for one lane.
+
+    Args:
+      program: of the network.
+      p_load: (n_load, N) p.u., active power of the loads.
+      p_potential: (n_generator, N) p.u., active power that the non-slack generators could give.
+      soc: (n_storage,) p.u.h, present charge.
+      num_iters: interior point steps.
+    """
+    n_g, n_s, stages = len(program.p_max), len(soc), len(program.discount)
+    size = p_load.dtype.itemsize
+    p_load = jnp.clip(p_load, program.p_load[0][:, None], program.p_load[1][:, None])
+    most = jnp.minimum(p_potential, program.p_max[:, None]) - program.p_min[:n_g, None]
+    most = jnp.maximum(most, 0) / program.p_range[:n_g, None]
+    h = program.bound[:, None] - program.by_load @ p_load
+    # What has no room is no variable: a program needs an interior.
+    moves = jnp.broadcast_to(program.moves[:, None], (2 * n_s, stages))
+    free = jnp.concatenate([most > 0, moves])
+    soc = jnp.clip(soc, *program.soc)
+    has_capacity = program.moves[n_s:]
+    room = jnp.where(has_capacity, (soc - program.soc[0]) / (program.delta_t * program.e_range), 1)
+    gone = jnp.where(has_capacity, (soc - program.soc[1]) / (program.delta_t * program.e_range), -1)
+    solution = solve_staged(
+        StagedProgram(
+            P=None,
+            q=program.gradient[:, None] * program.discount[None],
+            free=free,
+            G=program.matrix,
+            h=h.at[:n_g].set(most),
+            w=program.price * program.discount[None],
+            high=jnp.broadcast_to(room[:, None], (n_s, stages)),
+            low=jnp.broadcast_to(gone[:, None], (n_s, stages)),
+        ),
+        num_iters=num_iters,
+        refinements=REFINEMENTS[size],
+        tol=TOL[size],
+    )
+    x = solution.x
+    p = program.p_min[:, None] + program.p_range[:, None] * x[: n_g + n_s]
+    left = soc[:, None] - program.delta_t * program.e_range[:, None] * jnp.cumsum(x[n_g + n_s :], 1)
+    idle_by_load, idle_bound, idle_price = program.idle
+    over = jnp.maximum(idle_by_load @ p_load - idle_bound[:, None], 0)
+    fixed = program.constant + program.load_cost @ p_load + idle_price @ over
+    cost = solution.objective * program.scale + (program.discount * fixed).sum()
+    return Plan(p[:n_g], p[n_g:], left, cost, solution.converged)
