@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import warnings
 from typing import Any, NamedTuple
 
 import cvxpy as cp
@@ -27,9 +28,15 @@ class Reference:
     def __init__(
         self, network: dict[str, Any], *, delta_t: float, lamb: float, gamma: float, steps: int, margin: float
     ) -> None:
-        """Builds the problem of ``MPCAgent``."""
+        """Builds the problem of ``MPCAgent``.
+
+        It sets the angle to zero at the bus in the position of the slack device instead of the slack's, which
+        moves the limits of the angles: here it is told the device in the position of the slack bus.
+        """
         self.simulator = simulator.Simulator(copy.deepcopy(network), delta_t, lamb)
         self.agent = MPCAgent(self.simulator, None, gamma, safety_margin=margin, planning_steps=steps)
+        bus = next(i for i, b in enumerate(self.simulator.buses.values()) if b.is_slack)
+        self.agent.slack_dev_id = self.agent.device_ids[bus]
         self.agent.dc_opf = self.agent._create_optimization_problem()
 
     def solve(self, at: Situation) -> tuple[float, np.ndarray]:
@@ -50,8 +57,9 @@ class Reference:
 def random_situation(net: Any, steps: int, rng: np.random.Generator) -> Situation:
     """Loads and potentials from light to heavy, and charges from empty to full."""
     loads, generators, storage = (np.array(x, int) for x in (net.loads, net.generators, net.storage))
-    size = np.where(np.isfinite(net.p_min), -net.p_min, 0.1)[loads]
-    p_load = -size[:, None] * rng.uniform(0, 1, (len(loads), steps))
+    heavy = np.where(np.isfinite(net.p_min), net.p_min, net.p_max - 0.1)[loads]
+    light = net.p_max[loads]
+    p_load = light[:, None] + (heavy - light)[:, None] * rng.uniform(0, 1, (len(loads), steps))
     low = net.p_min[generators]
     high = np.where(np.isfinite(net.p_max), net.p_max, 2 * net.p_min + 0.1)[generators]
     share = rng.choice([0, 1], (len(generators), steps)) * rng.uniform(0, 1.3, (len(generators), steps))
@@ -61,24 +69,21 @@ def random_situation(net: Any, steps: int, rng: np.random.Generator) -> Situatio
 
 
 def random_network(seed: int) -> tuple[dict[str, Any], Any]:
-    """A network whose problem gym-anm can pose, and the settings of its task.
-
-    gym-anm looks up the angle of the slack bus under the position of the slack device, which has to be a
-    bus therefore. Without reactance there is no DC power flow.
-    """
+    """A network with something to control, and with a DC power flow: reactances; the settings of its task."""
     structure = seed
     while True:
         case = random_case(structure, 0)
-        device = np.asarray(case.network["device"], object)
-        position = sorted(device[:, 0]).index(device[device[:, 2] == 0][0, 0])
-        reactance = np.asarray(case.network["branch"], object)[:, 3]
-        if position < len(case.network["bus"]) and all(reactance):
+        kinds = np.asarray(case.network["device"], object)[:, 2]
+        if all(np.asarray(case.network["branch"], object)[:, 3]) and (kinds > 0).any():
             return case.network, case.settings
         structure += 1000
 
 
 def first_stage_is_unique(reference: Reference, at: Situation, value: float, seed: int = 0) -> bool:
-    """Whether no other optimum has another first stage, by the widest of them along a random direction."""
+    """Whether no other optimum has another first stage, by the widest of them along a random direction.
+
+    False too where CLARABEL does not find out.
+    """
     agent = reference.agent
     devices = [agent.dev_id_mapping[i] for i in (*agent.non_slack_gen_ids, *agent.des_ids)]
     direction = np.random.default_rng(seed).normal(size=len(devices))
@@ -88,6 +93,10 @@ def first_stage_is_unique(reference: Reference, at: Situation, value: float, see
         problem = cp.Problem(
             cp.Minimize(sign * direction @ agent.P_dev[devices]), [*agent.dc_opf.constraints, optimal]
         )
-        problem.solve(solver="CLARABEL")
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # an inaccurate solution is no proof
+            problem.solve(solver="CLARABEL")
+        if problem.status != "optimal":
+            return False
         ends.append(direction @ agent.P_dev.value[devices])
     return bool(abs(ends[0] - ends[1]) < 1e-5)

@@ -53,7 +53,8 @@ class MPC(PyTree):
             1e-3 in float32.
 
         Raises:
-          ValueError: an argument is out of range, or the DC power flow of the network has no solution.
+          ValueError: an argument is out of range, the network has nothing to control, or its DC power flow
+            has no solution.
         """
         if not isinstance(planning_steps, numbers.Integral) or planning_steps < 1:
             raise ValueError(f"planning_steps is {planning_steps!r}, expected a whole number, at least 1")

@@ -77,17 +77,23 @@ def program_of(
     net: Network, delta_t: float, lamb: float, gamma: float, stages: int, margin: float
 ) -> Program:
     """Builds the program's constant part, on the host in float64."""
+    if not net.generators and not net.storage:
+        raise ValueError("the network has neither generators nor storage units: there is nothing to plan")
     model = dc_model(net)
     loads, generators, storage = (np.array(x, int) for x in (net.loads, net.generators, net.storage))
     free = np.concatenate([generators, storage])
     n_g, n_s = len(generators), len(storage)
     low, high = np.asarray(net.p_min, float).copy(), np.asarray(net.p_max, float).copy()
     eff, soc_min, soc_max = (np.asarray(x, float)[storage] for x in (net.eff, net.soc_min, net.soc_max))
-    # No storage unit can give or take more in a step than its capacity.
-    low[storage] = np.maximum(low[storage], -(soc_max - soc_min) / (delta_t * eff))
-    high[storage] = np.minimum(high[storage], (soc_max - soc_min) * eff / delta_t)
+    # No storage unit can give more in a step than its capacity. What it can take has no such bound, as it may
+    # burn energy: without a limit of its own it is given one that is out of the way.
+    capacity = (soc_max - soc_min) / delta_t
+    limits = np.abs(np.concatenate([low, high]))
+    ample = 10 * (limits[np.isfinite(limits)].sum() + capacity.sum())
+    low[storage] = np.maximum(low[storage], -ample)
+    high[storage] = np.minimum(high[storage], capacity * eff)
     p_range = _unit(high[free] - low[free])
-    e_range = _unit(np.maximum(high[storage] / eff, -low[storage] * eff))
+    e_range = _unit(np.maximum(high[storage] / eff, np.minimum(-low[storage] * eff, capacity)))
 
     classical = [net.device_kind[i] != tables.RENEWABLE for i in free[:n_g]]
     cost = model.slack[free] + np.concatenate([classical, np.zeros(n_s)])
