@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.sharding import Mesh, PartitionSpec
 from scipy import stats
 
 from anmjax.agents.violation import VIOLATION_TOLERANCE, violates
@@ -53,11 +55,7 @@ class Evaluation:
             ours, theirs = getattr(self, name), getattr(other, name)
             if ours != theirs:
                 raise ValueError(f"the evaluations are not of the same {name}: {ours!r} and {theirs!r}")
-        differences = np.subtract(self.returns, other.returns)
-        n, mean = len(differences), float(differences.mean())
-        error = float(differences.std(ddof=1) / np.sqrt(n)) if n > 1 else np.nan
-        half = float(stats.t.ppf(0.975, n - 1)) * error if n > 1 else np.nan
-        return PairedDifference(mean, error, mean - half, mean + half)
+        return paired_difference(self.returns, other.returns)
 
 
 @dataclass(frozen=True)
@@ -68,6 +66,15 @@ class PairedDifference:
     standard_error: float  # of the mean; nan for one start
     low: float  # of the 95 % confidence interval of the mean, by Student's t; nan for one start
     high: float
+
+
+def paired_difference(ours: Sequence[float], theirs: Sequence[float]) -> PairedDifference:
+    """The difference of two policies' discounted returns from the same starts in the same order."""
+    differences = np.subtract(ours, theirs)
+    n, mean = len(differences), float(differences.mean())
+    error = float(differences.std(ddof=1) / np.sqrt(n)) if n > 1 else np.nan
+    half = float(stats.t.ppf(0.975, n - 1)) * error if n > 1 else np.nan
+    return PairedDifference(mean, error, mean - half, mean + half)
 
 
 def starts_of(
@@ -95,26 +102,36 @@ def starts_of(
       State of all starts and the description.
 
     Raises:
-      ValueError: ``soc_mwh`` is given, but the task offers no starts or they are to be drawn.
+      ValueError: ``soc_mwh`` is given, but the task offers no starts or they are to be drawn; or a charge is
+        beyond a storage unit's limits.
     """
     own = hasattr(env, "evaluation_starts") and not drawn
+    if soc_mwh is not None and not own:
+        raise ValueError("soc_mwh is given, but the starts are drawn: only a task's own take a charge")
+    if not own:
+        states = jax.jit(jax.vmap(env.reset))(jax.random.split(key, num_starts))
+        return states, f"{num_starts} starts drawn by reset"
+    charges = [None] if soc_mwh is None else [_within_limits(env, soc) for soc in soc_mwh]
+    grids = [env.evaluation_starts(*([] if soc is None else [soc])) for soc in charges]
+    initial = jax.tree.map(lambda *parts: jnp.concatenate(parts), *grids)
+    count = jax.tree.leaves(initial)[0].shape[0]
+    states = jax.jit(jax.vmap(env.reset_to))(jax.random.split(key, count), initial)
     if soc_mwh is not None:
-        if not own:
-            raise ValueError("soc_mwh is given, but the starts are drawn: only a task's own take a charge")
-        grids = [env.evaluation_starts(float(soc)) for soc in soc_mwh]
-        initial = jax.tree.map(lambda *parts: jnp.concatenate(parts), *grids)
-        count = jax.tree.leaves(initial)[0].shape[0]
-        states = jax.jit(jax.vmap(env.reset_to))(jax.random.split(key, count), initial)
-        charges = ", ".join(f"{soc:g}" for soc in soc_mwh)
-        return states, f"{count} starts: the task's own with charges of {charges} MWh"
-    if own:
-        initial = env.evaluation_starts()
-        count = jax.tree.leaves(initial)[0].shape[0]
-        states = jax.jit(jax.vmap(env.reset_to))(jax.random.split(key, count), initial)
-        stated = (env.evaluation_starts.__doc__ or "the task's own starts").strip().splitlines()[0]
-        return states, stated.rstrip(".")
-    states = jax.jit(jax.vmap(env.reset))(jax.random.split(key, num_starts))
-    return states, f"{num_starts} starts drawn by reset"
+        stated = f"the task's own with charges of {', '.join(f'{soc:g}' for soc in soc_mwh)} MWh"
+        return states, f"{count} starts: {stated}"
+    stated = (env.evaluation_starts.__doc__ or "the task's own starts").strip().splitlines()[0]
+    return states, stated.rstrip(".")
+
+
+def _within_limits(env: Any, soc_mwh: float) -> float:
+    net, storage = env.network, np.array(env.network.storage, int)
+    low, high = (np.asarray(x)[storage] * float(net.base_mva) for x in (net.soc_min, net.soc_max))
+    if not np.all((low <= soc_mwh) & (soc_mwh <= high)):
+        raise ValueError(
+            f"a charge of {soc_mwh:g} MWh is not within the limits of every storage unit, "
+            f"{low.max(initial=0):g} to {high.min(initial=np.inf):g} MWh"
+        )
+    return float(soc_mwh)
 
 
 def evaluate(
@@ -128,6 +145,8 @@ def evaluate(
     described: str = "given starts",
 ) -> Evaluation:
     """Runs a policy from every start, side by side, in one compiled call.
+
+    The starts are shared out evenly over JAX's devices, over as many as their number can be.
 
     Args:
       env: the bare environment: a collapse ends a lane.
@@ -149,9 +168,8 @@ def evaluate(
         raise ValueError("every start has already ended: its power flow has no solution.")
     gamma = float(env.gamma) if gamma is None else gamma
     day = max(1, round(24 / float(env.delta_t)))
-    totals = jax.device_get(
-        _run(env, policy, starts, jax.random.key(0) if key is None else key, gamma, horizon, day)
-    )
+    keys = jax.random.split(jax.random.key(0) if key is None else key, len(starts.reward))
+    totals = jax.device_get(_run(env, policy, starts, keys, gamma, horizon, day, _shares(len(keys))))
     returns = np.asarray(totals["discounted"], np.float64)
     steps = totals["steps"].sum()
     lasted = totals["collapsed"] == 0
@@ -180,18 +198,24 @@ def _actions(policy: Any, keys: jax.Array, states: State) -> jax.Array:
     return jax.vmap(policy)(keys, states.obs)
 
 
+def _shares(count: int) -> Mesh:
+    """As many devices as can take equal shares of the starts."""
+    devices = jax.devices()
+    size = max(k for k in range(1, len(devices) + 1) if count % k == 0)
+    return Mesh(np.array(devices[:size]), ("starts",))
+
+
 def _evaluate_lanes(
-    env: Any, policy: Any, starts: State, key: jax.Array, gamma: float, horizon: int, day: int
+    env: Any, policy: Any, starts: State, keys: jax.Array, gamma: jax.Array, horizon: int, day: int
 ) -> dict[str, jax.Array]:
-    """Sums over the horizon, by name, each ``(n,)``."""
+    """Sums over the horizon, by name, each ``(n,)``; ``keys`` (n,)."""
     dtype = starts.reward.dtype
     count = starts.reward.shape[0]
 
-    def act(carry: Any, at: tuple[jax.Array, jax.Array]) -> Any:
+    def act(carry: Any, time: jax.Array) -> Any:
         states, totals = carry
-        time, key = at
         alive = ~states.terminated
-        actions = _actions(policy, jax.random.split(key, count), states)
+        actions = _actions(policy, jax.vmap(jax.random.fold_in, (0, None))(keys, time), states)
         after = jax.vmap(env.step)(states, actions)
         metrics = after.metrics
         broken = (violates(metrics) | after.terminated) & alive
@@ -211,9 +235,26 @@ def _evaluate_lanes(
     whole = {"steps", "violations", "voltage", "branch", "collapsed"}
     names = ("discounted", "last_day", *MEANS, *whole)
     zeros = {name: jnp.zeros(count, jnp.int32 if name in whole else dtype) for name in names}
-    times = (jnp.arange(horizon), jax.random.split(key, horizon))
-    return jax.lax.scan(act, (starts, zeros), times)[0][1]
+    return jax.lax.scan(act, (starts, zeros), jnp.arange(horizon))[0][1]
 
 
 # Sizes are static; the environment and the policy are pytrees, so another checkpoint needs no compilation.
-_run = jax.jit(_evaluate_lanes, static_argnames=("horizon", "day"))
+@functools.partial(jax.jit, static_argnames=("horizon", "day", "mesh"))
+def _run(
+    env: Any,
+    policy: Any,
+    starts: State,
+    keys: jax.Array,
+    gamma: float,
+    horizon: int,
+    day: int,
+    mesh: Mesh,
+) -> dict[str, jax.Array]:
+    everywhere, shared = PartitionSpec(), PartitionSpec("starts")
+    return jax.shard_map(
+        functools.partial(_evaluate_lanes, horizon=horizon, day=day),
+        mesh=mesh,
+        in_specs=(everywhere, everywhere, shared, shared, everywhere),
+        out_specs=shared,
+        check_vma=False,
+    )(env, policy, starts, keys, jnp.asarray(gamma, starts.reward.dtype))

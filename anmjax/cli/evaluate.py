@@ -17,6 +17,7 @@ from anmjax.agents.baselines import BASELINES
 from anmjax.agents.evaluation import Evaluation, evaluate, starts_of
 from anmjax.agents.ppo import Checkpoint, CheckpointError, load, restore_policy
 from anmjax.agents.ppo.training import CHECKPOINT_FILE
+from anmjax.cli.devices import use_devices
 from anmjax.cli.errors import CommandError, nearest
 from anmjax.cli.report import differences, rows, table
 from anmjax.cli.tasks import make_task
@@ -24,6 +25,7 @@ from anmjax.cli.tasks import make_task
 
 def run(arguments: argparse.Namespace) -> int:
     """Evaluates every policy named, prints tables, writes JSON and CSV if asked to."""
+    use_devices(arguments.devices)
     for name in ("horizon", "num_starts"):
         if getattr(arguments, name) < 1:
             flag = "--" + name.replace("_", "-")
@@ -34,7 +36,7 @@ def run(arguments: argparse.Namespace) -> int:
     outcomes = score(
         env,
         {
-            name: policy_of(checkpoints[name], env) if name in checkpoints else BASELINES[name](env)
+            name: policy_of(checkpoints[name], env) if name in checkpoints else baseline_of(name, task, env)
             for name in arguments.policy
         },
         seed=arguments.seed,
@@ -106,6 +108,14 @@ def find_checkpoint(name: str) -> Checkpoint:
         return load(path)
     except CheckpointError as error:
         raise CommandError(str(error)) from error
+
+
+def baseline_of(name: str, task: str, env: Any) -> Any:
+    """The baseline of that name, or a CommandError that says why the task has none."""
+    try:
+        return BASELINES[name](env)
+    except ValueError as error:
+        raise CommandError(f"{task} has no baseline {name}: {error}.") from error
 
 
 def policy_of(checkpoint: Checkpoint, env: Any) -> Any:

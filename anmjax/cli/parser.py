@@ -137,7 +137,8 @@ def _add_evaluate_options(parser: Parser) -> None:
         "policy",
         nargs="+",
         metavar="POLICY",
-        help="a checkpoint, its folder, or a baseline: random, do-nothing, mpc-constant, mpc-perfect",
+        help="a checkpoint, its folder, or a baseline: random, do-nothing, mpc-constant, mpc-perfect, "
+        "mpc-constant-ac, mpc-perfect-ac",
     )
     parser.add_argument("--task", help="task to act on (default: that of the checkpoint)")
     parser.add_argument(
@@ -157,6 +158,9 @@ def _add_evaluate_options(parser: Parser) -> None:
         nargs="+",
         metavar="MWH",
         help="the task's own starts with each of these charges (default: the task's charge)",
+    )
+    parser.add_argument(
+        "--devices", type=whole, metavar="N", help="JAX devices to make of a CPU (default: one a core)"
     )
     parser.add_argument("--seed", type=whole, default=0, metavar="N", help="random seed (default: 0)")
     parser.add_argument("--json", metavar="FILE", help="also write the results to this file")

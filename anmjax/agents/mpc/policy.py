@@ -34,7 +34,7 @@ class MPC(PyTree):
 
     env: Any
     planning_steps: int
-    safety_margin: float
+    safety_margin: jax.Array  # ()
     gamma: float
     num_iters: int
     num_linearisations: int
@@ -77,7 +77,9 @@ class MPC(PyTree):
             if not isinstance(count, numbers.Integral) or count < 0:
                 raise ValueError(f"{name} is {count!r}, expected a whole number, not negative")
         self.env = env
-        self.planning_steps, self.safety_margin = int(planning_steps), float(safety_margin)
+        self.planning_steps = int(planning_steps)
+        # A leaf, so that policies that differ in it share their compiled programs.
+        self.safety_margin = jnp.asarray(safety_margin, env.network.dtype)
         self.gamma = float(env.gamma if gamma is None else gamma)
         self.num_iters, self.num_linearisations = int(num_iters), int(num_linearisations)
         self._program = program_of(
@@ -90,7 +92,9 @@ class MPC(PyTree):
         )
         self._ac_program = None
         if ac:
-            self._ac_program = ac_program_of(env.network, self._program, float(env.lamb), self.safety_margin)
+            self._ac_program = ac_program_of(
+                env.network, self._program, float(env.lamb), float(safety_margin)
+            )
 
     def forecast(self, state: State) -> tuple[jax.Array, jax.Array]:
         """What the coming steps are taken to bring.
