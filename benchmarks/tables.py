@@ -12,7 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from benchmarks import power_flow_tables, projection_tables, record
+from benchmarks import policy_tables, power_flow_tables, projection_tables, record
 from benchmarks.markdown import grid, source
 
 DOCUMENTS = (Path(__file__).parent.parent / "README.md", Path(__file__).parent / "POWER_FLOW.md")
@@ -63,91 +63,17 @@ def env_step(made: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def training(made: dict[str, Any]) -> str:
-    """What each seed's policy and the baselines reach, and the time that training took."""
-    header = ["policy", "discounted return", "violations", "cost a day", "M env steps", "minutes", "steps/s"]
-    cells = [
-        [
-            f"seed {row['seed']}",
-            *reached(row["evaluation"]),
-            f"{row['env_steps'] / 1e6:.1f}",
-            f"{row['seconds'] / 60:.1f}",
-            f"{row['steps_per_s']:,.0f}",
-        ]
-        for row in made["rows"]
-    ]
-    cells += [[name, *reached(result), "", "", ""] for name, result in made["baselines"].items()]
-    result = made["rows"][0]["evaluation"]
-    protocol = (
-        f"Discounted return: gamma {result['gamma']:g}, {result['horizon']} steps, deterministic policy, "
-        f"mean and standard error over {result['num_starts']} starts. Violations: share of steps with a "
-        "voltage or branch limit exceeded. Cost a day: undiscounted, over the last day. Minutes: from "
-        "starting the command to its end, compilation included; steps/s over that time."
-    )
-    return "\n".join([f"{made['task']}: {source(made)}", "", grid(header, cells), "", protocol])
-
-
-def reached(result: dict[str, Any]) -> list[str]:
-    """The cells that say what a policy reached."""
-    cost = result["cost_per_day"]
-    return [
-        f"{result['discounted_return']:.2f} ± {result['standard_error']:.2f}",
-        f"{100 * result['violation_share']:.2f} %",
-        "-" if cost is None else f"{cost:.3f}",
-    ]
-
-
-def mpc(made: dict[str, Any]) -> str:
-    """Plans a second of each horizon, beside gym-anm where it was measured."""
-    theirs = {
-        row["steps"]: row["plans_per_s"]["median"] for row in made["rows"] if row["solver"] == "gym-anm"
-    }
-    cells = []
-    for row in made["rows"]:
-        if row["solver"] == "gym-anm":
-            continue
-        rate, peer = row["plans_per_s"]["median"], theirs.get(row["steps"])
-        error = row.get("max_value_error")
-        cells.append(
-            [
-                str(row["steps"]),
-                row["dtype"],
-                f"{rate:,.0f}",
-                f"{1e6 / (rate * row['steps']):.1f}",
-                f"{rate / peer:,.0f}" if peer else "-",
-                f"{error:.0e}" if error is not None else "-",
-                f"{100 * row['converged']:.0f} %",
-                f"{row['trace_s'] + row['compile_s']:.1f}",
-            ]
-        )
-    rates = [f"{rate:.1f} plans/s at N = {steps}" for steps, rate in theirs.items()]
-    header = [
-        "N",
-        "dtype",
-        "plans/s",
-        "us a plan and stage",
-        "x gym-anm",
-        "value off by",
-        "converged",
-        "compile, s",
-    ]
-    note = (
-        f"ANM6Easy-v0, perfect forecast, {made['rows'][0]['batch']:,} grids at once. gym-anm's agent "
-        f"(cvxpy, as it comes): {', '.join(rates)}. "
-        "Value off by: largest relative error of the optimal value of gym-anm's own problem, on 8 states."
-    )
-    return "\n".join([source(made), "", grid(header, cells), "", note])
-
-
 TABLES: dict[str, Callable[[dict[str, Any]], str]] = {
     "env_step": env_step,
-    "mpc": mpc,
+    "anm6easy_table": policy_tables.anm6easy,
+    "clairvoyant": policy_tables.clairvoyant,
+    "mpc": policy_tables.mpc,
     "power_flow": power_flow_tables.speed,
     "power_flow_accuracy": power_flow_tables.accuracy,
     "power_flow_parts": power_flow_tables.parts,
     "projection": projection_tables.speed,
     "safety": projection_tables.safety,
-    "training": training,
+    "training": policy_tables.training,
 }
 
 

@@ -192,7 +192,8 @@ def evaluate(
     )
 
 
-def _actions(policy: Any, keys: jax.Array, states: State) -> jax.Array:
+def actions_of(policy: Any, keys: jax.Array, states: State) -> jax.Array:
+    """Actions of a policy, see ``evaluate``, in a batch of states: keys (n,) -> (n, n_action)."""
     if hasattr(policy, "act"):
         return jax.vmap(policy.act)(keys, states)
     return jax.vmap(policy)(keys, states.obs)
@@ -215,7 +216,7 @@ def _evaluate_lanes(
     def act(carry: Any, time: jax.Array) -> Any:
         states, totals = carry
         alive = ~states.terminated
-        actions = _actions(policy, jax.vmap(jax.random.fold_in, (0, None))(keys, time), states)
+        actions = actions_of(policy, jax.vmap(jax.random.fold_in, (0, None))(keys, time), states)
         after = jax.vmap(env.step)(states, actions)
         metrics = after.metrics
         broken = (violates(metrics) | after.terminated) & alive

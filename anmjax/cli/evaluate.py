@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import json
 import sys
 import time
@@ -14,6 +15,7 @@ from typing import Any
 import jax
 
 from anmjax.agents.baselines import BASELINES
+from anmjax.agents.day import a_day
 from anmjax.agents.evaluation import Evaluation, evaluate, starts_of
 from anmjax.agents.ppo import Checkpoint, CheckpointError, load, restore_policy
 from anmjax.agents.ppo.training import CHECKPOINT_FILE
@@ -21,10 +23,13 @@ from anmjax.cli.devices import use_devices
 from anmjax.cli.errors import CommandError, nearest
 from anmjax.cli.report import differences, rows, table
 from anmjax.cli.tasks import make_task
+from anmjax.render.day import plot_day
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Evaluates every policy named, prints tables, writes JSON and CSV if asked to."""
+    if arguments.plot and importlib.util.find_spec("matplotlib") is None:
+        raise CommandError("--plot needs matplotlib: pip install 'anmjax[plot]'.")
     use_devices(arguments.devices)
     for name in ("horizon", "num_starts"):
         if getattr(arguments, name) < 1:
@@ -33,18 +38,12 @@ def run(arguments: argparse.Namespace) -> int:
     checkpoints = {name: find_checkpoint(name) for name in arguments.policy if name not in BASELINES}
     task, overrides = _task(arguments.task, list(checkpoints.values()))
     env = make_task(task, overrides)
-    outcomes = score(
-        env,
-        {
-            name: policy_of(checkpoints[name], env) if name in checkpoints else baseline_of(name, task, env)
-            for name in arguments.policy
-        },
-        seed=arguments.seed,
-        horizon=arguments.horizon,
-        num_starts=arguments.num_starts,
-        drawn=arguments.drawn,
-        soc_mwh=arguments.soc,
-    )
+    policies = {
+        name: policy_of(checkpoints[name], env) if name in checkpoints else baseline_of(name, task, env)
+        for name in arguments.policy
+    }
+    chosen = {"num_starts": arguments.num_starts, "drawn": arguments.drawn, "soc_mwh": arguments.soc}
+    outcomes = score(env, policies, seed=arguments.seed, horizon=arguments.horizon, **chosen)
     print(table(task, outcomes))
     if len(outcomes) > 1:
         print("\n" + differences(outcomes))
@@ -58,6 +57,8 @@ def run(arguments: argparse.Namespace) -> int:
         _write(arguments.json, json.dumps(record, indent=2) + "\n")
     if arguments.csv:
         _write(arguments.csv, rows(outcomes))
+    if arguments.plot:
+        _plot(arguments.plot, task, env, policies, seed=arguments.seed, **chosen)
     return 0
 
 
@@ -66,6 +67,17 @@ def _write(file: str, text: str) -> None:
         Path(file).write_text(text, encoding="utf-8")
     except OSError as error:
         raise CommandError(f"cannot write {file}: {error.strerror}.") from error
+
+
+def _plot(file: str, task: str, env: Any, policies: dict[str, Any], *, seed: int, **chosen: Any) -> None:
+    starts_key, policy_key = jax.random.split(jax.random.key(seed))
+    starts, _ = starts_of(env, starts_key, **chosen)
+    first = jax.tree.map(lambda x: x[0], starts)
+    days = {name: a_day(env, policy, first, key=policy_key) for name, policy in policies.items()}
+    try:
+        plot_day(days, title=task).savefig(file, dpi=130)
+    except (OSError, ValueError) as error:  # ValueError: an ending that is no image's
+        raise CommandError(f"cannot write {file}: {error}.") from error
 
 
 def score(

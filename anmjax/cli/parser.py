@@ -165,6 +165,9 @@ def _add_evaluate_options(parser: Parser) -> None:
     parser.add_argument("--seed", type=whole, default=0, metavar="N", help="random seed (default: 0)")
     parser.add_argument("--json", metavar="FILE", help="also write the results to this file")
     parser.add_argument("--csv", metavar="FILE", help="also write a row for every policy to this file")
+    parser.add_argument(
+        "--plot", metavar="FILE", help="also draw the second day from the first start under each policy"
+    )
 
 
 def _add_list_options(parser: Parser) -> None:

@@ -24,6 +24,32 @@ from anmjax.projection import dense
 from anmjax.projection.dense import Algebra
 
 
+class _Dense(NamedTuple):
+    """What is done with the small matrices of the stages."""
+
+    times: Any
+    transposed_times: Any
+    add_gram: Any
+    factor: Any
+    solve: Any
+
+
+_ON_CPU = _Dense(
+    dense.loops.times,
+    dense.loops.transposed_times,
+    dense.loop_add_gram,
+    dense.loop_factor,
+    dense.loop_solve,
+)
+_ELSEWHERE = _Dense(
+    dense.whole.times,
+    dense.whole.transposed_times,
+    dense.whole_add_gram,
+    dense.whole_factor,
+    dense.whole_solve,
+)
+
+
 class Shape(NamedTuple):
     """What is static."""
 
@@ -31,6 +57,11 @@ class Shape(NamedTuple):
     stages: int
     sums: int  # the last so many of them are summed
     on_cpu: bool
+
+    @property
+    def small(self) -> _Dense:
+        """The algebra of the stages' own matrices."""
+        return _ON_CPU if self.on_cpu else _ELSEWHERE
 
 
 class Blocks(NamedTuple):
@@ -69,14 +100,14 @@ def algebra_of(shape: Shape) -> Algebra:
     )
 
 
-def _product(matrix: jax.Array, x: jax.Array, base: Algebra, transposed: bool) -> jax.Array:
+def _product(matrix: jax.Array, x: jax.Array, small: _Dense, transposed: bool) -> jax.Array:
     """A matrix of every stage times a vector of every stage, (k, stages, lanes)."""
     if matrix.shape[2:] == (1, 1):
         shared = matrix[..., 0, 0].T if transposed else matrix[..., 0, 0]
         flat = jnp.dot(shared, x.reshape(len(x), -1), precision=jax.lax.Precision.HIGHEST)
     else:
         full = _of_every(matrix, x.shape[1:])
-        times = base.transposed_times if transposed else base.times
+        times = small.transposed_times if transposed else small.times
         flat = times(full, x.reshape(len(x), -1))
     return flat.reshape(len(flat), *x.shape[1:])
 
@@ -87,26 +118,24 @@ def _of_every(matrix: jax.Array, stages_and_lanes: tuple[int, ...]) -> jax.Array
 
 
 def _times(shape: Shape, M: Any, x: jax.Array) -> jax.Array:
-    base = dense.loops if shape.on_cpu else dense.whole
     by_stage = x.reshape(shape.n, shape.stages, -1)
     if isinstance(M, Blocks):
         if M.matrix is None:
             return jnp.zeros_like(x)
-        return (M.free * _product(M.matrix, M.free * by_stage, base, False)).reshape(x.shape)
+        return (M.free * _product(M.matrix, M.free * by_stage, shape.small, False)).reshape(x.shape)
     if isinstance(M, Rows):
-        own = _product(M.matrix, M.free * by_stage, base, False).reshape(-1, x.shape[-1])
+        own = _product(M.matrix, M.free * by_stage, shape.small, False).reshape(-1, x.shape[-1])
         sums = _running_sum(by_stage[shape.n - shape.sums :]).reshape(-1, x.shape[-1])
         return jnp.concatenate([own, sums, -sums])
     return M  # no rows
 
 
 def _transposed_times(shape: Shape, M: Any, y: jax.Array) -> jax.Array:
-    base = dense.loops if shape.on_cpu else dense.whole
     lanes = y.shape[-1]
     if not isinstance(M, Rows):
         return jnp.zeros((shape.n * shape.stages, lanes), y.dtype)
     own, high, low = _parts(shape, M, y)
-    x = M.free * _product(M.matrix, own, base, True)
+    x = M.free * _product(M.matrix, own, shape.small, True)
     sums = _running_sum(high - low, backwards=True)
     x = jnp.concatenate([x[: shape.n - shape.sums], x[shape.n - shape.sums :] + sums])
     return x.reshape(-1, lanes)
@@ -147,11 +176,8 @@ def _running_sum(x: jax.Array, backwards: bool = False) -> jax.Array:
 def _factor(
     shape: Shape, P: Blocks, _: Any, G: Rows, weight: jax.Array, rho: float, share: float
 ) -> _Factors:
-    n, stages, sums, on_cpu = shape
-    lanes = weight.shape[-1]
-    factor, solve = (
-        (dense.loop_factor, dense.loop_solve) if on_cpu else (dense.whole_factor, dense.whole_solve)
-    )
+    n, stages, sums, _ = shape
+    lanes, small = weight.shape[-1], shape.small
     own, high, low = _parts(shape, G, weight)
     start = jnp.zeros((n, n, stages * lanes), weight.dtype)
     if P.matrix is not None:
@@ -162,22 +188,21 @@ def _factor(
         gram = jnp.dot(squares.T, own.reshape(len(rows), -1), precision=jax.lax.Precision.HIGHEST)
         R = start + gram.reshape(n, n, -1)
     else:
-        add_gram = dense.loop_add_gram if on_cpu else dense.whole_add_gram
-        R = add_gram(start, _of_every(G.matrix, (stages, lanes)), own.reshape(len(own), -1))
+        R = small.add_gram(start, _of_every(G.matrix, (stages, lanes)), own.reshape(len(own), -1))
     free = G.free.reshape(n, -1)
     R = R * (free[:, None] * free[None])
-    factors = factor(dense.regularised(R, rho, share))
+    factors = small.factor(dense.regularised(R, rho, share))
     if not sums:
         none = jnp.zeros((0, 0, stages, lanes), weight.dtype)
         return _Factors(factors, jnp.zeros((n, 0, stages * lanes), weight.dtype), none, none)
     unit = jnp.broadcast_to(jnp.eye(n, dtype=weight.dtype)[:, :, None], (n, n, stages * lanes))
-    spread = jnp.stack([solve(factors, unit[:, j]) for j in range(n - sums, n)], 1)
+    spread = jnp.stack([small.solve(factors, unit[:, j]) for j in range(n - sums, n)], 1)
     M = spread[n - sums :].reshape(sums, sums, stages, lanes)
     D = jnp.eye(sums, dtype=weight.dtype)[:, :, None, None] * (high + low)[None]
-    return _Factors(factors, spread, M, _recursion(M, D, factor, solve))
+    return _Factors(factors, spread, M, _recursion(M, D, small))
 
 
-def _recursion(M: jax.Array, D: jax.Array, factor: Any, solve: Any) -> jax.Array:
+def _recursion(M: jax.Array, D: jax.Array, small: _Dense) -> jax.Array:
     """Z of every stage, (c, c, stages, lanes)."""
     sums, _, stages, lanes = M.shape
 
@@ -187,9 +212,9 @@ def _recursion(M: jax.Array, D: jax.Array, factor: Any, solve: Any) -> jax.Array
             return Q / (1 + M * Q)
         eye = jnp.broadcast_to(jnp.eye(sums, dtype=Q.dtype)[..., None], (sums, sums, lanes))
         upper, lower = jnp.concatenate([M[:, :, 0], eye], 1), jnp.concatenate([eye, -Q[:, :, 0]], 1)
-        whole = factor(jnp.concatenate([upper, lower]))
+        whole = small.factor(jnp.concatenate([upper, lower]))
         unit = jnp.concatenate([eye, jnp.zeros_like(eye)])
-        Z = jnp.stack([solve(whole, unit[:, j])[:sums] for j in range(sums)], 1)
+        Z = jnp.stack([small.solve(whole, unit[:, j])[:sums] for j in range(sums)], 1)
         return (Z + jnp.swapaxes(Z, 0, 1))[:, :, None] / 2
 
     def run(M: jax.Array, D: jax.Array) -> jax.Array:
@@ -205,10 +230,9 @@ def _recursion(M: jax.Array, D: jax.Array, factor: Any, solve: Any) -> jax.Array
 
 
 def _solve_normal(shape: Shape, factors: _Factors, rhs: jax.Array) -> jax.Array:
-    n, stages, sums, on_cpu = shape
+    n, stages, sums, _ = shape
     lanes = rhs.shape[-1]
-    solve = dense.loop_solve if on_cpu else dense.whole_solve
-    alone = solve(factors.own, rhs.reshape(n, -1))
+    alone = shape.small.solve(factors.own, rhs.reshape(n, -1))
     if not sums:
         return alone.reshape(-1, lanes)
     price = _prices(alone[n - sums :].reshape(sums, stages, lanes), factors.M, factors.Z)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from types import SimpleNamespace
 from typing import Any
 
@@ -102,6 +104,32 @@ def test_the_starts_may_have_other_charges_or_be_drawn():
     assert starts_of(env, KEY, num_starts=3, drawn=True)[1] == "3 starts drawn by reset"
     with pytest.raises(ValueError, match="only a task's own take a charge"):
         starts_of(env, KEY, drawn=True, soc_mwh=(0,))
+    for soc in (-1, 101, np.nan):
+        with pytest.raises(ValueError, match="not within the limits of every storage unit, 0 to 100 MWh"):
+            starts_of(env, KEY, soc_mwh=(50, soc))
+
+
+SHARED = """
+import jax, json, numpy as np
+jax.config.update("jax_enable_x64", True)
+jax.config.update("jax_num_cpu_devices", 4)
+from anmjax.agents.baselines import random_policy
+from anmjax.agents.evaluation import evaluate, starts_of
+from tests.agents.probes import Match
+env, key = Match(gamma=0.5), jax.random.key(0)
+assert jax.device_count() == 4
+results = [evaluate(env, random_policy(env), starts_of(env, key, num_starts=n)[0], horizon=3) for n in (6, 5)]
+print(json.dumps([result.returns for result in results]))
+"""
+
+
+def test_the_devices_that_share_the_starts_change_no_number():
+    # Six starts are shared by three of four devices, five by one.
+    done = subprocess.run([sys.executable, "-c", SHARED], capture_output=True, text=True, check=True)
+    env = Match(gamma=0.5)
+    for n, returns in zip((6, 5), json.loads(done.stdout), strict=True):
+        starts, _ = starts_of(env, KEY, num_starts=n)
+        assert returns == list(evaluate(env, random_policy(env), starts, horizon=3).returns)
 
 
 class StatePolicy:

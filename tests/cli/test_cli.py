@@ -7,6 +7,7 @@ import json
 import subprocess
 import sys
 
+import jax
 import numpy as np
 import pytest
 
@@ -71,6 +72,16 @@ def refused(capsys, *words):
         ),
         ("evaluate random", "baselines need a task: add --task TASK."),
         ("evaluate random --task Match-v0 --horizon 0", "--horizon is 0, but must be at least 1."),
+        ("evaluate random --task Match-v0 --devices 0", "--devices is 0, but must be at least 1."),
+        (
+            "evaluate random --task Match-v0 --devices 1000",
+            f"--devices is 1000, but JAX has started with {jax.device_count()}.",
+        ),
+        (
+            "evaluate mpc-perfect --task Match-v0",
+            "Match-v0 has no baseline mpc-perfect: Match has no method coming_profiles(state, num_steps), so "
+            "that there is no perfect forecast; MPCConstant needs none.",
+        ),
     ],
 )
 def test_a_mistake_gets_one_clear_sentence(capsys, command, sentence):

@@ -24,7 +24,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax import struct
 
-from anmjax.agents.mpc.dc_model import dc_model
+from anmjax.agents.mpc.dc_model import DCModel, dc_model
 from anmjax.grid import tables
 from anmjax.grid.network import Network
 from anmjax.projection.stages import StagedProgram, solve_staged
@@ -76,16 +76,79 @@ class Program:
     delta_t: jax.Array  # () h
 
 
+class _Devices(NamedTuple):
+    """The devices on the host, p.u.; by device id unless said."""
+
+    low: np.ndarray  # (n_device,) least P
+    high: np.ndarray  # (n_device,) largest P
+    free: np.ndarray  # ids of the generators, then of the storage units
+    num_generators: int
+    p_range: np.ndarray  # (n_generator + n_storage,) unit of the variables P
+    e_range: np.ndarray  # (n_storage,) unit of the variables e
+    eff: np.ndarray  # (n_storage,)
+    soc: tuple[np.ndarray, np.ndarray]  # (n_storage,) p.u.h, limits
+
+
+class _Row(NamedTuple):
+    """G x <= bound - by_load @ p_load, or what a violation costs."""
+
+    G: np.ndarray  # (n,)
+    bound: float
+    price: float  # of a unit of violation, infinite where hard
+    by_load: np.ndarray  # (n_load,)
+
+
 def program_of(
     net: Network, delta_t: float, lamb: float, gamma: float, stages: int, margin: float
 ) -> Program:
     """Builds the program's constant part, on the host in float64."""
     if not net.generators and not net.storage:
         raise ValueError("the network has neither generators nor storage units: there is nothing to plan")
-    model = dc_model(net)
-    loads, generators, storage = (np.array(x, int) for x in (net.loads, net.generators, net.storage))
-    free = np.concatenate([generators, storage])
-    n_g, n_s = len(generators), len(storage)
+    model, own, loads = dc_model(net), _devices_of(net, delta_t), np.array(net.loads, int)
+    n_g, n_s = own.num_generators, len(net.storage)
+    classical = [net.device_kind[i] != tables.RENEWABLE for i in own.free[:n_g]]
+    cost = model.slack[own.free] + np.concatenate([classical, np.zeros(n_s)])
+    gradient = np.concatenate([cost * own.p_range, np.zeros(n_s)])
+    flows, idle = _flow_rows(net, model, own, lamb, margin)
+    rows = [*_device_rows(own, len(loads)), *flows]
+    # Prices of violations are up to thousands of times those of energy: the unit in the middle of the two.
+    scale = np.abs(gradient).max(initial=0) or 1.0
+    dearest = max((row.price for row in flows if np.isfinite(row.price)), default=0.0)
+    scale = scale * np.sqrt(max(1.0, dearest / scale))
+    dtype = net.dtype
+
+    def array(x: Any) -> jax.Array:
+        return jnp.asarray(x, dtype)
+
+    return Program(
+        matrix=array(np.stack([row.G for row in rows]))[..., None],
+        price=array([row.price / scale for row in rows])[:, None],
+        bound=array([row.bound for row in rows]),
+        by_load=array(np.stack([row.by_load for row in rows])),
+        gradient=array(gradient / scale),
+        load_cost=array(model.slack[loads]),
+        constant=array(cost @ own.low[own.free]),
+        idle=(
+            array(np.array([row.by_load for row in idle]).reshape(len(idle), len(loads))),
+            array([row.bound for row in idle]),
+            array([row.price for row in idle]),
+        ),
+        discount=array(gamma ** np.arange(stages)),
+        scale=array(scale),
+        p_load=(array(own.low[loads]), array(own.high[loads])),
+        p_min=array(own.low[own.free]),
+        p_range=array(own.p_range),
+        p_max=array(own.high[own.free[:n_g]]),
+        e_range=array(own.e_range),
+        soc=(array(own.soc[0]), array(own.soc[1])),
+        eff=array(own.eff),
+        moves=jnp.asarray(np.concatenate([(own.high > own.low)[own.free[n_g:]], own.soc[1] > own.soc[0]])),
+        delta_t=array(delta_t),
+    )
+
+
+def _devices_of(net: Network, delta_t: float) -> _Devices:
+    generators, storage = np.array(net.generators, int), np.array(net.storage, int)
     low, high = np.asarray(net.p_min, float).copy(), np.asarray(net.p_max, float).copy()
     eff, soc_min, soc_max = (np.asarray(x, float)[storage] for x in (net.eff, net.soc_min, net.soc_max))
     # No storage unit can give more in a step than its capacity. What it can take has no such bound, as it may
@@ -95,89 +158,59 @@ def program_of(
     ample = 10 * (limits[np.isfinite(limits)].sum() + capacity.sum())
     low[storage] = np.maximum(low[storage], -ample)
     high[storage] = np.minimum(high[storage], capacity * eff)
-    p_range = _unit(high[free] - low[free])
-    e_range = _unit(np.maximum(high[storage] / eff, np.minimum(-low[storage] * eff, capacity)))
+    free = np.concatenate([generators, storage])
+    return _Devices(
+        low=low,
+        high=high,
+        free=free,
+        num_generators=len(generators),
+        p_range=_unit(high[free] - low[free]),
+        e_range=_unit(np.maximum(high[storage] / eff, np.minimum(-low[storage] * eff, capacity))),
+        eff=eff,
+        soc=(soc_min, soc_max),
+    )
 
-    classical = [net.device_kind[i] != tables.RENEWABLE for i in free[:n_g]]
-    cost = model.slack[free] + np.concatenate([classical, np.zeros(n_s)])
-    gradient = np.concatenate([cost * p_range, np.zeros(n_s)])
-    scale = np.abs(gradient).max(initial=0) or 1.0
-    gradient = gradient / scale
 
-    G, price, bound, by_load = [], [], [], []
-    eye = np.eye(n_g + 2 * n_s)
+def _device_rows(own: _Devices, num_loads: int) -> list[_Row]:
+    """Limits of P, first those of the generators from above, whose bound is the forecast's; then of e."""
+    n_g, n_s = own.num_generators, len(own.eff)
+    eye, storage = np.eye(n_g + 2 * n_s), own.free[n_g:]
+    p, e, unit = eye[: n_g + n_s], eye[n_g + n_s :], own.p_range[n_g:]
+    blocks = [
+        (p[:n_g], np.zeros(n_g)),
+        (p[n_g:], (own.high - own.low)[storage] / unit),
+        (-p, np.zeros(n_g + n_s)),
+    ]
+    for factor in (1 / own.eff, own.eff):  # e >= factor P
+        slope = p[n_g:] * (factor * unit / own.e_range)[:, None] - e
+        blocks.append((slope, -factor * own.low[storage] / own.e_range))
+    none = np.zeros(num_loads)
+    return [_Row(G, h, np.inf, none) for rows, bounds in blocks for G, h in zip(rows, bounds, strict=True)]
 
-    def add(rows: np.ndarray, h: np.ndarray, w: Any = np.inf, load: np.ndarray | None = None) -> None:
-        G.append(rows)
-        bound.append(h)
-        price.append(np.full(len(rows), w) if np.ndim(w) == 0 else w)
-        by_load.append(np.zeros((len(rows), len(loads))) if load is None else load)
 
-    # The first rows: P of the generators, whose bound is the forecast's, see ``situation_of``.
-    add(eye[:n_g], np.zeros(n_g))
-    add(eye[n_g : n_g + n_s], (high - low)[storage] / p_range[n_g:])
-    add(-eye[: n_g + n_s], np.zeros(n_g + n_s))
-    for factor in (1 / eff, eff):
-        rows = eye[n_g : n_g + n_s] * (factor * p_range[n_g:] / e_range)[:, None] - eye[n_g + n_s :]
-        add(rows, -factor * low[storage] / e_range)
-
-    rating = margin * np.asarray(net.rating, float)
-    idle: list[tuple[np.ndarray, float, float]] = []
-    for sensitivity, limit, w in (
-        (model.flow, rating, lamb),
+def _flow_rows(
+    net: Network, model: DCModel, own: _Devices, lamb: float, margin: float
+) -> tuple[list[_Row], list[_Row]]:
+    """Limits of the network that can be exceeded: rows that plans change, and rows that loads alone do."""
+    loads, e = np.array(net.loads, int), np.zeros(len(own.eff))
+    rows: list[_Row] = []
+    idle: list[_Row] = []
+    for sensitivity, limit, price in (
+        (model.flow, margin * np.asarray(net.rating, float), lamb),
         (model.angle, np.full(net.n_bus, np.pi), np.inf),
     ):
-        reach = _reach(sensitivity, low, high)
+        reach = _reach(sensitivity, own.low, own.high)
         for i in np.flatnonzero(~(reach <= limit)):
-            row = np.concatenate([sensitivity[i, free] * p_range, np.zeros(n_s)])
-            largest, offset = np.abs(row).max(initial=0), sensitivity[i, free] @ low[free]
+            G = np.concatenate([sensitivity[i, own.free] * own.p_range, e])
+            largest, offset = np.abs(G).max(initial=0), sensitivity[i, own.free] @ own.low[own.free]
             unit = max(largest, limit[i])  # so that neither the row nor its bound is far above one
             for sign in (1, -1):
-                own = sign * sensitivity[i, loads], limit[i] - sign * offset
+                h, by_load = limit[i] - sign * offset, sign * sensitivity[i, loads]
                 if largest > NEGLIGIBLE * np.abs(sensitivity[i]).max():
-                    add(
-                        sign * row[None] / unit,
-                        np.array([own[1] / unit]),
-                        w * unit / scale,
-                        own[0][None] / unit,
-                    )
-                elif np.isfinite(w):
-                    idle.append((*own, w))
-
-    # Prices of violations are up to thousands of times those of energy: the unit in the middle of the two.
-    weight = np.concatenate(price)
-    middle = np.sqrt(max(1.0, weight[np.isfinite(weight)].max(initial=0)))
-    weight, gradient, scale = weight / middle, gradient / middle, scale * middle
-    dtype = net.dtype
-
-    def array(x: Any) -> jax.Array:
-        return jnp.asarray(x, dtype)
-
-    return Program(
-        matrix=array(np.concatenate(G))[..., None],
-        price=array(weight)[:, None],
-        bound=array(np.concatenate(bound)),
-        by_load=array(np.concatenate(by_load)),
-        gradient=array(gradient),
-        load_cost=array(model.slack[loads]),
-        constant=array(cost @ low[free]),
-        idle=(
-            array(np.array([row for row, _, _ in idle]).reshape(len(idle), len(loads))),
-            array([h for _, h, _ in idle]),
-            array([w for _, _, w in idle]),
-        ),
-        discount=array(gamma ** np.arange(stages)),
-        scale=array(scale),
-        p_load=(array(low[loads]), array(high[loads])),
-        p_min=array(low[free]),
-        p_range=array(p_range),
-        p_max=array(high[generators]),
-        e_range=array(e_range),
-        soc=(array(soc_min), array(soc_max)),
-        eff=array(eff),
-        moves=jnp.asarray(np.concatenate([(high > low)[storage], soc_max > soc_min])),
-        delta_t=array(delta_t),
-    )
+                    rows.append(_Row(sign * G / unit, h / unit, price * unit, by_load / unit))
+                elif np.isfinite(price):
+                    idle.append(_Row(G, h, price, by_load))
+    return rows, idle
 
 
 def _unit(size: np.ndarray) -> np.ndarray:

@@ -1,0 +1,1 @@
+"""Pictures of what policies do; needs matplotlib, ``pip install anmjax[plot]``."""
