@@ -36,7 +36,7 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.clairvoyant", description=__doc__)
     parser.add_argument("--days", type=int, default=8, help="days whose actions are free")
     parser.add_argument("--foresight", type=int, default=DAY, help="steps that the first planner looks ahead")
-    parser.add_argument("--iterations", type=int, default=600, help="steps of gradient descent")
+    parser.add_argument("--iterations", type=int, default=200, help="steps of gradient descent")
     command_line.add_record(parser)
     options = parser.parse_args(arguments)
     options.every, options.horizon = EVERY, HORIZON

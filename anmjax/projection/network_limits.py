@@ -96,7 +96,7 @@ def limit_rows(
     others = _buses_but_the_slack(net)
     v_max, v_min = net.v_max[others] - voltage_margin, net.v_min[others] + voltage_margin
     # u'S and u'dS/da of a unit vector u, turned from S by an angle, are cos |S| and cos along + sin across.
-    size, along, across = evaluated(_by_direction)(at.s, slope.s)
+    size, along, across = evaluated(by_direction)(at.s, slope.s)
     cos, sin = (jnp.asarray(f(polygon.normals), size.dtype)[:, None] for f in (np.cos, np.sin))
     distances = jnp.asarray(polygon.distances, size.dtype)[:, None]
     sides = cos[..., None] * along[None] + sin[..., None] * across[None]
@@ -105,8 +105,8 @@ def limit_rows(
     return jnp.concatenate(rows), jnp.concatenate(room)
 
 
-def _by_direction(s: jax.Array, s_slope: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
-    """|S|, and the parts of dS/da along S and across it."""
+def by_direction(s: jax.Array, s_slope: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
+    """|S|, and the parts of dS/da, with a further last axis, along S and across it."""
     size = phasor.magnitude(s)
     ahead = s / jnp.maximum(size, jnp.finfo(size.dtype).tiny)[None]
     return size, *phasor.unstack(phasor.multiply(phasor.conj(ahead)[..., None], s_slope))

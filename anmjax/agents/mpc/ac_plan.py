@@ -33,7 +33,7 @@ from anmjax.powerflow import phasor
 from anmjax.powerflow.power_flow import branch_powers
 from anmjax.projection.controls import by_bus, by_device, controlled_devices
 from anmjax.projection.device_region import DeviceLimits, region_inequalities
-from anmjax.projection.network_limits import Limited, deviations, inscribed, limit_rows, limited
+from anmjax.projection.network_limits import Limited, by_direction, deviations, inscribed, limit_rows, limited
 from anmjax.projection.stages import StagedProgram, StagedSolution, solve_staged
 
 # Error of a program that converged; the AC power flow differs from its linearisation by more.
@@ -42,6 +42,8 @@ TOL = 1e-3
 VOLTAGE_MARGIN = 1e-3
 # A vertex in the direction of S itself, so that it stays where it is best there.
 POLYGON = inscribed(-50, -18, -5, 0, 5, 18, 50)
+# Share of a rating above which a flow is well beyond it.
+BEYOND = 1.01
 
 
 @struct.dataclass
@@ -235,17 +237,21 @@ def _step(
         in_axes=-1,
         out_axes=-1,
     )(here.limited, slope.limited)
+    beyond = phasor.magnitude(here.limited.s) > BEYOND * program.rating[:, None]
+    price = _prices(program, beyond)
     # In units that leave neither a row nor its room far above one.
-    rows, unlimited = rows * unit, jnp.isinf(room)
-    size = jnp.maximum(jnp.abs(rows).max(1), jnp.where(unlimited, 1, jnp.abs(room)))
+    rows, none = rows * unit, jnp.isinf(room) | jnp.isinf(price)
+    size = jnp.maximum(jnp.abs(rows).max(1), jnp.where(none, 1, jnp.abs(room)))
     size = jnp.maximum(size, NEGLIGIBLE)
-    rows = jnp.where(unlimited[:, None], 0, rows / size[:, None])
-    room, price = jnp.where(unlimited, 1, room / size), program.lamb * size / program.scale
+    rows, room = jnp.where(none[:, None], 0, rows / size[:, None]), jnp.where(none, 1, room / size)
+    price = jnp.where(none, program.lamb, price) * size / program.scale
 
     bound = jnp.broadcast_to(program.bound[:, None], (len(program.bound), stages))
     bound = bound.at[: len(at.most)].set(at.most)
     drop = slope.drop.reshape(-1, *slope.drop.shape[-2:]) * unit
     curvature = 2 * jnp.einsum("kit,kjt->ijt", drop, drop, precision=jax.lax.Precision.HIGHEST)
+    turning = _turning(program, here.limited, slope.limited, beyond)
+    curvature = curvature + turning * unit * jnp.swapaxes(unit, 0, 1)
     gradient = slope.slack.at[:n_c].add(program.cost[:, None]) * unit[0]
     weight, no_e = dc.discount / program.scale, (0, n_s)
     turns = jnp.broadcast_to(program.turns[:, None], (n_c, stages))
@@ -270,6 +276,29 @@ def _step(
         refinements=0,
         tol=TOL,
     )
+
+
+def _prices(program: ACProgram, beyond: jax.Array) -> jax.Array:
+    """What a p.u. of violation of each of the rows of ``limit_rows`` costs, (m, N); infinite: is no row.
+
+    |S| a little beyond a rating exceeds two sides of the polygon, which share the price. Where it is well
+    beyond, (n_branch, N), only the two next to S are rows, and ``_turning`` takes the place of the others.
+    """
+    stages, lamb = beyond.shape[1], program.lamb
+    next_to_s = np.isclose(np.abs(POLYGON.normals), np.abs(POLYGON.normals).min())
+    left_out = ~next_to_s[:, None, None] & beyond[None]
+    of_sides = jnp.where(left_out, jnp.inf, lamb / 2).reshape(-1, stages)
+    return jnp.concatenate([jnp.broadcast_to(lamb, (2 * (program.network.n_bus - 1), stages)), of_sides])
+
+
+def _turning(program: ACProgram, at: Limited, slope: Limited, beyond: jax.Array) -> jax.Array:
+    """Second derivatives of what flows well beyond their ratings cost, (2 n_controlled, 2 n_controlled, N).
+
+    That of |S| is dS dS' / |S| of the part of dS across S.
+    """
+    size, _, across = by_direction(at.s, jnp.moveaxis(slope.s, 2, -1))
+    weight = jnp.where(beyond, program.lamb / jnp.where(beyond, size, 1), 0)
+    return jnp.einsum("bti,bt,btj->ijt", across, weight, across, precision=jax.lax.Precision.HIGHEST)
 
 
 def _violation(program: ACProgram, at: Limited) -> jax.Array:
