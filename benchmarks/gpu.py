@@ -1,8 +1,8 @@
 """Everything worth measuring on a GPU machine, in one go of less than nine and a half minutes.
 
 Each part runs in a process of its own under a time limit: the tests marked ``gpu``, power flows of several
-networks, projections, the safety layer, the sweep of ``env_step`` up to a million grids, and PPO with many
-grids. The records land in ``benchmarks/results``, or in ``--out``.
+networks, projections, the safety layer, plans, the sweep of ``env_step`` up to a million grids, and PPO with
+many grids. The records land in ``benchmarks/results``, or in ``--out``.
 """
 
 from __future__ import annotations
@@ -43,15 +43,20 @@ SAFETY = (
     *("--tasks", "ANM6Easy-v0", "--layers", "perfect", "--search-every", "8"),
     *("--batches", "1024", "16384", "131072", "--seconds", "0.2", "--repeats", "3"),
 )
+MPC = (
+    *("--steps", "32", "--batch", "16384", "--dtypes", "float32"),
+    *("--no-peer", "--seconds", "0.2", "--repeats", "3"),
+)
 
 # The limits add up to less than nine and a half minutes.
 PARTS = (
     Part("checks", "pytest", ("-m", "gpu", "-n", "0", "-q"), 70),
-    Part("power_flow", "benchmarks.power_flow", POWER_FLOW, 150),
+    Part("power_flow", "benchmarks.power_flow", POWER_FLOW, 130),
     Part("projection", "benchmarks.projection", PROJECTION, 55),
     Part("safety", "benchmarks.safety", SAFETY, 50),
-    Part("env_step", "benchmarks.env_step", ("--no-peer", "--seconds", "0.2", "--batch", *BATCHES), 130),
-    Part("training", "benchmarks.training", ("--seeds", "1", "--", *MANY_GRIDS), 110),
+    Part("mpc", "benchmarks.mpc", MPC, 45),
+    Part("env_step", "benchmarks.env_step", ("--no-peer", "--seconds", "0.2", "--batch", *BATCHES), 115),
+    Part("training", "benchmarks.training", ("--seeds", "1", "--", *MANY_GRIDS), 100),
 )
 
 

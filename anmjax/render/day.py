@@ -29,7 +29,7 @@ def plot_day(days: Mapping[str, Day], *, title: str = "") -> Figure:
     """
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(3.2 * len(days) + 1.4, 8.4), layout="constrained")
+    figure = Figure(figsize=(3.2 * len(days) + 2.4, 8.4), layout="constrained")
     axes = figure.subplots(4, len(days), squeeze=False, sharex=True, sharey="row")
     for column, (name, day) in zip(axes.T, days.items(), strict=True):
         hours = np.linspace(0, 24, len(day.load), endpoint=False)
@@ -46,7 +46,9 @@ def plot_day(days: Mapping[str, Day], *, title: str = "") -> Figure:
     for axis, label in zip(axes[:, 0], ("MW", "MWh", "branch loading, %", "p.u.h a step"), strict=True):
         axis.set_ylabel(label)
     for row in axes:
-        row[-1].legend(loc="upper right", fontsize=7)
+        row[-1].legend(loc="upper left", bbox_to_anchor=(1.02, 1), fontsize=8, frameon=False)
+    for axis in axes[1:3, 0]:  # once all is drawn, as the row shares it
+        axis.set_ylim(bottom=0)
     if title:
         figure.suptitle(title)
     return figure
@@ -66,7 +68,6 @@ def _charge(axis: Axes, hours: np.ndarray, day: Day) -> None:
         axis.step(hours, day.soc[:, unit], where="post", lw=1.4, label=f"storage {unit + 1}")
     if not day.soc.shape[1]:
         axis.plot([], [], label="no storage")
-    axis.set_ylim(bottom=0)
 
 
 def _limits(axis: Axes, hours: np.ndarray, day: Day) -> None:
@@ -74,7 +75,6 @@ def _limits(axis: Axes, hours: np.ndarray, day: Day) -> None:
         hours, 100 * day.loading, where="post", color="tab:blue", lw=1.4, label="highest of all branches"
     )
     axis.axhline(100, color="tab:red", lw=1, ls="--", label="rating")
-    axis.set_ylim(bottom=0)
 
 
 def _cost(axis: Axes, hours: np.ndarray, day: Day) -> None:
@@ -82,5 +82,12 @@ def _cost(axis: Axes, hours: np.ndarray, day: Day) -> None:
     axis.step(hours, day.e_loss, where="post", color="tab:green", lw=1.4, label="energy lost")
     axis.step(hours, day.penalty, where="post", color="tab:red", lw=1.4, label="penalty")
     axis.text(
-        0.03, 0.94, f"lost {lost:.3f}\npenalty {penalty:.3f}", transform=axis.transAxes, va="top", fontsize=8
+        0.97,
+        0.94,
+        f"lost {lost:.3f}\npenalty {penalty:.3f}",
+        transform=axis.transAxes,
+        ha="right",
+        va="top",
+        fontsize=8,
+        bbox={"facecolor": "white", "alpha": 0.7, "lw": 0},
     )

@@ -9,8 +9,8 @@ Around the plan so far, a*, the network's limits are those of ``network_limits``
     P(a*) + P'(a*) (a - a*) + sum_branches g |U'(a*) (a - a*)|^2,
 
 U the voltage across the series admittance g + jb of a branch: losses are g |U|^2, and the curvature of U is
-left out, as in the method of Gauss and Newton. What comes out is judged by the AC power flow, and the best
-plan of all is kept.
+left out, as in the method of Gauss and Newton. A flow well beyond its rating costs by |S| to second order.
+What comes out is judged by the AC power flow, and the best plan of all is kept.
 
 Reference: Nocedal & Wright, "Numerical Optimization", 2nd ed. (2006), ch. 18 (sequential quadratic
 programming) and sec. 10.3 (Gauss-Newton); Henry & Ernst, "Gym-ANM", Energy and AI 5 (2021), sec. 5.1.

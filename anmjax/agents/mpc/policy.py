@@ -27,7 +27,7 @@ class MPC(PyTree):
 
     - By the DC power flow, as gym-anm: no losses, no voltages, and reactive power left at zero.
     - With ``ac`` by the AC power flow, linearised around one plan after the other: losses and voltages are
-      seen, and reactive power is a decision. Takes about twenty times as long.
+      seen, and reactive power is a decision. Takes six to ten times as long.
 
     A forecast outside the devices' limits is moved to them, as the simulator would.
     """
