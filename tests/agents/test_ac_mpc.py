@@ -59,6 +59,7 @@ def test_one_stage_costs_what_pypowers_optimal_power_flow_costs():
     assert at_limit >= 3
 
 
+@pytest.mark.slow
 def test_where_no_plan_has_a_power_flow_it_says_so_in_finite_numbers():
     asked = situations(anmjax.Network.from_dict(anm6))
     plan = planned(policy(r=50.0), asked)
