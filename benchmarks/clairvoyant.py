@@ -22,6 +22,7 @@ import optax
 import anmjax
 from anmjax.agents.evaluation import HORIZON, starts_of
 from anmjax.agents.mpc import MPCPerfect
+from anmjax.projection.controls import as_action, controlled_devices
 from benchmarks import command_line, record
 
 TASK, DAY, EVERY = "ANM6Easy-v0", 96, 6  # steps a day; of the task's starts, every so many
@@ -48,10 +49,8 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
 
 def controlled(env: Any, grid: Any) -> jax.Array:
     """The set-points that devices were at, as an action."""
-    net = env.network
-    generators, storage = np.array(net.generators, int), np.array(net.storage, int)
-    parts = grid.p[generators], grid.q[generators], grid.p[storage], grid.q[storage]
-    return jnp.concatenate(parts) * net.base_mva
+    devices = controlled_devices(env.network)
+    return as_action(env.network, grid.p[devices], grid.q[devices])
 
 
 def planned(env: Any, starts: Any, foresight: int, days: int) -> jax.Array:

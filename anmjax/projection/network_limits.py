@@ -69,7 +69,7 @@ def limited(net: Network, d: jax.Array) -> Limited:
     s_from, s_to = branch_powers(net, d)
     larger = phasor.magnitude(s_from) >= phasor.magnitude(s_to)
     vm = phasor.magnitude(d + jnp.array([1, 0], d.dtype)[:, None])
-    return Limited(vm[_buses_but_the_slack(net)], jnp.where(larger[None], s_from, s_to))
+    return Limited(vm[buses_but_the_slack(net)], jnp.where(larger[None], s_from, s_to))
 
 
 def limit_rows(
@@ -93,7 +93,7 @@ def limit_rows(
     Returns:
       (m, 2 n_controlled) p.u. per p.u., first the voltages', then the branches', and (m,) p.u.
     """
-    others = _buses_but_the_slack(net)
+    others = buses_but_the_slack(net)
     v_max, v_min = net.v_max[others] - voltage_margin, net.v_min[others] + voltage_margin
     # u'S and u'dS/da of a unit vector u, turned from S by an angle, are cos |S| and cos along + sin across.
     size, along, across = evaluated(by_direction)(at.s, slope.s)
@@ -112,5 +112,6 @@ def by_direction(s: jax.Array, s_slope: jax.Array) -> tuple[jax.Array, jax.Array
     return size, *phasor.unstack(phasor.multiply(phasor.conj(ahead)[..., None], s_slope))
 
 
-def _buses_but_the_slack(net: Network) -> np.ndarray:
+def buses_but_the_slack(net: Network) -> np.ndarray:
+    """The buses whose voltages are limited, in the order of ``Limited.vm``."""
     return np.delete(np.arange(net.n_bus), net.slack)

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def plot_day(days: Mapping[str, Day], *, title: str = "") -> Figure:
-    """Draws a column for each policy: power, charge, limits and cost over the hours of a day.
+    """Draws a column for each policy: power, charge, loading, voltages and cost over the hours of a day.
 
     Args:
       days: what happened, by name of the policy.
@@ -29,21 +29,24 @@ def plot_day(days: Mapping[str, Day], *, title: str = "") -> Figure:
     """
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(3.2 * len(days) + 2.4, 8.4), layout="constrained")
-    axes = figure.subplots(4, len(days), squeeze=False, sharex=True, sharey="row")
+    figure = Figure(figsize=(3.2 * len(days) + 2.4, 10.2), layout="constrained")
+    axes = figure.subplots(5, len(days), squeeze=False, sharex=True, sharey="row")
     for column, (name, day) in zip(axes.T, days.items(), strict=True):
         hours = np.linspace(0, 24, len(day.load), endpoint=False)
         column[0].set_title(name)
         _power(column[0], hours, day)
         _charge(column[1], hours, day)
-        _limits(column[2], hours, day)
-        _cost(column[3], hours, day)
-        column[3].set_xlabel("hours from the start of the day")
-        column[3].set_xticks(range(0, 25, 6))
+        _loading(column[2], hours, day)
+        _voltage(column[3], hours, day)
+        _cost(column[4], hours, day)
+        column[4].set_xlabel("hours from the start of the day")
+        column[4].set_xticks(range(0, 25, 6))
         for axis in column:
             axis.grid(alpha=0.3)
             axis.set_xlim(0, 24)
-    for axis, label in zip(axes[:, 0], ("MW", "MWh", "branch loading, %", "p.u.h a step"), strict=True):
+    for axis, label in zip(
+        axes[:, 0], ("MW", "MWh", "branch loading, %", "voltage, p.u.", "p.u.h a step"), strict=True
+    ):
         axis.set_ylabel(label)
     for row in axes:
         row[-1].legend(loc="upper left", bbox_to_anchor=(1.02, 1), fontsize=8, frameon=False)
@@ -70,11 +73,17 @@ def _charge(axis: Axes, hours: np.ndarray, day: Day) -> None:
         axis.plot([], [], label="no storage")
 
 
-def _limits(axis: Axes, hours: np.ndarray, day: Day) -> None:
+def _loading(axis: Axes, hours: np.ndarray, day: Day) -> None:
     axis.step(
         hours, 100 * day.loading, where="post", color="tab:blue", lw=1.4, label="highest of all branches"
     )
     axis.axhline(100, color="tab:red", lw=1, ls="--", label="rating")
+
+
+def _voltage(axis: Axes, hours: np.ndarray, day: Day) -> None:
+    axis.fill_between(
+        hours, day.vm_min, day.vm_max, step="post", color="tab:purple", alpha=0.4, label="least to greatest"
+    )
 
 
 def _cost(axis: Axes, hours: np.ndarray, day: Day) -> None:

@@ -33,7 +33,15 @@ from anmjax.powerflow import phasor
 from anmjax.powerflow.power_flow import branch_powers
 from anmjax.projection.controls import by_bus, by_device, controlled_devices
 from anmjax.projection.device_region import DeviceLimits, region_inequalities
-from anmjax.projection.network_limits import Limited, by_direction, deviations, inscribed, limit_rows, limited
+from anmjax.projection.network_limits import (
+    Limited,
+    buses_but_the_slack,
+    by_direction,
+    deviations,
+    inscribed,
+    limit_rows,
+    limited,
+)
 from anmjax.projection.stages import StagedProgram, StagedSolution, solve_staged
 
 # Error of a program that converged; the AC power flow differs from its linearisation by more.
@@ -202,7 +210,7 @@ def _quantities(net: Network, a: jax.Array, p_load: jax.Array) -> tuple[_Quantit
     vm = phasor.magnitude(d + jnp.array([1, 0], d.dtype)[:, None])
     lost = sum(s[0].sum() for s in branch_powers(net, d)) + (net.g_shunt * vm * vm).sum()
     given = by_bus(net, by_device(net, p_load, a[: len(a) // 2]))
-    slack = lost - given[np.delete(np.arange(net.n_bus), net.slack)].sum()
+    slack = lost - given[buses_but_the_slack(net)].sum()
     # U / t - U over the branches, t the tap.
     turn = jnp.stack([jnp.cos(net.shift), -jnp.sin(net.shift)]) / net.tap[None]
     v = d + jnp.array([1, 0], d.dtype)[:, None]
@@ -304,7 +312,7 @@ def _turning(program: ACProgram, at: Limited, slope: Limited, beyond: jax.Array)
 def _violation(program: ACProgram, at: Limited) -> jax.Array:
     """By how much limits are exceeded, (n_bus - 1 + n_branch, N) p.u."""
     net = program.network
-    others = np.delete(np.arange(net.n_bus), net.slack)
+    others = buses_but_the_slack(net)
     high, low = net.v_max[others, None], net.v_min[others, None]
     voltage = jnp.maximum(at.vm - high, 0) + jnp.maximum(low - at.vm, 0)
     flow = jnp.maximum(phasor.magnitude(at.s) - program.rating[:, None], 0)

@@ -13,6 +13,7 @@ from anmjax.agents.mpc.ac_plan import ACProgram, ac_program_of, plan_ac
 from anmjax.agents.mpc.dc_plan import Plan, Program, plan_dc, program_of
 from anmjax.envs.pytree import PyTree
 from anmjax.envs.records import State
+from anmjax.projection.controls import as_action
 
 # Interior point steps, by the DC and by the AC power flow. On ANM6Easy-v0 AC plans cost no less with more.
 DC_NUM_ITERS, AC_NUM_ITERS = 20, 14
@@ -27,7 +28,7 @@ class MPC(PyTree):
 
     - By the DC power flow, as gym-anm: no losses, no voltages, and reactive power left at zero.
     - With ``ac`` by the AC power flow, linearised around one plan after the other: losses and voltages are
-      seen, and reactive power is a decision. Takes six to ten times as long.
+      seen, and reactive power is a decision. Takes several times as long.
 
     A forecast outside the devices' limits is moved to them, as the simulator would.
     """
@@ -133,8 +134,9 @@ class MPC(PyTree):
     def act(self, key: jax.Array, state: State) -> jax.Array:
         """The first action of the plan, (n_action,) MW and MVAr, within the action box."""
         plan, net, box = self.plan(state), self.env.network, self.env.action_space
-        parts = plan.p_generators, plan.q_generators, plan.p_storage, plan.q_storage
-        action = jnp.concatenate([part[:, 0] for part in parts]) * net.base_mva
+        p = jnp.concatenate([plan.p_generators[:, 0], plan.p_storage[:, 0]])
+        q = jnp.concatenate([plan.q_generators[:, 0], plan.q_storage[:, 0]])
+        action = as_action(net, p, q)
         return jnp.clip(action, box.low, box.high)
 
 
