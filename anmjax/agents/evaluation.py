@@ -146,7 +146,7 @@ def evaluate(
 ) -> Evaluation:
     """Runs a policy from every start, side by side, in one compiled call.
 
-    The starts are shared out evenly over JAX's devices, over as many as their number can be.
+    The starts are shared out evenly over JAX's devices in this process, over as many as their number can be.
 
     Args:
       env: the bare environment: a collapse ends a lane.
@@ -201,7 +201,7 @@ def actions_of(policy: Any, keys: jax.Array, states: State) -> jax.Array:
 
 def _shares(count: int) -> Mesh:
     """As many devices as can take equal shares of the starts."""
-    devices = jax.devices()
+    devices = jax.local_devices()
     size = max(k for k in range(1, len(devices) + 1) if count % k == 0)
     return Mesh(np.array(devices[:size]), ("starts",))
 

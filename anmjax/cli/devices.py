@@ -1,4 +1,4 @@
-"""The JAX devices that a command runs on."""
+"""The JAX devices and processes that a command runs on."""
 
 from __future__ import annotations
 
@@ -7,6 +7,31 @@ import os
 import jax
 
 from anmjax.cli.errors import CommandError
+
+
+def join_processes(coordinator: str | None, num_processes: int | None, process_id: int | None) -> None:
+    """Joins the processes of one training, on this machine or on many; none of the three: this one alone.
+
+    Raises:
+      CommandError: only some of the three are given, one is out of range, or the others did not come.
+    """
+    given = {"--coordinator": coordinator, "--num-processes": num_processes, "--process-id": process_id}
+    missing = [flag for flag, value in given.items() if value is None]
+    if len(missing) == len(given):
+        return
+    if coordinator is None or num_processes is None or process_id is None:
+        needed = ", ".join(given)
+        raise CommandError(f"several processes need {needed}: there is no {' and no '.join(missing)}.")
+    if ":" not in coordinator:
+        raise CommandError(f"--coordinator is {coordinator}, but must be HOST:PORT.")
+    if num_processes < 1:
+        raise CommandError(f"--num-processes is {num_processes}, but must be at least 1.")
+    if not 0 <= process_id < num_processes:
+        raise CommandError(f"--process-id is {process_id}, but must be from 0 to {num_processes - 1}.")
+    try:
+        jax.distributed.initialize(coordinator, num_processes, process_id)
+    except RuntimeError as error:
+        raise CommandError(f"cannot join the processes at {coordinator}: {error}") from error
 
 
 def use_devices(count: int | None) -> None:

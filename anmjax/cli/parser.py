@@ -17,6 +17,9 @@ examples:
   anmjax train ANM6Easy-v0 --seed 0 1 2 3 4 --total-steps 10_000_000
   anmjax train --resume runs/ANM6Easy-v0-seed0-20260101-120000
 
+on two machines, one command on each, the second with --process-id 1:
+  anmjax train ANM6Easy-v0 --coordinator 10.0.0.1:7777 --num-processes 2 --process-id 0
+
 Ctrl-C stops at any time and leaves a checkpoint to evaluate or to go on from.
 """
 EVALUATE_EXAMPLES = """\
@@ -108,7 +111,27 @@ def _add_train_options(parser: Parser) -> None:
         "--out", metavar="DIR", help="folder for checkpoint and metrics (default: runs/TASK-seedN-TIME)"
     )
     parser.add_argument("--resume", metavar="PATH", help="go on with the training in this folder")
+    parser.add_argument(
+        "--together", action="store_true", help="train the seeds side by side in one program: for GPUs"
+    )
     parser.add_argument("--quiet", action="store_true", help="show no progress")
+    group = parser.add_argument_group("devices and processes")
+    group.add_argument(
+        "--devices",
+        type=whole,
+        metavar="N",
+        help="share the grids out over so many devices; of a CPU, make so many (default: all GPUs, or "
+        "a device a CPU core, with 64 grids each at least)",
+    )
+    group.add_argument(
+        "--coordinator",
+        metavar="HOST:PORT",
+        help="address of the first of several processes, for all of them",
+    )
+    group.add_argument("--num-processes", type=whole, metavar="N", help="how many processes there are")
+    group.add_argument(
+        "--process-id", type=whole, metavar="N", help="which one this is; the first, 0, shows and writes"
+    )
     group = parser.add_argument_group("options of PPO")
     for field in dataclasses.fields(PPOConfig):
         _add_ppo_option(group, field)

@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import dataclasses
 import json
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import jax
+
 from anmjax.agents.baselines import do_nothing_policy
-from anmjax.agents.ppo import Checkpoint, CheckpointError, PPOConfig, train
+from anmjax.agents.ppo import Checkpoint, CheckpointError, PPOConfig, Training, train, train_seeds
+from anmjax.agents.ppo.sharding import mesh_for
 from anmjax.agents.ppo.training import CHECKPOINT_FILE
+from anmjax.cli.devices import join_processes, use_devices
 from anmjax.cli.errors import CommandError
 from anmjax.cli.evaluate import find_checkpoint, score
 from anmjax.cli.report import table
@@ -25,69 +31,99 @@ def run(arguments: argparse.Namespace) -> int:
         for field in dataclasses.fields(PPOConfig)
         if hasattr(arguments, field.name)
     }
+    use_devices(arguments.devices)
+    join_processes(arguments.coordinator, arguments.num_processes, arguments.process_id)
+    common: dict[str, Any] = {"devices": arguments.devices, "quiet": arguments.quiet}
     if arguments.resume:
         checkpoint = _resumed(arguments, typed)
+        _check_devices(checkpoint.config, arguments.devices)
         out = Path(arguments.out) if arguments.out else checkpoint.path.parent
+        made: dict[str, Any] = {"task": checkpoint.task, "overrides": checkpoint.overrides}
         env = make_task(checkpoint.task, checkpoint.overrides)
-        return _train_one(env, checkpoint.task, None, checkpoint.seed, out, checkpoint, arguments.quiet)
+        with _sentences(out):
+            training = train(env, out=out, resume=checkpoint, **made, **common)
+        return _report(env, checkpoint.task, {checkpoint.seed: (out, training)})
 
     if not arguments.task:
         raise CommandError("name a task to train on: anmjax train TASK ('anmjax list' shows all).")
     config = _config(typed)
+    _check_devices(config, arguments.devices)
     env = make_task(arguments.task)
-    seeds = arguments.seed or [0]
-    moment = time.strftime("%Y%m%d-%H%M%S")
-    for seed in seeds:
-        out = Path("runs") / f"{arguments.task}-seed{seed}-{moment}"
-        if arguments.out:
-            out = Path(arguments.out) / f"seed{seed}" if len(seeds) > 1 else Path(arguments.out)
-        if (out / CHECKPOINT_FILE).exists():
-            raise CommandError(f"{out} holds a training: go on with --resume {out}, or choose another --out.")
-        code = _train_one(env, arguments.task, config, seed, out, None, arguments.quiet)
-        if code:
+    outs = _folders(arguments)
+    if arguments.together:
+        with _sentences(*outs.values()):
+            trainings = train_seeds(env, config, outs=outs, task=arguments.task, **common)
+        done = dict(zip(outs, zip(outs.values(), trainings, strict=True), strict=True))
+        return _report(env, arguments.task, done)
+    for seed, out in outs.items():
+        with _sentences(out):
+            training = train(env, config, seed=seed, out=out, task=arguments.task, **common)
+        if code := _report(env, arguments.task, {seed: (out, training)}):
             return code
     return 0
 
 
-def _train_one(
-    env: Any,
-    task: str,
-    config: PPOConfig | None,
-    seed: int,
-    out: Path,
-    resume: Checkpoint | None,
-    quiet: bool,
-) -> int:
+def _folders(arguments: argparse.Namespace) -> dict[int, Path]:
+    """Where the files of each seed go, by seed; none of the folders may hold a training."""
+    seeds, moment = arguments.seed or [0], time.strftime("%Y%m%d-%H%M%S")
+    folders = {}
+    for seed in seeds:
+        out = Path("runs") / f"{arguments.task}-seed{seed}-{moment}"
+        if arguments.out:
+            out = Path(arguments.out) / f"seed{seed}" if len(seeds) > 1 else Path(arguments.out)
+        if jax.process_index() == 0 and (out / CHECKPOINT_FILE).exists():
+            raise CommandError(f"{out} holds a training: go on with --resume {out}, or choose another --out.")
+        folders[seed] = out
+    return folders
+
+
+def _check_devices(config: PPOConfig, devices: int | None) -> None:
     try:
-        training = train(
-            env,
-            config,
-            seed=seed,
-            out=out,
-            task=task,
-            overrides=resume.overrides if resume else None,
-            resume=resume,
-            quiet=quiet,
-        )
+        mesh_for(config, devices)
+    except ValueError as error:
+        raise CommandError(f"{error}.") from error
+
+
+@contextlib.contextmanager
+def _sentences(*outs: Path) -> Iterator[None]:
+    """Failures that are no fault of the program's, in the words of the command line."""
+    try:
+        yield
     except CheckpointError as error:
         raise CommandError(str(error)) from error
     except OSError as error:
-        raise CommandError(f"cannot write to {out}: {error.strerror}.") from error
-    minutes, seconds = divmod(round(training.seconds), 60)
-    if training.interrupted:
-        print(f"Stopped after {minutes} min {seconds} s. Checkpoint: {training.checkpoint}")
-        print(f"Go on:    anmjax train --resume {out}")
-        print(f"Evaluate: anmjax evaluate {out}")
+        raise CommandError(f"cannot write to {', '.join(map(str, outs))}: {error.strerror}.") from error
+
+
+def _report(env: Any, task: str, done: dict[int, tuple[Path, Training]]) -> int:
+    """Says how trainings ended, by seed, and how their policies compare; the first process does."""
+    trainings = [training for _, training in done.values()]
+    interrupted = any(training.interrupted for training in trainings)
+    if jax.process_index() > 0:
+        return 130 if interrupted else 0
+    minutes, seconds = divmod(round(max(training.seconds for training in trainings)), 60)
+    for out, training in done.values():
+        if interrupted:
+            print(f"Stopped after {minutes} min {seconds} s. Checkpoint: {training.checkpoint}")
+            print(f"Go on:    anmjax train --resume {out}")
+            print(f"Evaluate: anmjax evaluate {out}")
+        else:
+            print(f"Trained in {minutes} min {seconds} s. Checkpoint: {training.checkpoint}")
+    if interrupted:
         return 130
-    print(f"Trained in {minutes} min {seconds} s. Checkpoint: {training.checkpoint}")
-    policies: dict[str, Any] = {f"ppo, seed {seed}": training.learner.policy}
+    policies: dict[str, Any] = {
+        f"ppo, seed {seed}": training.learner.policy for seed, (_, training) in done.items()
+    }
     if hasattr(env, "network"):
         policies["do-nothing"] = do_nothing_policy(env)
     outcomes = score(env, policies)
     print(table(task, outcomes))
-    record = {name: outcome.to_dict() for name, outcome in outcomes.items()}
-    (out / "evaluation.json").write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
-    print(f"Evaluate again: anmjax evaluate {out}")
+    for seed, (out, _) in done.items():
+        own = {
+            name: outcomes[name].to_dict() for name in (f"ppo, seed {seed}", "do-nothing") if name in outcomes
+        }
+        (out / "evaluation.json").write_text(json.dumps(own, indent=2) + "\n", encoding="utf-8")
+    print("Evaluate again: anmjax evaluate " + " ".join(str(out) for out, _ in done.values()))
     return 0
 
 

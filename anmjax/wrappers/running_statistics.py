@@ -30,20 +30,28 @@ class RunningStatistics:
         """Statistics of nothing yet: mean 0 and variance 1, under which normalising changes nothing."""
         return cls(count=jnp.zeros((), dtype), mean=jnp.zeros(shape, dtype), var=jnp.ones(shape, dtype))
 
-    def update(self, batch: jax.Array, *, max_count: float = math.inf) -> RunningStatistics:
+    def update(
+        self, batch: jax.Array, *, max_count: float = math.inf, axis_name: str | None = None
+    ) -> RunningStatistics:
         """Merges a batch.
 
         Args:
           batch: (..., *shape) samples; all leading axes are the batch.
           max_count: the count is cut to this, so that older samples fade: the weight of a sample seen long
             ago halves about every ``0.7 max_count`` new ones. Infinite: all samples weigh the same.
+          axis_name: name of a mapped axis whose members' batches, equally large, are merged together.
 
         Returns:
           The statistics of the samples so far.
         """
         batch = jax.lax.stop_gradient(batch).reshape(-1, *self.mean.shape)
-        size = jnp.asarray(batch.shape[0], self.count.dtype)
-        batch_mean, batch_var = batch.mean(0), batch.var(0)
+        batch_mean, num_batches = batch.mean(0), 1
+        if axis_name is not None:
+            batch_mean, num_batches = jax.lax.pmean(batch_mean, axis_name), jax.lax.axis_size(axis_name)
+        batch_var = jnp.square(batch - batch_mean[None]).mean(0)
+        if axis_name is not None:
+            batch_var = jax.lax.pmean(batch_var, axis_name)
+        size = jnp.asarray(batch.shape[0] * num_batches, self.count.dtype)
         total = self.count + size
         share = size / total
         delta = batch_mean - self.mean

@@ -10,7 +10,16 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from anmjax.agents.ppo import PPO, CheckpointError, PPOConfig, load, restore_learner, restore_policy, train
+from anmjax.agents.ppo import (
+    PPO,
+    CheckpointError,
+    PPOConfig,
+    load,
+    restore_learner,
+    restore_policy,
+    train,
+    train_seeds,
+)
 from anmjax.agents.ppo import checkpoint as checkpoint_module
 from anmjax.agents.ppo.progress import Progress
 from anmjax.agents.ppo.starts import exploring_starts
@@ -74,11 +83,26 @@ def test_a_training_that_was_interrupted_goes_on_bit_for_bit(whole, tmp_path, mo
     chex.assert_trees_all_equal(got.optimizer, expected.optimizer)
 
 
+def test_seeds_that_train_together_learn_what_each_learns_alone(whole, tmp_path):
+    first, second = train_seeds(
+        Match(), CONFIG, outs={5: tmp_path / "5", 6: tmp_path / "6"}, task="Match", quiet=True
+    )
+    # Rounding: products of stacked matrices are summed in another order.
+    for got, expected in zip(
+        jax.tree.leaves(first.learner.policy), jax.tree.leaves(whole[0].learner.policy), strict=True
+    ):
+        np.testing.assert_allclose(got, expected, rtol=1e-9, atol=1e-11)
+    assert not np.array_equal(first.learner.states.obs, second.learner.states.obs)
+    rows = [(tmp_path / name / "metrics.jsonl").read_text().splitlines() for name in ("5", "6")]
+    assert [len(each) for each in rows] == [3, 3]
+    assert load(second.checkpoint).seed == 6
+
+
 def test_ctrl_c_before_the_first_chunk_leaves_a_checkpoint_that_acts(tmp_path, monkeypatch):
     def interrupt(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("anmjax.agents.ppo.training._run_chunk", interrupt)
+    monkeypatch.setattr("anmjax.agents.ppo.sharding.run_chunk", interrupt)
     stopped = train(Match(), CONFIG, out=tmp_path, **OPTIONS)
     policy = restore_policy(load(stopped.checkpoint), Match())
     assert Match().action_space.contains(policy(None, jnp.array([0.5, 7.0])))

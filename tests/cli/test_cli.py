@@ -65,6 +65,21 @@ def refused(capsys, *words):
         ("train", "name a task to train on: anmjax train TASK ('anmjax list' shows all)."),
         ("train mach-v0", "unknown task mach-v0; did you mean Match-v0? 'anmjax list' shows all tasks."),
         ("train Match-v0 twice", "unknown argument twice."),
+        ("train Match-v0 --devices 0", "--devices is 0, but must be at least 1."),
+        ("train Match-v0 --devices 2", "--devices is 2, but JAX has started with 1."),
+        (
+            "train Match-v0 --process-id 1",
+            "several processes need --coordinator, --num-processes, --process-id: there is no --coordinator "
+            "and no --num-processes.",
+        ),
+        (
+            "train Match-v0 --coordinator 127.0.0.1 --num-processes 2 --process-id 1",
+            "--coordinator is 127.0.0.1, but must be HOST:PORT.",
+        ),
+        (
+            "train Match-v0 --coordinator 127.0.0.1:7777 --num-processes 2 --process-id 2",
+            "--process-id is 2, but must be from 0 to 1.",
+        ),
         ("train --resume nowhere", "nothing to go on with: there is no nowhere."),
         (
             "evaluate do-nothin",
@@ -149,6 +164,18 @@ def test_training_then_evaluating_then_going_on(capsys, tmp_path, standard_promo
     other_seed = refused(capsys, "train", "--resume", out, "--seed", 4)
     assert other_seed == f"{out} is a training with seed 3: leave out --seed."
     assert main(["train", "--resume", str(out), "--quiet"]) == 0
+
+
+def test_seeds_that_train_together_are_each_evaluated(capsys, tmp_path, standard_promotion):
+    seeds = ["--seed", "3", "4", "--together"]
+    assert main(["train", "Match-v0", *seeds, "--out", str(tmp_path), *SMALL_WORDS]) == 0
+    printed = capsys.readouterr().out
+    for name in ("seed3", "seed4"):
+        assert f"Checkpoint: {tmp_path / name / 'checkpoint.msgpack'}" in printed
+        assert json.loads((tmp_path / name / "evaluation.json").read_text()).keys() == {
+            f"ppo, seed {name[4:]}"
+        }
+    assert f"anmjax evaluate {tmp_path / 'seed3'} {tmp_path / 'seed4'}" in printed
 
 
 def test_list_shows_every_task_with_its_sizes(capsys):

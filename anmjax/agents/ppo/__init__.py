@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from anmjax.agents.ppo.network import Policy as Policy
     from anmjax.agents.ppo.training import Training as Training
     from anmjax.agents.ppo.training import train as train
+    from anmjax.agents.ppo.training import train_seeds as train_seeds
     from anmjax.agents.ppo.update import PPO as PPO
     from anmjax.agents.ppo.update import Learner as Learner
 
@@ -37,6 +38,7 @@ _HOME = {
     "restore_policy": "checkpoint",
     "save": "checkpoint",
     "train": "training",
+    "train_seeds": "training",
 }
 
 __all__ = sorted(_HOME)

@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 from flax import struct
 
+from anmjax.agents.ppo.lanes import Lanes
 from anmjax.agents.ppo.network import Policy, log_prob, unscale
 from anmjax.agents.violation import violates
 from anmjax.envs.records import State
@@ -37,6 +38,7 @@ def collect(
     *,
     num_steps: int,
     gamma: float,
+    lanes: Lanes,
 ) -> tuple[State, jax.Array, Rollout, dict[str, jax.Array]]:
     """Lets the policy act for ``num_steps`` steps on every lane.
 
@@ -48,17 +50,21 @@ def collect(
       key: PRNG key of the actions.
       num_steps: T, steps to take.
       gamma: discount factor of the sums.
+      lanes: where all lanes are, of which these are a share.
 
     Returns:
-      The states and totals after the last step, the rollout, and sums over all its steps by name: ``reward``,
-      ``violations``, ``collapses``, and ``episode_return`` of the ``episodes`` that ended.
+      The states and totals after the last step, the rollout, and sums over all its steps on these lanes by
+      name: ``reward``, ``violations``, ``collapses``, and ``episode_return`` of the ``episodes`` that ended.
     """
 
     def act(carry: tuple[State, jax.Array], key: jax.Array) -> tuple[tuple[State, jax.Array], Any]:
         states, totals = carry
         obs = policy.scale(states.obs)
         mean, log_std = policy.apply(obs, method="policy")
-        noise = jax.random.normal(key, mean.shape, mean.dtype)
+        # Drawn lane by lane: the same however the lanes are shared out.
+        noise = jax.vmap(lambda key: jax.random.normal(key, mean.shape[1:], mean.dtype))(
+            lanes.keys(key, len(mean))
+        )
         sample = mean + jnp.broadcast_to(jnp.exp(log_std), mean.shape) * noise
         after = jax.vmap(env.step)(states, unscale(policy.box, sample))
 

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 from flax import struct
 
 from anmjax.agents.ppo.config import PPOConfig
+from anmjax.agents.ppo.lanes import Lanes
 from anmjax.agents.ppo.network import entropy, log_prob
 
 
@@ -30,6 +31,7 @@ def ppo_loss(
     apply: Callable[..., Any],
     batch: Batch,
     config: PPOConfig,
+    lanes: Lanes,
 ) -> tuple[jax.Array, dict[str, jax.Array]]:
     """Loss of a minibatch, averaged over its steps.
 
@@ -42,11 +44,12 @@ def ppo_loss(
     Args:
       params: of the network.
       apply: ``ActorCritic.apply``.
-      batch: the minibatch.
+      batch: this device's share of the minibatch.
       config: the options.
+      lanes: where the other shares are; the mean of all losses is the minibatch's.
 
     Returns:
-      The loss and, by name, the parts worth watching.
+      The loss of this share and, by name, the parts worth watching.
 
     Reference: Schulman et al., "Proximal policy optimization algorithms", equations 7 and 9.
     """
@@ -56,7 +59,8 @@ def ppo_loss(
 
     advantage = batch.advantage
     if config.normalize_advantages:
-        advantage = (advantage - advantage.mean()) / (advantage.std() + 1e-8)
+        advantage = advantage - lanes.mean(advantage.mean())
+        advantage = advantage / (jnp.sqrt(lanes.mean(jnp.square(advantage).mean())) + 1e-8)
     clipped = jnp.clip(ratio, 1 - config.clip_epsilon, 1 + config.clip_epsilon)
     policy_loss = -jnp.minimum(ratio * advantage, clipped * advantage).mean()
 

@@ -6,6 +6,7 @@ import json
 import math
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, TextIO
@@ -23,7 +24,7 @@ class Progress:
         total_steps: int,
         *,
         done_steps: int = 0,
-        file: Path | None = None,
+        files: Sequence[Path | None] = (),
         quiet: bool = False,
         stream: TextIO | None = None,
     ) -> None:
@@ -32,13 +33,13 @@ class Progress:
         Args:
           total_steps: environment steps at the end.
           done_steps: steps already taken, after a resume.
-          file: where rows are appended; None: nowhere.
+          files: where the rows of each training are appended; None: nowhere.
           quiet: show nothing.
           stream: where to show; None: standard error.
         """
         self._stream = sys.stderr if stream is None else stream
         self._total = total_steps
-        self._file = file.open("a", encoding="utf-8") if file else None
+        self._files = [file.open("a", encoding="utf-8") if file else None for file in files]
         self._last_line = -math.inf
         self._plain = not quiet and not self._stream.isatty()
         self._bar = tqdm(
@@ -58,8 +59,9 @@ class Progress:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._bar.close()
-        if self._file:
-            self._file.close()
+        for file in self._files:
+            if file:
+                file.close()
 
     def say(self, message: str) -> None:
         """A line of its own."""
@@ -69,12 +71,15 @@ class Progress:
         elif not self._bar.disable:
             self._bar.write(message, file=self._stream)
 
-    def add(self, row: dict[str, Any]) -> None:
-        """Shows and records a row; ``row["env_steps"]`` counts from the start of the training."""
-        if self._file:
-            finite = {name: None if value != value else value for name, value in row.items()}
-            self._file.write(json.dumps(finite) + "\n")
-            self._file.flush()
+    def add(self, *rows: dict[str, Any]) -> None:
+        """Records a row for each training and shows their mean; ``env_steps`` count from the start."""
+        for file, row in zip(self._files, rows, strict=False):
+            if file:
+                finite = {name: None if value != value else value for name, value in row.items()}
+                file.write(json.dumps(finite) + "\n")
+                file.flush()
+        row = {name: sum(row[name] for row in rows) / len(rows) for name in rows[0]}
+        row["steps_per_second"] *= len(rows)
         self._bar.set_postfix_str(_summary(row), refresh=False)
         self._bar.update(row["env_steps"] - self._bar.n)
         # The first row, then one every few seconds, then the last.

@@ -14,6 +14,7 @@ from flax import struct
 from anmjax.agents.ppo.collect import Rollout, collect
 from anmjax.agents.ppo.config import PPOConfig
 from anmjax.agents.ppo.gae import generalized_advantages
+from anmjax.agents.ppo.lanes import Lanes
 from anmjax.agents.ppo.loss import Batch, ppo_loss
 from anmjax.agents.ppo.network import ActorCritic, Policy
 from anmjax.agents.ppo.starts import exploring_starts
@@ -41,11 +42,15 @@ class PPO:
     """Proximal policy optimization on one environment, as a pytree with two pure methods.
 
     ``learner = ppo.init(key)`` and ``learner, metrics = ppo.update(learner)`` can be jitted, scanned, and
-    vmapped over keys to train several seeds side by side.
+    vmapped over keys to train several seeds side by side. Inside ``jax.shard_map``, with the name of a mesh
+    axis, they work on this device's share of the lanes: ``states`` and ``totals`` of the learner are the
+    device's own, all else is the same on every device. The numbers depend on the number of devices by
+    rounding only.
     """
 
     env: Any  # wrapped: time limit, episode statistics, auto reset
     config: PPOConfig = struct.field(pytree_node=False)
+    axis_name: str | None = struct.field(pytree_node=False, default=None)  # mesh axis of the lanes
 
     @classmethod
     def create(cls, env: Any, config: PPOConfig | None = None) -> PPO:
@@ -81,6 +86,11 @@ class PPO:
         return cls(env=AutoReset(EpisodeStatistics(env), NUM_STARTS, pool=pool), config=config)
 
     @property
+    def lanes(self) -> Lanes:
+        """How the lanes are shared out over devices."""
+        return Lanes(self.axis_name)
+
+    @property
     def gamma(self) -> float:
         """Discount factor in use."""
         return self.env.gamma if self.config.gamma is None else self.config.gamma
@@ -113,10 +123,12 @@ class PPO:
         policy = initial_policy(network_key, self.env, self.config)
         if self.config.normalize_observations:
             policy = replace(policy, statistics=policy.statistics.update(self.env.pool[0]))
-        states = jax.vmap(self.env.reset)(jax.random.split(reset_key, self.config.num_envs))
+        num_envs = self.config.num_envs
+        states = jax.vmap(self.env.reset)(self.lanes.own(jax.random.split(reset_key, num_envs)))
         if limit := self.config.max_episode_steps:
             # First episodes of every length: lanes in step would show each update one part of an episode.
-            states = replace(states, t=jax.random.randint(age_key, states.t.shape, 0, limit, states.t.dtype))
+            ages = jax.random.randint(age_key, (num_envs,), 0, limit, states.t.dtype)
+            states = replace(states, t=self.lanes.own(ages))
         return Learner(
             policy=policy,
             optimizer=self.optimizer.init(policy.params),
@@ -146,18 +158,19 @@ class PPO:
             collect_key,
             num_steps=config.num_steps,
             gamma=self.gamma,
+            lanes=self.lanes,
         )
         return_statistics = learner.return_statistics
         if config.normalize_rewards:
             return_statistics = return_statistics.update(
-                rollout.discounted_return, max_count=config.reward_horizon
+                rollout.discounted_return, max_count=config.reward_horizon, axis_name=self.axis_name
             )
         batch = self._batch(learner.policy, rollout, return_statistics)
         params, optimizer, losses = self._learn(learner.policy.params, learner.optimizer, batch, shuffle_key)
 
         statistics = learner.policy.statistics
         if config.normalize_observations:
-            statistics = statistics.update(rollout.raw_obs)
+            statistics = statistics.update(rollout.raw_obs, axis_name=self.axis_name)
         policy = replace(learner.policy, params=params, statistics=statistics)
         learner = Learner(
             policy=policy,
@@ -168,7 +181,7 @@ class PPO:
             num_updates=learner.num_updates + 1,
             key=key,
         )
-        return learner, losses | sums | {"reward_scale": return_statistics.std()}
+        return learner, losses | self.lanes.sum(sums) | {"reward_scale": return_statistics.std()}
 
     def _batch(self, policy: Policy, rollout: Rollout, return_statistics: RunningStatistics) -> Batch:
         """Values, advantages and targets of the collected steps."""
@@ -197,21 +210,32 @@ class PPO:
     def _learn(
         self, params: dict, optimizer: optax.OptState, batch: Batch, key: jax.Array
     ) -> tuple[dict, optax.OptState, dict[str, jax.Array]]:
-        """Epochs of gradient steps, each on all the steps of a random share of the lanes."""
-        config, network, transform = self.config, self.network, self.optimizer
+        """Epochs of gradient steps, each on all the steps of a random share of the lanes.
 
-        def descend(carry: tuple[dict, optax.OptState], lanes: jax.Array) -> Any:
+        Of every ``num_minibatches`` consecutive lanes, each minibatch of an epoch has one, drawn at random:
+        so every device has an equal part in each minibatch, and the minibatches are the same on any number
+        of devices.
+        """
+        config, network, transform = self.config, self.network, self.optimizer
+        num_minibatches, num_lanes = config.num_minibatches, batch.value.shape[1]
+
+        def descend(carry: tuple[dict, optax.OptState], chosen: jax.Array) -> Any:
             params, optimizer = carry
-            minibatch = jax.tree.map(lambda leaf: leaf[:, lanes], batch)
-            gradient, losses = jax.grad(ppo_loss, has_aux=True)(params, network.apply, minibatch, config)
+            minibatch = jax.tree.map(lambda leaf: leaf[:, chosen], batch)
+            gradient = jax.grad(ppo_loss, has_aux=True)
+            gradient, losses = self.lanes.mean(gradient(params, network.apply, minibatch, config, self.lanes))
             updates, optimizer = transform.update(gradient, optimizer, params)
             return (optax.apply_updates(params, updates), optimizer), losses
 
-        orders = jax.vmap(lambda key: jax.random.permutation(key, config.num_envs))(
-            jax.random.split(key, config.num_epochs)
-        )
-        shares = orders.reshape(config.num_epochs * config.num_minibatches, -1)
-        (params, optimizer), losses = jax.lax.scan(descend, (params, optimizer), shares)
+        def minibatches(key: jax.Array) -> jax.Array:
+            keys = self.lanes.keys(key, num_lanes // num_minibatches)
+            orders = jax.vmap(lambda key: jax.random.permutation(key, num_minibatches))(keys)
+            first = num_minibatches * jnp.arange(len(keys), dtype=orders.dtype)
+            return (first[:, None] + orders).T
+
+        chosen = jax.vmap(minibatches)(jax.random.split(key, config.num_epochs))
+        chosen = chosen.reshape(-1, num_lanes // num_minibatches)
+        (params, optimizer), losses = jax.lax.scan(descend, (params, optimizer), chosen)
         return params, optimizer, jax.tree.map(lambda leaf: leaf.mean(), losses)
 
 
