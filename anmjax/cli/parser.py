@@ -145,6 +145,8 @@ def _add_ppo_option(group: argparse._ArgumentGroup, field: dataclasses.Field[Any
     if isinstance(default, bool):
         text += f" (default: {'yes' if default else 'no'})"
         group.add_argument(flag, action=argparse.BooleanOptionalAction, help=text, **common)
+    elif "str" in str(field.type):
+        group.add_argument(flag, metavar="TYPE", help=text, **common)
     elif isinstance(default, tuple):
         text += f" (default: {' '.join(map(str, default))})"
         group.add_argument(flag, type=whole, nargs="+", metavar="N", help=text, **common)

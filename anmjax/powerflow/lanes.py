@@ -237,7 +237,9 @@ class _Progress(NamedTuple):
 def _solve_by_newton(plan: SolverPlan, schedule: Schedule, inputs: Inputs) -> Result:
     """Newton's method in blocks, then in blocks of the stragglers of all blocks until none is left."""
     lanes, size = num_lanes(inputs), newton_block_size(plan, inputs)
-    num_blocks, share = -(-lanes // size), size // STRAGGLER_SHARE
+    num_blocks = -(-lanes // size)
+    # Few blocks have few stragglers: to finish them apart would take as long as to wait for them.
+    share = size // STRAGGLER_SHARE if num_blocks >= MIN_BLOCKS else 0
     rows = -(-num_blocks * share // size) * size  # room for as many stragglers as there can be
     linear = looped(plan)
 

@@ -17,9 +17,10 @@ from jax.custom_derivatives import SymbolicZero
 
 _Out = TypeVar("_Out")
 
-# On a CPU a batch is turned round in chunks of about so many bytes, which the caches hold: turning arrays
-# of a power of two of lanes at once would have every element compete for the same cache sets.
-CHUNK_BYTES = 4_000_000
+# On a CPU a batch is worked through in chunks of about so many bytes of arguments. What is made of them takes
+# several times as many, and the caches hold it; besides, turning arrays of a power of two of lanes round at
+# once would have every element compete for the same cache sets.
+CHUNK_BYTES = 500_000
 # Lanes of a chunk at least: what lanes share is worked out for every chunk.
 MIN_CHUNK = 2048
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import replace
 from typing import Any, ClassVar
 
@@ -30,7 +31,8 @@ class AutoReset(Wrapper):
     power flow converges) costs several steps. So the starts come from a pool of ``pool_size`` converged ones,
     drawn once at construction: a step pays for one random integer, one gather a leaf, one select. The trade:
     there are only ``pool_size`` different starts, drawn with replacement and the same for every lane.
-    ``reset`` itself always draws afresh. ``pool_size=None`` does without a pool and resets in place.
+    ``reset`` itself always draws afresh, ``start`` from the pool. ``pool_size=None`` does without a pool and
+    resets in place.
 
     The pool is a leaf, drawn for the environment as it was at construction: after changing a parameter
     (``replace``), make a new ``AutoReset``, or use ``pool_size=None``.
@@ -39,13 +41,14 @@ class AutoReset(Wrapper):
       env: the environment to wrap.
       pool_size: number of starts in the pool, at least 1; None: a fresh reset in place.
       key: PRNG key for drawing the pool; None: a fixed one, so that runs repeat.
-      pool: ``(obs, grid, aux)`` of the starts, leading axis ``pool_size``; drawn if not given.
+      pool: State of the starts, as the reset of ``env`` gives them, with a leading axis of ``pool_size``;
+        their keys play no part. Drawn if not given.
 
     Raises:
       ValueError: ``pool_size`` is less than 1.
     """
 
-    pool: tuple[Any, Any, Any] | None  # (obs, grid, aux), leading axis pool_size
+    pool: State | None  # of the wrapped environment, leading axis pool_size
     pool_size: int | None = struct.field(pytree_node=False)
 
     added_metrics: ClassVar[tuple[str, ...]] = ("final_obs", "final_reward")
@@ -56,9 +59,10 @@ class AutoReset(Wrapper):
         if pool_size is not None and pool_size < 1:
             raise ValueError(f"AutoReset: pool_size is {pool_size}, but must be at least 1, or None.")
         if pool is _DRAW:
-            pool = None if pool_size is None else _draw_pool(env, pool_size, key)
+            key = jax.random.key(0) if key is None else key
+            pool = None if pool_size is None else _draw_pool(env, key, pool_size=pool_size)
         object.__setattr__(self, "env", env)
-        object.__setattr__(self, "pool", pool)
+        object.__setattr__(self, "pool", pool and replace(pool, key=None))
         object.__setattr__(self, "pool_size", pool_size)
 
     def step(self, state: State, action: jax.Array) -> State:
@@ -71,8 +75,11 @@ class AutoReset(Wrapper):
         # One hash a step. The environment folds its key with t = 0, 1, ..; the numbers beyond are free.
         fresh_key = jax.random.fold_in(after.key, after.t.astype(jnp.uint32) + np.uint32(2**31))
         start = self._start(fresh_key)
-        ended = (after.obs, after.grid, after.aux)
-        obs, grid, aux = jax.tree.map(lambda new, old: jnp.where(done, new, old), start, ended)
+        obs, grid, aux = jax.tree.map(
+            lambda new, old: jnp.where(done, new, old),
+            (start.obs, start.grid, start.aux),
+            (after.obs, after.grid, after.aux),
+        )
         return replace(
             after,
             obs=obs,
@@ -83,25 +90,24 @@ class AutoReset(Wrapper):
             metrics=after.metrics | {"final_obs": after.obs, "final_reward": after.reward},
         )
 
-    def _start(self, key: jax.Array) -> tuple[Any, Any, Any]:
-        if self.pool_size is None:
+    def start(self, key: jax.Array) -> State:
+        """Begins an episode as ``step`` does where one has ended: at a start of the pool, if there is one."""
+        return self._begin(self._start(key))
+
+    def _start(self, key: jax.Array) -> State:
+        if self.pool is None or self.pool_size is None:
             # Not the key itself: splitting a key and folding it with small numbers give the same keys.
-            fresh = self.env.reset(jax.random.fold_in(key, np.uint32(2**31)))
-            return fresh.obs, fresh.grid, fresh.aux
+            return replace(self.env.reset(jax.random.fold_in(key, np.uint32(2**31))), key=key)
         # A fresh key is 32 random bits or more: modulo the size, no start is favoured by more than
         # pool_size / 2**32 of its share, without a hash.
         index = jax.random.key_data(key)[..., -1] % np.uint32(self.pool_size)
-        return jax.tree.map(lambda leaf: leaf[index], self.pool)
+        return replace(jax.tree.map(lambda leaf: leaf[index], self.pool), key=key)
 
     def _begin(self, state: State) -> State:
         return replace(state, metrics=state.metrics | {"final_obs": state.obs, "final_reward": state.reward})
 
 
-def _draw_pool(env: Any, pool_size: int, key: jax.Array | None) -> tuple[Any, Any, Any]:
+@functools.partial(jax.jit, static_argnames="pool_size")
+def _draw_pool(env: Any, key: jax.Array, *, pool_size: int) -> State:
     """Draws ``pool_size`` starts in one compiled call."""
-
-    def draw(env: Any, key: jax.Array) -> tuple[Any, Any, Any]:
-        starts = jax.vmap(env.reset)(jax.random.split(key, pool_size))
-        return starts.obs, starts.grid, starts.aux
-
-    return jax.jit(draw)(env, jax.random.key(0) if key is None else key)
+    return jax.vmap(env.reset)(jax.random.split(key, pool_size))

@@ -28,9 +28,9 @@ OPTIONS = {
 }
 
 
-def learned(env, num_updates, num_seeds=1):
+def learned(env, num_updates, num_seeds=1, **options):
     """The policies of several seeds after `num_updates` updates, side by side in one compiled call."""
-    ppo = PPO.create(env, PPOConfig(**OPTIONS, total_steps=num_updates * 32 * 16))
+    ppo = PPO.create(env, PPOConfig(**OPTIONS, **options, total_steps=num_updates * 32 * 16))
 
     def run(key):
         return jax.lax.scan(lambda learner, _: ppo.update(learner), ppo.init(key), length=num_updates)[0]
@@ -77,6 +77,16 @@ def test_every_seed_learns_the_best_action_for_each_observation_in_the_units_of_
         # The policy's standard deviation has shrunk to about 0.05 of a box of width 4.
         np.testing.assert_allclose(action, 1 + signals, atol=0.1)
     assert len({action.tobytes() for action in actions}) == 3
+
+
+def test_networks_that_compute_in_half_precision_learn_as_much_in_full_parameters():
+    (policy,) = learned(Match(), 100, network_dtype="bfloat16")
+    signals = np.linspace(-0.8, 0.8, 5)
+    assert {leaf.dtype for leaf in jax.tree.leaves(policy.params)} == {jnp.dtype(float)}
+    action = policy(None, observations(*signals))
+    assert action.dtype == float
+    # bfloat16 has eight bits; the tolerance in full precision is 0.1.
+    np.testing.assert_allclose(action[:, 0], 1 + signals, atol=0.15)
 
 
 def test_actions_without_bounds_are_refused():

@@ -174,6 +174,7 @@ def test_a_checkpoint_of_other_options_is_refused_by_name_and_shape(whole):
             r"gamma is 1.0, .*; learning_rate is -1, .* above 0",
         ),
         ({"hidden_sizes": (64, 0)}, "hidden_sizes is"),
+        ({"network_dtype": "half"}, "network_dtype is 'half', but must be one of bfloat16, float16"),
         ({"normalize_rewards": "yes"}, "normalize_rewards is 'yes', but must be True or False"),
     ],
 )
@@ -186,13 +187,14 @@ def test_exploring_starts_are_resets_but_for_the_share_that_wandered():
     env = Match()
     resets = jax.vmap(lambda key: env.reset(key).aux)(jax.random.split(jax.random.split(KEY, 4)[0], 50))
     for share in (0.0, 1.0):
-        obs, _, aux = exploring_starts(env, KEY, num_starts=50, share=share, max_steps=3)
-        moved = np.any(np.asarray(aux != resets), axis=-1)
+        starts = exploring_starts(env, KEY, num_starts=50, share=share, max_steps=3)
+        moved = np.any(np.asarray(starts.aux != resets), axis=-1)
         np.testing.assert_array_equal(moved, np.full(50, share == 1.0))
-        np.testing.assert_array_equal(obs[:, 0], aux[:, 0])
+        np.testing.assert_array_equal(starts.obs[:, 0], starts.aux[:, 0])
+        np.testing.assert_array_equal(starts.t, np.zeros(50))
 
 
 def test_no_exploring_start_has_collapsed():
     # Every second step collapses: at most one is taken, and the observation of a collapse is all zeros.
-    obs, _, _ = exploring_starts(TwoSteps(), KEY, num_starts=20, share=1.0, max_steps=5)
-    np.testing.assert_array_equal(obs, np.tile([1.0, 7.0], (20, 1)))
+    starts = exploring_starts(TwoSteps(), KEY, num_starts=20, share=1.0, max_steps=5)
+    np.testing.assert_array_equal(starts.obs, np.tile([1.0, 7.0], (20, 1)))

@@ -62,7 +62,7 @@ def test_auto_reset_returns_a_start_and_keeps_the_end(pool_size):
 
 def test_auto_reset_draws_its_starts_from_the_pool_and_not_always_the_same():
     env = AutoReset(TimeLimit(Match(), max_steps=1), pool_size=5)
-    pool = np.asarray(env.pool[0][:, 0])
+    pool = np.asarray(env.pool.obs[:, 0])
     drawn = np.asarray(episodes(env, 200).obs[:, 0])
     # 200 uniform draws miss one of five with probability 5 * 0.8**200 = 2e-19.
     assert set(drawn.tolist()) == set(pool.tolist())

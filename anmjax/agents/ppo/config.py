@@ -46,6 +46,9 @@ class PPOConfig:
     observation_clip: float = _option(10.0, "bound on scaled observations")
     reward_clip: float = _option(10.0, "bound on scaled rewards")
     hidden_sizes: tuple[int, ...] = _option((64, 64), "width of each hidden layer, of actor and critic alike")
+    network_dtype: str | None = _option(
+        None, "type that the networks compute in, bfloat16 say; default: that of the observations"
+    )
     initial_log_std: float = _option(-1.0, "log standard deviation of the first actions, in half box widths")
     updates_per_chunk: int = _option(10, "updates in one compiled call; progress is shown after each")
 
@@ -90,6 +93,7 @@ def _whole(value: Any) -> bool:
     return isinstance(value, int) and not isinstance(value, bool)
 
 
+_FLOATS = ("bfloat16", "float16", "float32", "float64")
 _COUNT = ("a whole number of at least 1", lambda x: _whole(x) and x >= 1)
 _POSITIVE = ("a number above 0", lambda x: x > 0)
 _NOT_NEGATIVE = ("a number of at least 0", lambda x: x >= 0)
@@ -121,6 +125,7 @@ _RANGES: dict[str, tuple[str, Any]] = {
     "observation_clip": _POSITIVE,
     "reward_clip": _POSITIVE,
     "hidden_sizes": ("whole numbers of at least 1", lambda x: all(_whole(n) and n >= 1 for n in x)),
+    "network_dtype": (f"one of {', '.join(_FLOATS)}, or None", lambda x: x is None or x in _FLOATS),
     "initial_log_std": ("a number from -20 to 2", lambda x: -20 <= x <= 2),
     "updates_per_chunk": _COUNT,
 }

@@ -16,22 +16,29 @@ from anmjax.wrappers.running_statistics import RunningStatistics
 
 
 class MLP(nn.Module):
-    """Dense layers with tanh between them, orthogonally initialised."""
+    """Dense layers with tanh between them, orthogonally initialised.
+
+    Parameters are held, and results returned, in ``dtype``; ``compute_dtype`` is that of the products.
+    """
 
     sizes: Sequence[int]  # widths of the layers, the last one linear
     final_gain: float  # gain of the last layer: small starts the output near 0
     dtype: jnp.dtype | type | None = None
+    compute_dtype: str | None = None  # None: as dtype
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
         """Maps ``(..., n_in)`` to ``(..., sizes[-1])``."""
         for size in self.sizes[:-1]:
             x = nn.tanh(self._dense(size, np.sqrt(2.0))(x))
-        return self._dense(self.sizes[-1], self.final_gain)(x)
+        return self._dense(self.sizes[-1], self.final_gain)(x).astype(self.dtype)
 
     def _dense(self, size: int, gain: float) -> nn.Dense:
         return nn.Dense(
-            size, kernel_init=nn.initializers.orthogonal(gain), dtype=self.dtype, param_dtype=self.dtype
+            size,
+            kernel_init=nn.initializers.orthogonal(gain),
+            dtype=self.compute_dtype or self.dtype,
+            param_dtype=self.dtype,
         )
 
 
@@ -45,11 +52,12 @@ class ActorCritic(nn.Module):
     hidden_sizes: Sequence[int] = (64, 64)
     initial_log_std: float = -1.0
     dtype: jnp.dtype | type | None = None
+    compute_dtype: str | None = None  # see MLP
 
     def setup(self) -> None:
         """Makes both networks; each can be applied without the other."""
-        self.actor = MLP((*self.hidden_sizes, self.num_actions), 0.01, self.dtype)
-        self.critic = MLP((*self.hidden_sizes, 1), 1.0, self.dtype)
+        self.actor = MLP((*self.hidden_sizes, self.num_actions), 0.01, self.dtype, self.compute_dtype)
+        self.critic = MLP((*self.hidden_sizes, 1), 1.0, self.dtype, self.compute_dtype)
         initial = nn.initializers.constant(self.initial_log_std)
         self.log_std = self.param("log_std", initial, (self.num_actions,), self.dtype)
 

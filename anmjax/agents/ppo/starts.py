@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+from dataclasses import replace
 from typing import Any
 
 import jax
@@ -10,9 +12,8 @@ import jax.numpy as jnp
 from anmjax.envs.records import State
 
 
-def exploring_starts(
-    env: Any, key: jax.Array, *, num_starts: int, share: float, max_steps: int
-) -> tuple[Any, Any, Any]:
+@functools.partial(jax.jit, static_argnames=("num_starts", "max_steps"))
+def exploring_starts(env: Any, key: jax.Array, *, num_starts: int, share: float, max_steps: int) -> State:
     """Draws starts for training: resets, of which a share first wanders off at random.
 
     What a reset never gives, such as a charged battery, a policy that never made it cannot learn to use, and
@@ -22,33 +23,29 @@ def exploring_starts(
     observes ``t`` set the share to 0.
 
     Args:
-      env: a bare environment.
+      env: the environment; a wrapper that ends episodes counts from the start.
       key: PRNG key.
       num_starts: number of starts.
       share: share of them that wander, 0 to 1.
       max_steps: a wandering start takes 1 to ``max_steps`` random steps.
 
     Returns:
-      ``(obs, grid, aux)`` with a leading axis over the starts, a pool for ``AutoReset``.
+      States as after a reset, with a leading axis over the starts: a pool for ``AutoReset``.
 
     Reference: Sutton and Barto, "Reinforcement Learning: An Introduction", 2nd edition, section 5.3.
     """
+    reset_key, share_key, steps_key, action_key = jax.random.split(key, 4)
+    states = jax.vmap(env.reset)(jax.random.split(reset_key, num_starts))
+    wanders = jax.random.uniform(share_key, (num_starts,)) < share
+    steps = jax.random.randint(steps_key, (num_starts,), 1, max_steps + 1)
 
-    def draw(env: Any, key: jax.Array) -> State:
-        reset_key, share_key, steps_key, action_key = jax.random.split(key, 4)
-        states = jax.vmap(env.reset)(jax.random.split(reset_key, num_starts))
-        wanders = jax.random.uniform(share_key, (num_starts,)) < share
-        steps = jax.random.randint(steps_key, (num_starts,), 1, max_steps + 1)
+    def wander(step: jax.Array, states: State) -> State:
+        keys = jax.random.split(jax.random.fold_in(action_key, step), num_starts)
+        after = jax.vmap(env.step)(states, jax.vmap(env.action_space.sample)(keys))
+        goes = wanders & (step < steps) & ~after.terminated
+        return jax.vmap(lambda go, new, old: jax.tree.map(lambda a, b: jnp.where(go, a, b), new, old))(
+            goes, after, states
+        )
 
-        def wander(step: jax.Array, states: State) -> State:
-            keys = jax.random.split(jax.random.fold_in(action_key, step), num_starts)
-            after = jax.vmap(env.step)(states, jax.vmap(env.action_space.sample)(keys))
-            goes = wanders & (step < steps) & ~after.terminated
-            return jax.vmap(lambda go, new, old: jax.tree.map(lambda a, b: jnp.where(go, a, b), new, old))(
-                goes, after, states
-            )
-
-        return jax.lax.fori_loop(0, max_steps, wander, states)
-
-    starts = jax.jit(draw)(env, key)
-    return starts.obs, starts.grid, starts.aux
+    there = jax.lax.fori_loop(0, max_steps, wander, states)
+    return replace(states, obs=there.obs, grid=there.grid, aux=there.aux)

@@ -74,6 +74,9 @@ class PPO:
                 f"PPO scales actions to their box, but the bounds of action entries {unbounded.tolist()} "
                 "are infinite."
             )
+        if config.max_episode_steps:
+            env = TimeLimit(env, max_steps=config.max_episode_steps)
+        env = EpisodeStatistics(env)
         pool = exploring_starts(
             env,
             jax.random.key(0),
@@ -81,9 +84,7 @@ class PPO:
             share=config.exploring_starts,
             max_steps=config.max_episode_steps or 96,
         )
-        if config.max_episode_steps:
-            env = TimeLimit(env, max_steps=config.max_episode_steps)
-        return cls(env=AutoReset(EpisodeStatistics(env), NUM_STARTS, pool=pool), config=config)
+        return cls(env=AutoReset(env, NUM_STARTS, pool=pool), config=config)
 
     @property
     def lanes(self) -> Lanes:
@@ -117,14 +118,14 @@ class PPO:
           key: PRNG key; all of a training follows from it.
 
         Returns:
-          Networks just initialised, every lane just reset.
+          Networks just initialised, every lane at a start of the pool.
         """
         key, network_key, reset_key, age_key = jax.random.split(key, 4)
         policy = initial_policy(network_key, self.env, self.config)
         if self.config.normalize_observations:
-            policy = replace(policy, statistics=policy.statistics.update(self.env.pool[0]))
+            policy = replace(policy, statistics=policy.statistics.update(self.env.pool.obs))
         num_envs = self.config.num_envs
-        states = jax.vmap(self.env.reset)(self.lanes.own(jax.random.split(reset_key, num_envs)))
+        states = jax.vmap(self.env.start)(self.lanes.own(jax.random.split(reset_key, num_envs)))
         if limit := self.config.max_episode_steps:
             # First episodes of every length: lanes in step would show each update one part of an episode.
             ages = jax.random.randint(age_key, (num_envs,), 0, limit, states.t.dtype)
@@ -221,7 +222,8 @@ class PPO:
 
         def descend(carry: tuple[dict, optax.OptState], chosen: jax.Array) -> Any:
             params, optimizer = carry
-            minibatch = jax.tree.map(lambda leaf: leaf[:, chosen], batch)
+            # One axis of steps: products of matrices with two are a third slower.
+            minibatch = jax.tree.map(lambda leaf: leaf[:, chosen].reshape(-1, *leaf.shape[2:]), batch)
             gradient = jax.grad(ppo_loss, has_aux=True)
             gradient, losses = self.lanes.mean(gradient(params, network.apply, minibatch, config, self.lanes))
             updates, optimizer = transform.update(gradient, optimizer, params)
@@ -243,7 +245,7 @@ def network_for(env: Any, config: PPOConfig) -> ActorCritic:
     """The actor-critic for the sizes and the dtype of an environment's spaces."""
     (num_actions,) = env.action_space.shape
     dtype = env.observation_space.dtype
-    return ActorCritic(num_actions, config.hidden_sizes, config.initial_log_std, dtype)
+    return ActorCritic(num_actions, config.hidden_sizes, config.initial_log_std, dtype, config.network_dtype)
 
 
 def initial_policy(key: jax.Array, env: Any, config: PPOConfig) -> Policy:
