@@ -1,7 +1,8 @@
-"""How many environment steps a second, with random actions, against batch size and against gym-anm?
+"""How many environment steps a second, with random actions and auto reset, and against gym-anm?
 
+Swept over tasks and batch sizes; at the best batch, over the steps of one compiled call and the precision.
 All lanes are spread over all devices with ``shard_map``; on a CPU every core is made a JAX device of its own,
-which uses the cores better than one device with two threads does: no operation waits for the other core.
+which uses the cores better than one device with two threads: no operation waits for the other core.
 """
 
 from __future__ import annotations
@@ -23,24 +24,29 @@ from benchmarks import command_line, gym_anm_peer, record
 from benchmarks.timing import compile_program, interleave, run_seconds
 
 LANES = PartitionSpec("lanes")
+TASKS = ("ANM6Easy-v0", "IEEE33Easy-v0")
 FIRST_CALL_BATCH = 4096
-# 3 * 2**i beside 2**i: rows a power of two apart compete for the same places in a CPU's cache.
-BATCHES = sorted([2**i for i in range(6, 17, 2)] + [3 * 2**i for i in (6, 8, 9, 10, 11, 13)])
+# 3 * 2**i: rows a power of two apart compete for the same places in a CPU's cache.
+BATCHES = (2, 48, 384, 1536, 6144, 24576, 98304, 393216, 1048576)
+CALL_STEPS = (1, 8, 64, 512)
 MEANS = ("reward", "converged", "ended")
+# Of the action box, to measure the cost of auto reset where no lane ends.
+GENTLE = 0.25
 
 
 def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     """Reads the command line."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.env_step", description=__doc__)
-    parser.add_argument("--task", default="ANM6Easy-v0", help="registered task (default: %(default)s)")
-    parser.add_argument("--batch", type=int, nargs="+", default=BATCHES, metavar="LANES")
-    command_line.add_timing(parser, seconds=0.5, repeats=7)
+    parser.add_argument("--tasks", nargs="+", default=list(TASKS), help="registered tasks")
+    parser.add_argument("--batch", type=int, nargs="+", default=list(BATCHES), metavar="LANES")
+    command_line.add_timing(parser, seconds=0.5, repeats=5)
+    command_line.add_budget(parser)
     command_line.add_devices(parser)
     parser.add_argument("--no-peer", action="store_true", help="leave gym-anm out")
     command_line.add_record(parser)
     options = parser.parse_args(arguments)
     if options.smoke:
-        options.batch, options.seconds, options.repeats = [64], 0.05, 2
+        options.tasks, options.batch, options.seconds, options.repeats = options.tasks[:1], [64], 0.05, 2
     return options
 
 
@@ -66,19 +72,22 @@ def first_calls(task: str, batch: int) -> dict[str, float]:
     return {"batch": batch, "make_s": made - start, "reset_s": reset - made, "step_s": done - reset}
 
 
-def random_rollout(env: Any, mesh: Mesh) -> Callable[..., Any]:
+def random_rollout(env: Any, mesh: Mesh, share: float = 1.0) -> Callable[..., Any]:
     """Builds ``rollout(states, keys, num_steps)``: steps of all lanes with actions uniform in the action box.
 
     Args:
       env: environment or wrapper with a bounded action space.
       mesh: devices, on the axis ``lanes``.
+      share: of the box, about its middle, that the actions come from.
 
     Returns:
       A function of states (batch, ...), one key a device and the number of steps. It gives the last states
       and, for each device, over all steps: mean reward, shares converged and ended, the largest mismatch of a
       converged lane (p.u.).
     """
-    low, high = env.action_space.low, env.action_space.high
+    middle = (env.action_space.high + env.action_space.low) / 2
+    half = share * (env.action_space.high - env.action_space.low) / 2
+    low, high = middle - half, middle + half
 
     def on_one_device(states: Any, keys: jax.Array, num_steps: jax.Array) -> tuple[Any, dict[str, jax.Array]]:
         shape = (states.reward.shape[0], *env.action_space.shape)
@@ -114,14 +123,15 @@ def random_rollout(env: Any, mesh: Mesh) -> Callable[..., Any]:
 class Lanes:
     """A compiled random rollout of ``batch`` lanes that can be measured again and again."""
 
-    def __init__(self, env: Any, batch: int, mesh: Mesh, seconds: float):
+    def __init__(self, env: Any, batch: int, mesh: Mesh, seconds: float, share: float = 1.0):
         """Compiles the rollout and finds how many steps last about ``seconds``."""
         shards = NamedSharding(mesh, LANES)
         keys = jax.device_put(jax.random.split(jax.random.key(0), batch), shards)
         self.batch = batch
+        self.dtype = str(env.action_space.dtype)
         self.states = jax.jit(jax.vmap(env.reset), out_shardings=shards)(keys)
         self.keys = jax.device_put(jax.random.split(jax.random.key(1), mesh.size), shards)
-        self.program = compile_program(random_rollout(env, mesh), self.states, self.keys, jnp.int32(0))
+        self.program = compile_program(random_rollout(env, mesh, share), self.states, self.keys, jnp.int32(0))
         self.outcome: dict[str, jax.Array] = {}
         self.num_steps = 4
         for _ in range(3):  # the first run warms up; the next two lengthen it
@@ -134,50 +144,83 @@ class Lanes:
 
     def steps_per_s(self) -> float:
         """Runs once, on from where the last run ended."""
+        return self.done / run_seconds(lambda: self.call(self.num_steps))
 
-        def call() -> Any:
-            self.states, self.outcome = self.program.call(self.states, self.keys, jnp.int32(self.num_steps))
-            return self.outcome
+    def short_calls(self, steps: int) -> Callable[[], float]:
+        """A measurement of as many steps in calls of ``steps`` each."""
+        calls = max(1, self.num_steps // steps)
 
-        return self.done / run_seconds(call)
+        def measure() -> float:
+            return self.batch * steps * calls / run_seconds(lambda: [self.call(steps) for _ in range(calls)])
+
+        return measure
+
+    def call(self, num_steps: int) -> Any:
+        """One call of the compiled rollout."""
+        self.states, self.outcome = self.program.call(self.states, self.keys, jnp.int32(num_steps))
+        return self.outcome
 
     def quality(self) -> dict[str, float]:
         """What the last run computed: mean reward, shares of converged and of ended steps, worst mismatch."""
-        means = {name: float(np.mean(self.outcome[name])) for name in MEANS}
-        return {**means, "max_mismatch_pu": float(np.max(self.outcome["max_mismatch_pu"]))}
+        means = {name: float(np.mean(np.asarray(self.outcome[name]))) for name in MEANS}
+        return {**means, "max_mismatch_pu": float(np.max(np.asarray(self.outcome["max_mismatch_pu"])))}
 
-
-def sweep(options: argparse.Namespace, mesh: Mesh) -> list[dict[str, Any]]:
-    """Measures every batch size, plain and with auto reset in turn."""
-    plain = anmjax.make(options.task)
-    rows = []
-    for batch in options.batch:
-        lanes = {
-            "plain": Lanes(plain, batch, mesh, options.seconds),
-            "auto_reset": Lanes(anmjax.AutoReset(plain), batch, mesh, options.seconds),
+    def costs(self) -> dict[str, Any]:
+        """What the program took to make, and its memory: of a lane's state, and of a device beside it."""
+        keyless = self.states.replace(key=jax.random.key_data(self.states.key))
+        return {
+            "trace_s": self.program.trace_s,
+            "compile_s": self.program.compile_s,
+            "state_bytes_per_lane": sum(x.nbytes for x in jax.tree.leaves(keyless)) / self.batch,
+            "temp_bytes": self.program.temp_bytes,
         }
-        rates = interleave({name: lane.steps_per_s for name, lane in lanes.items()}, options.repeats)
-        for name, lane in lanes.items():
-            rows.append(
-                {
-                    "batch": batch,
-                    "auto_reset": name == "auto_reset",
-                    "dtype": str(plain.action_space.dtype),
-                    "steps_per_s": rates[name].to_dict(),
-                    "steps_a_run": lane.num_steps,
-                    "trace_s": lane.program.trace_s,
-                    "compile_s": lane.program.compile_s,
-                    "temp_bytes": lane.program.temp_bytes,
-                    **lane.quality(),
-                }
-            )
-            print(f"{batch:8d} lanes, {name:10s}: {rates[name].median:14,.0f} steps/s", flush=True)
-    return rows
+
+
+def sweep(task: str, options: argparse.Namespace, mesh: Mesh, until: float) -> list[dict[str, Any]]:
+    """Measures a task: all batch sizes in turn, then the best of them in other ways."""
+    env = anmjax.AutoReset(anmjax.make(task))
+    lanes: dict[int, Lanes] = {}
+    for batch in options.batch:
+        if time.monotonic() < until or not lanes:
+            lanes[batch] = Lanes(env, batch, mesh, options.seconds)
+    rates = interleave({str(batch): lane.steps_per_s for batch, lane in lanes.items()}, options.repeats)
+
+    def row(what: str, lane: Lanes, rate: Any, **said: Any) -> dict[str, Any]:
+        print(f"{task}, {lane.batch:9,d} lanes, {what}: {rate.median:14,.0f} steps/s", flush=True)
+        return {
+            "task": task,
+            "what": what,
+            "batch": lane.batch,
+            "dtype": lane.dtype,
+            "steps_per_s": rate.to_dict(),
+            "steps_a_call": lane.num_steps,
+            **lane.costs(),
+            **lane.quality(),
+            **said,
+        }
+
+    rows = [row("batch", lane, rates[str(batch)]) for batch, lane in lanes.items()]
+    best = max(rows, key=lambda row: row["steps_per_s"]["median"])["batch"]
+    if options.smoke or time.monotonic() > until:
+        return rows
+    calls = interleave({str(steps): lanes[best].short_calls(steps) for steps in CALL_STEPS}, options.repeats)
+    rows += [row("steps a call", lanes[best], calls[str(steps)], steps_a_call=steps) for steps in CALL_STEPS]
+    others = {
+        "float32": lanes[best],
+        "gentle actions": Lanes(env, best, mesh, options.seconds, GENTLE),
+        "gentle actions, no auto reset": Lanes(env.env, best, mesh, options.seconds, GENTLE),
+    }
+    with jax.enable_x64(True):
+        wide = anmjax.AutoReset(anmjax.make(task, dtype="float64"))
+        others["float64"] = Lanes(wide, best, mesh, options.seconds)
+    rates = interleave({name: lane.steps_per_s for name, lane in others.items()}, options.repeats)
+    return rows + [row(name, lane, rates[name]) for name, lane in others.items()]
 
 
 def compare(options: argparse.Namespace, mesh: Mesh, batch: int, cores: int) -> dict[str, Any]:
     """Measures the best batch and gym-anm in turn, gym-anm in one process and in one process a core."""
-    lane = Lanes(anmjax.AutoReset(anmjax.make(options.task)), batch, mesh, options.seconds)
+    env = anmjax.AutoReset(anmjax.make(gym_anm_peer.TASK))
+    lane = Lanes(env, batch, mesh, options.seconds)
     seconds = max(options.seconds, 0.2) * 6  # gym-anm makes some 60 steps a second
     with gym_anm_peer.Peer(1) as one, gym_anm_peer.Peer(cores) as many:
         rates = interleave(
@@ -202,20 +245,19 @@ def main() -> None:
     """Runs the benchmark."""
     options = parse()
     load = os.getloadavg()[0]
+    begun = time.monotonic()
     mesh = command_line.mesh_of(options.devices)
-    print(f"{options.task} on {record.machine()}", flush=True)
-    first = first_calls(options.task, min(FIRST_CALL_BATCH, max(options.batch)))
+    print(f"{record.machine()}", flush=True)
+    first = first_calls(options.tasks[0], min(FIRST_CALL_BATCH, max(options.batch)))
     print(f"first call: reset {first['reset_s']:.1f} s, step {first['step_s']:.1f} s", flush=True)
-    rows = sweep(options, mesh)
-    best = max((row for row in rows if row["auto_reset"]), key=lambda row: row["steps_per_s"]["median"])
-    summary: dict[str, Any] = {
-        "task": options.task,
-        "load_average_before": load,
-        "first_call": first,
-        "best_batch": best["batch"],
-    }
-    if options.task == gym_anm_peer.TASK and gym_anm_peer.installed() and not options.no_peer:
-        summary["comparison"] = compare(options, mesh, best["batch"], record.num_cores())
+    rows = []
+    for k, task in enumerate(options.tasks, start=1):
+        rows += sweep(task, options, mesh, begun + options.budget * k / len(options.tasks))
+    summary: dict[str, Any] = {"load_average_before": load, "first_call": first}
+    if gym_anm_peer.TASK in options.tasks and gym_anm_peer.installed() and not options.no_peer:
+        own = [row for row in rows if row["task"] == gym_anm_peer.TASK and row["what"] == "batch"]
+        best = max(own, key=lambda row: row["steps_per_s"]["median"])["batch"]
+        summary["comparison"] = compare(options, mesh, best, record.num_cores())
         for name in ("ratio_one_process", "ratio_process_per_core"):
             print(f"{name}: {summary['comparison'][name]:,.0f}")
     made = record.make("env_step", rows, **summary)

@@ -144,7 +144,13 @@ def write(record: dict[str, Any], path: Path) -> None:
 
 
 def latest(benchmark: str, platform_name: str) -> dict[str, Any] | None:
-    """The newest record of a benchmark on a platform ('cpu', 'gpu', ...), or None without any."""
+    """The newest record of a benchmark on a platform ('cpu', 'gpu', ...), or None without any.
+
+    A part of a record of ``benchmarks.all`` is as good as a record of its own.
+    """
     records = [json.loads(path.read_text()) for path in sorted(RESULTS.glob(f"{benchmark}-*.json"))]
+    for path in sorted(RESULTS.glob("all-*.json")):
+        rows = json.loads(path.read_text())["rows"]
+        records += [row["record"] for row in rows if row["part"] == benchmark and row["record"]]
     matching = [record for record in records if record["machine"]["platform"] == platform_name]
     return max(matching, key=lambda record: record["date"], default=None)

@@ -12,59 +12,16 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from benchmarks import policy_tables, power_flow_tables, projection_tables, record
-from benchmarks.markdown import grid, source
+from benchmarks import policy_tables, power_flow_tables, projection_tables, record, throughput_tables
 
-DOCUMENTS = (Path(__file__).parent.parent / "README.md", Path(__file__).parent / "POWER_FLOW.md")
+HERE = Path(__file__).parent
+DOCUMENTS = (HERE.parent / "README.md", HERE / "ENV_STEP.md", HERE / "POWER_FLOW.md")
 BLOCK = re.compile(r"(<!-- table: (?P<name>\S+) -->\n).*?(<!-- end of table -->)", re.DOTALL)
 
 
-def millions(value: float) -> str:
-    """A rate in millions, to three digits."""
-    return f"{value / 1e6:.3g}"
-
-
-def against_gym_anm(versus: dict[str, Any], version: str) -> str:
-    """The sentence that compares the best batch with gym-anm."""
-    one, many = versus["gym_anm_one_process"]["median"], versus["gym_anm_process_per_core"]["median"]
-    return (
-        f"Measured in turn with gym-anm {version} on the same {versus['cores']} cores: anmjax "
-        f"{versus['anmjax']['median']:,.0f} steps/s ({versus['batch']:,} grids, auto reset), gym-anm "
-        f"{one:.0f} steps/s in one process ({versus['ratio_one_process']:,.0f} times) and "
-        f"{many:.0f} steps/s in one process a core ({versus['ratio_process_per_core']:,.0f} times)."
-    )
-
-
-def env_step(made: dict[str, Any]) -> str:
-    """Steps per second against batch size, then the comparison with gym-anm where there was one."""
-    by_batch: dict[int, dict[bool, dict[str, Any]]] = {}
-    for row in made["rows"]:
-        by_batch.setdefault(row["batch"], {})[row["auto_reset"]] = row
-    cells = []
-    for batch, pair in sorted(by_batch.items()):
-        plain, reset = pair[False]["steps_per_s"], pair[True]["steps_per_s"]
-        spread = f"{millions(reset['low'])} to {millions(reset['high'])}"
-        cost = 100 * (plain["median"] / reset["median"] - 1)
-        cells.append(
-            [f"{batch:,}", millions(plain["median"]), millions(reset["median"]), spread, f"{cost:.0f} %"]
-        )
-    header = ["grids", "step, M/s", "step with auto reset, M/s", "low to high", "cost of auto reset"]
-    first = made["first_call"]
-    lines = [
-        f"{made['task']}, {made['rows'][0]['dtype']}, random actions: {source(made)}",
-        "",
-        grid(header, cells),
-        "",
-        f"First call with {first['batch']:,} grids, tracing and compiling included: `reset` "
-        f"{first['reset_s']:.1f} s, `step` {first['step_s']:.1f} s.",
-    ]
-    if "comparison" in made:
-        lines += ["", against_gym_anm(made["comparison"], made["versions"]["gym-anm"])]
-    return "\n".join(lines)
-
-
 TABLES: dict[str, Callable[[dict[str, Any]], str]] = {
-    "env_step": env_step,
+    "env_step_parts": throughput_tables.env_step_parts,
+    "env_step": throughput_tables.env_step,
     "anm6easy_table": policy_tables.anm6easy,
     "clairvoyant": policy_tables.clairvoyant,
     "mpc": policy_tables.mpc,
@@ -72,6 +29,8 @@ TABLES: dict[str, Callable[[dict[str, Any]], str]] = {
     "power_flow_accuracy": power_flow_tables.accuracy,
     "power_flow_parts": power_flow_tables.parts,
     "projection": projection_tables.speed,
+    "ppo": throughput_tables.ppo,
+    "scaling": throughput_tables.scaling,
     "safety": projection_tables.safety,
     "training": policy_tables.training,
 }

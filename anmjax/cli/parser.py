@@ -120,8 +120,8 @@ def _add_train_options(parser: Parser) -> None:
         "--devices",
         type=whole,
         metavar="N",
-        help="share the grids out over so many devices; of a CPU, make so many (default: all GPUs, or "
-        "a device a CPU core, with 64 grids each at least)",
+        help="share the grids out over so many devices; of a CPU, make so many, in each process (default: "
+        "all GPUs, or a device a CPU core, with 64 grids each at least)",
     )
     group.add_argument(
         "--coordinator",

@@ -33,10 +33,12 @@ def run(arguments: argparse.Namespace) -> int:
     }
     use_devices(arguments.devices)
     join_processes(arguments.coordinator, arguments.num_processes, arguments.process_id)
-    common: dict[str, Any] = {"devices": arguments.devices, "quiet": arguments.quiet}
+    # Of several processes, each has made its own.
+    devices = arguments.devices if jax.process_count() == 1 else None
+    common: dict[str, Any] = {"devices": devices, "quiet": arguments.quiet}
     if arguments.resume:
         checkpoint = _resumed(arguments, typed)
-        _check_devices(checkpoint.config, arguments.devices)
+        _check_devices(checkpoint.config, devices)
         out = Path(arguments.out) if arguments.out else checkpoint.path.parent
         made: dict[str, Any] = {"task": checkpoint.task, "overrides": checkpoint.overrides}
         env = make_task(checkpoint.task, checkpoint.overrides)
@@ -47,7 +49,7 @@ def run(arguments: argparse.Namespace) -> int:
     if not arguments.task:
         raise CommandError("name a task to train on: anmjax train TASK ('anmjax list' shows all).")
     config = _config(typed)
-    _check_devices(config, arguments.devices)
+    _check_devices(config, devices)
     env = make_task(arguments.task)
     outs = _folders(arguments)
     if arguments.together:

@@ -52,6 +52,10 @@ def mesh_for(config: PPOConfig, num_devices: int | None = None) -> Mesh:
         num_devices = max(fitting, default=1)
     elif num_devices is None:
         num_devices = len(devices)
+    if jax.process_count() > 1 and num_devices != len(devices):
+        raise ValueError(
+            f"{num_devices} devices are asked for, but several processes train on all: {len(devices)}"
+        )
     if num_devices > len(devices):
         raise ValueError(f"{num_devices} devices are asked for, but JAX has {len(devices)}")
     if config.num_envs % (unit * num_devices):
