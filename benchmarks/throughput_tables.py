@@ -115,8 +115,8 @@ def ppo(made: dict[str, Any]) -> str:
             grid(header, cells),
             "",
             f"Collecting alone, in the first row: {millions(made['collect_per_s']['median'])} M/s. Ready in: "
-            "from the task's id to the end of the first update, tracing and compiling included. The authors of "
-            f"PowerZooJax publish {POWERZOOJAX:,} env steps/s for PPO on 33 buses, on an RTX 4500 Ada.",
+            "from the task's id to the end of the first update, tracing and compiling included. The authors "
+            f"of PowerZooJax publish {POWERZOOJAX:,} env steps/s for PPO on 33 buses, on an RTX 4500 Ada.",
         ]
     )
 
