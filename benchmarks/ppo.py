@@ -29,20 +29,20 @@ ANM6, IEEE33 = "ANM6Easy-v0", "IEEE33Easy-v0"
 CASES: dict[str, list[tuple[str, dict[str, Any], int]]] = {
     "cpu": [
         (ANM6, {}, 1),
+        (IEEE33, {}, 1),
         (ANM6, {"num_envs": 2048}, 1),
         (ANM6, {"hidden_sizes": (16, 16)}, 1),
         (ANM6, {"hidden_sizes": (256, 256)}, 1),
         (ANM6, {"network_dtype": "bfloat16"}, 1),
         (ANM6, {}, 4),
-        (IEEE33, {}, 1),
     ],
     "gpu": [
-        (ANM6, {"num_envs": 16384}, 1),
         (ANM6, {"num_envs": 65536}, 1),
-        (ANM6, {"num_envs": 65536, "network_dtype": "bfloat16"}, 1),
-        (ANM6, {"num_envs": 65536, "hidden_sizes": (256, 256)}, 1),
-        (ANM6, {"num_envs": 16384}, 4),
         (IEEE33, {"num_envs": 16384}, 1),
+        (ANM6, {"num_envs": 65536, "network_dtype": "bfloat16"}, 1),
+        (ANM6, {"num_envs": 16384}, 4),
+        (ANM6, {"num_envs": 16384}, 1),
+        (ANM6, {"num_envs": 65536, "hidden_sizes": (256, 256)}, 1),
     ],
 }
 

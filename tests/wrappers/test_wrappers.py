@@ -74,6 +74,18 @@ def test_auto_reset_resets_after_a_termination_too_and_clears_the_flag():
     np.testing.assert_array_equal(states.reward, np.ones(4))
 
 
+def test_a_start_of_the_pool_is_what_a_reset_is():
+    env = AutoReset(EpisodeStatistics(TimeLimit(Match(), max_steps=4)), pool_size=3)
+    start, reset = env.start(KEY), env.reset(KEY)
+    assert jax.tree.structure(start) == jax.tree.structure(reset)
+    assert float(start.obs[0]) in np.asarray(env.pool.obs[:, 0]).tolist()
+    np.testing.assert_array_equal(start.metrics["final_obs"], start.obs)
+    assert int(start.t) == 0
+    np.testing.assert_array_equal(jax.random.key_data(start.key), jax.random.key_data(KEY))
+    # Without a pool it is a reset of its own.
+    assert np.isfinite(AutoReset(Match(), pool_size=None).start(KEY).obs).all()
+
+
 def test_a_pool_of_no_starts_is_refused():
     with pytest.raises(ValueError, match="pool_size is 0"):
         AutoReset(Constant(), pool_size=0)
