@@ -83,6 +83,7 @@ def simulated(env: Any, states: Any, plan: Any, steps: int) -> tuple[np.ndarray,
     return np.asarray(total), states
 
 
+@pytest.mark.slow
 def test_a_plan_costs_what_it_says_and_less_than_by_the_dc_power_flow():
     env, steps = ANM6Easy(), 3
     # Three with empty storage, where a branch is overloaded whatever is done.
