@@ -80,7 +80,7 @@ def of_ppo(axis: Any, made: dict[str, Any]) -> None:
     axis.ticklabel_format(axis="x", style="plain")
     axis.xaxis.set_major_formatter(lambda x, _: f"{x / 1e6:g} M")
     axis.grid(alpha=0.3, axis="x")
-    axis.legend(fontsize=8, loc="lower right")
+    axis.legend(fontsize=8, loc="upper center", bbox_to_anchor=(0.5, -0.15), frameon=False)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
