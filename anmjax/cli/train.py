@@ -83,7 +83,7 @@ def _check_devices(config: PPOConfig, devices: int | None) -> None:
     try:
         mesh_for(config, devices)
     except ValueError as error:
-        raise CommandError(f"{error}.") from error
+        raise CommandError(_as_flags(f"{error}.")) from error
 
 
 @contextlib.contextmanager
@@ -134,10 +134,14 @@ def _config(typed: dict[str, Any]) -> PPOConfig:
     try:
         return PPOConfig(**typed)
     except ValueError as error:
-        message = str(error).removeprefix("PPOConfig: ")
-        for field in dataclasses.fields(PPOConfig):
-            message = message.replace(field.name, "--" + field.name.replace("_", "-"))
-        raise CommandError(message) from error
+        raise CommandError(_as_flags(str(error).removeprefix("PPOConfig: "))) from error
+
+
+def _as_flags(message: str) -> str:
+    """A message with the options under their names on the command line."""
+    for field in dataclasses.fields(PPOConfig):
+        message = message.replace(field.name, "--" + field.name.replace("_", "-"))
+    return message
 
 
 def _resumed(arguments: argparse.Namespace, typed: dict[str, Any]) -> Checkpoint:

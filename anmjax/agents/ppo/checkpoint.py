@@ -158,14 +158,15 @@ def restore_learner(checkpoint: Checkpoint, ppo: PPO) -> Learner:
     return _restore(template, policy | checkpoint.learner_leaves, checkpoint.path)
 
 
-def _is_key(leaf: Any) -> bool:
+def is_key(leaf: Any) -> bool:
+    """Whether an array holds PRNG keys."""
     return jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
 
 
 def _leaves(tree: Any) -> dict[str, np.ndarray]:
     """Leaves by path, PRNG keys as the numbers in them."""
     return {
-        jax.tree_util.keystr(path): np.asarray(jax.random.key_data(leaf) if _is_key(leaf) else leaf)
+        jax.tree_util.keystr(path): np.asarray(jax.random.key_data(leaf) if is_key(leaf) else leaf)
         for path, leaf in jax.tree_util.tree_leaves_with_path(tree)
     }
 
@@ -178,13 +179,13 @@ def _restore(template: Any, leaves: dict[str, np.ndarray], path: Path) -> Any:
         if name not in leaves:
             raise CheckpointError(f"the checkpoint {path} has no entry {name}: other options or task.")
         leaf = leaves[name]
-        expected = jax.eval_shape(jax.random.key_data, like) if _is_key(like) else like
+        expected = jax.eval_shape(jax.random.key_data, like) if is_key(like) else like
         if leaf.shape != expected.shape or leaf.dtype != expected.dtype:
             raise CheckpointError(
                 f"the checkpoint {path} has {leaf.dtype}{list(leaf.shape)} for {name}, but this task and "
                 f"these options need {expected.dtype}{list(expected.shape)}."
             )
-        if _is_key(like):
+        if is_key(like):
             return jax.random.wrap_key_data(jnp.asarray(leaf))
         return jnp.asarray(leaf)
 

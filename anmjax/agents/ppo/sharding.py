@@ -19,6 +19,7 @@ import numpy as np
 from jax.experimental import multihost_utils
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
+from anmjax.agents.ppo.checkpoint import is_key
 from anmjax.agents.ppo.config import PPOConfig
 from anmjax.agents.ppo.update import PPO, Learner
 
@@ -86,7 +87,7 @@ def fetched(learners: Learner) -> list[Learner]:
     """Learners of the mesh, each whole and uncommitted, in each process."""
 
     def fetch(x: jax.Array) -> jax.Array:
-        if _is_key(x):
+        if is_key(x):
             return jax.random.wrap_key_data(fetch(jax.random.key_data(x)))
         if not (x.is_fully_addressable or x.is_fully_replicated):
             x = multihost_utils.process_allgather(x, tiled=True)
@@ -150,13 +151,9 @@ def _put(tree: _Tree, mesh: Mesh, spec: PartitionSpec) -> _Tree:
     def put(x: Any) -> Any:
         if not isinstance(x, jax.Array):
             return x
-        if _is_key(x):
+        if is_key(x):
             return jax.random.wrap_key_data(put(jax.random.key_data(x)))
         values = np.asarray(x)
         return jax.make_array_from_callback(x.shape, sharding, lambda index: values[index])
 
     return jax.tree.map(put, tree)
-
-
-def _is_key(x: jax.Array) -> bool:
-    return jnp.issubdtype(x.dtype, jax.dtypes.prng_key)
