@@ -131,7 +131,9 @@ class Lanes:
         self.dtype = str(env.action_space.dtype)
         self.states = jax.jit(jax.vmap(env.reset), out_shardings=shards)(keys)
         self.keys = jax.device_put(jax.random.split(jax.random.key(1), mesh.size), shards)
-        self.program = compile_program(random_rollout(env, mesh, share), self.states, self.keys, jnp.int32(0))
+        self.program = compile_program(
+            random_rollout(env, mesh, share), self.states, self.keys, jnp.int32(0), donated=(0,)
+        )
         self.outcome: dict[str, jax.Array] = {}
         self.num_steps = 4
         for _ in range(3):  # the first run warms up; the next two lengthen it

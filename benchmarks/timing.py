@@ -43,18 +43,19 @@ class Spread:
         }
 
 
-def compile_program(function: Callable[..., Any], *args: Any) -> Compiled:
+def compile_program(function: Callable[..., Any], *args: Any, donated: tuple[int, ...] = ()) -> Compiled:
     """Traces and compiles ``jax.jit(function)`` for these arguments, timing each part.
 
     Args:
       function: a jittable function.
       *args: arguments (or their ``jax.ShapeDtypeStruct``) that fix the shapes.
+      donated: which of the arguments a call uses up, see ``jax.jit``.
 
     Returns:
       The compiled program with the seconds it took.
     """
     start = time.perf_counter()
-    lowered = jax.jit(function).lower(*args)
+    lowered = jax.jit(function, donate_argnums=donated).lower(*args)
     traced = time.perf_counter()
     compiled = lowered.compile()
     done = time.perf_counter()

@@ -1,4 +1,4 @@
-"""Blocks of lanes: pytrees of arrays whose last axis is the batch, cut, chosen and put together.
+"""Blocks of lanes: pytrees of arrays with a batch axis, the last unless said, cut, chosen and put together.
 
 An axis of size one is shared by all lanes.
 """
@@ -40,31 +40,35 @@ def by_platform(
     return jax.lax.platform_dependent(args, cpu=on_cpu, default=whole)
 
 
-def map_blocks(fn: Callable[[_In], _Out], args: _In, size: int) -> _Out:
+def map_blocks(fn: Callable[[_In], _Out], args: _In, size: int, axis: int = -1) -> _Out:
     """``fn`` of consecutive blocks of lanes; the last overlaps the one before it if it must."""
-    lanes = num_lanes(args)
+    lanes = num_lanes(args, axis)
     if lanes == size:
         return fn(args)
 
     def body(i: jax.Array, out: _Out) -> _Out:
         start = jnp.minimum(i * size, lanes - size)
-        return place_lanes(out, fn(slice_lanes(args, start, size)), start)
+        return place_lanes(out, fn(slice_lanes(args, start, size, axis)), start, axis)
 
-    shapes = jax.eval_shape(lambda: fn(slice_lanes(args, 0, size)))
-    out = jax.tree.map(lambda y: jnp.zeros((*y.shape[:-1], lanes), y.dtype), shapes)
+    def room(y: jax.ShapeDtypeStruct) -> jax.Array:
+        shape = list(y.shape)
+        shape[axis] = lanes
+        return jnp.zeros(shape, y.dtype)
+
+    out = jax.tree.map(room, jax.eval_shape(lambda: fn(slice_lanes(args, 0, size, axis))))
     return jax.lax.fori_loop(0, -(-lanes // size), body, out)
 
 
-def num_lanes(args: Any) -> int:
+def num_lanes(args: Any, axis: int = -1) -> int:
     """Lanes of a pytree of which some leaves may be shared."""
-    return max(x.shape[-1] for x in jax.tree.leaves(args))
+    return max(x.shape[axis] for x in jax.tree.leaves(args))
 
 
-def slice_lanes(tree: _In, start: jax.Array | int, size: int) -> _In:
+def slice_lanes(tree: _In, start: jax.Array | int, size: int, axis: int = -1) -> _In:
     """``size`` consecutive lanes; an axis of size one is shared by all of them."""
 
     def own(x: jax.Array) -> jax.Array:
-        return x if x.shape[-1] == 1 else jax.lax.dynamic_slice_in_dim(x, start, size, x.ndim - 1)
+        return x if x.shape[axis] == 1 else jax.lax.dynamic_slice_in_dim(x, start, size, axis)
 
     return jax.tree.map(own, tree)
 
@@ -74,10 +78,10 @@ def take_lanes(tree: _In, index: jax.Array) -> _In:
     return jax.tree.map(lambda x: x if x.shape[-1] == 1 else x.at[..., index].get(mode="clip"), tree)
 
 
-def place_lanes(tree: _In, part: _In, start: jax.Array | int) -> _In:
+def place_lanes(tree: _In, part: _In, start: jax.Array | int, axis: int = -1) -> _In:
     """``tree`` with consecutive lanes written over."""
 
     def write(x: jax.Array, y: jax.Array) -> jax.Array:
-        return jax.lax.dynamic_update_slice_in_dim(x, y, start, x.ndim - 1)
+        return jax.lax.dynamic_update_slice_in_dim(x, y, start, axis)
 
     return jax.tree.map(write, tree, part)

@@ -7,6 +7,7 @@ for any nesting of vmap, so that users write ``jax.vmap(f)`` and the hardware se
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable
 from typing import Any, TypeVar
@@ -14,6 +15,8 @@ from typing import Any, TypeVar
 import jax
 import jax.numpy as jnp
 from jax.custom_derivatives import SymbolicZero
+
+from anmjax.powerflow.blocks import map_blocks
 
 _Out = TypeVar("_Out")
 
@@ -73,32 +76,18 @@ def _evaluate(fn: Callable[..., _Out], args: tuple[Any, ...]) -> _Out:
     lane_bytes = sum(x.dtype.itemsize * math.prod(x.shape[1:]) for x in leaves if len(x) == lanes)
     chunk = max(CHUNK_BYTES // max(lane_bytes, 1), MIN_CHUNK)
 
-    def whole(*args: Any, lanes: int = lanes) -> _Out:
+    def whole(args: tuple[Any, ...], lanes: int = lanes) -> _Out:
         out = fn(*jax.tree.map(lambda x: jnp.moveaxis(x, 0, -1), args))
         return jax.tree.map(lambda y: jnp.moveaxis(jnp.broadcast_to(y, (*y.shape[:-1], lanes)), -1, 0), out)
 
     if lanes <= chunk:
-        return whole(*args)
-    chunk = -(-lanes // -(-lanes // chunk))  # equally long ones; the last may overlap the one before it
+        return whole(args)
+    chunk = -(-lanes // -(-lanes // chunk))
 
-    def in_chunks(*args: Any) -> _Out:
-        def of_chunk(start: jax.Array | int) -> _Out:
-            own = jax.tree.map(
-                lambda x: x if len(x) == 1 else jax.lax.dynamic_slice_in_dim(x, start, chunk), args
-            )
-            return whole(*own, lanes=chunk)
+    def in_chunks(args: tuple[Any, ...]) -> _Out:
+        return map_blocks(functools.partial(whole, lanes=chunk), args, chunk, axis=0)
 
-        def body(i: jax.Array, out: _Out) -> _Out:
-            start = jnp.minimum(i * chunk, lanes - chunk)
-            return jax.tree.map(
-                lambda y, own: jax.lax.dynamic_update_slice_in_dim(y, own, start, 0), out, of_chunk(start)
-            )
-
-        shapes = jax.eval_shape(of_chunk, 0)
-        out = jax.tree.map(lambda y: jnp.zeros((lanes, *y.shape[1:]), y.dtype), shapes)
-        return jax.lax.fori_loop(0, -(-lanes // chunk), body, out)
-
-    return jax.lax.platform_dependent(*args, cpu=in_chunks, default=whole)
+    return jax.lax.platform_dependent(args, cpu=in_chunks, default=whole)
 
 
 def differentiable_batch_trailing(fn: Callable[..., _Out]) -> Callable[..., _Out]:
