@@ -59,21 +59,10 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
 
 def spreads() -> list[Spread]:
     """The ways to spread the grids here: over GPUs as many as there are, of a CPU also more than cores."""
-    found = json.loads(
-        subprocess.run(
-            [
-                sys.executable,
-                "-c",
-                "import jax; print('[%d, %d]' % (len(jax.devices()), jax.devices()[0].platform == 'cpu'))",
-            ],
-            capture_output=True,
-            text=True,
-            check=True,
-        ).stdout
-    )
-    count, is_cpu = found
-    if not is_cpu:
-        return [Spread(1)] + [Spread(2**i) for i in range(1, count.bit_length()) if 2**i <= count]
+    done = subprocess.run([sys.executable, "-c", FIND], capture_output=True, text=True, check=True)
+    platform, count = done.stdout.split()
+    if platform != "cpu":
+        return [Spread(2**i) for i in range(int(count).bit_length())]
     return [Spread(1), Spread(record.num_cores()), Spread(8), Spread(1, 2)]
 
 

@@ -82,7 +82,7 @@ def _evaluate(fn: Callable[..., _Out], args: tuple[Any, ...]) -> _Out:
 
     if lanes <= chunk:
         return whole(args)
-    chunk = -(-lanes // -(-lanes // chunk))
+    chunk = -(-lanes // -(-lanes // chunk))  # equally long ones
 
     def in_chunks(args: tuple[Any, ...]) -> _Out:
         return map_blocks(functools.partial(whole, lanes=chunk), args, chunk, axis=0)

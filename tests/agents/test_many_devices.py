@@ -33,7 +33,7 @@ CONFIG = PPOConfig(
 WORKER = """
 import os, signal, sys
 import jax
-out, num_devices, stop_after, coordinator, num_processes, process_id = sys.argv[1:]
+out, num_devices, coordinator, num_processes, process_id = sys.argv[1:]
 jax.config.update("jax_enable_x64", True)
 jax.config.update("jax_num_cpu_devices", int(num_devices))
 from anmjax.agents.ppo import train
@@ -48,7 +48,7 @@ add, rows = Progress.add, []
 def add_then_interrupt(self, row):
     add(self, row)
     rows.append(row)
-    if len(rows) == int(stop_after) and process_id == str(int(num_processes) - 1):
+    if len(rows) == 2 and process_id == str(int(num_processes) - 1):
         os.kill(os.getpid(), signal.SIGINT)
 Progress.add = add_then_interrupt
 assert train(Match(), CONFIG, seed=5, out=out, task="Match", devices=8, quiet=True).interrupted
@@ -60,7 +60,7 @@ def run_worker(out, *, num_devices=8, num_processes=1):
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         coordinator = f"127.0.0.1:{free.getsockname()[1]}"
-    words = [str(out), str(num_devices), "2", coordinator, str(num_processes)]
+    words = [str(out), str(num_devices), coordinator, str(num_processes)]
     processes = [
         subprocess.Popen([sys.executable, "-c", WORKER, *words, str(i)], stderr=subprocess.PIPE, text=True)
         for i in range(num_processes)
