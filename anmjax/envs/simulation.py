@@ -12,7 +12,10 @@ from anmjax.envs.records import GridState
 from anmjax.envs.reward import Costs, costs
 from anmjax.envs.transition import Setpoints, advance
 from anmjax.grid.network import Network
-from anmjax.powerflow.trailing import differentiable_batch_trailing
+from anmjax.powerflow.trailing import Chunks, differentiable_batch_trailing
+
+# Arguments of a step, of which a core's L2 cache holds all that the step makes.
+CHUNKS = Chunks(num_bytes=60_000, min_lanes=288)
 
 
 class Simulated(NamedTuple):
@@ -39,4 +42,4 @@ def simulation(
         grid, solution = advance(net, soc, wanted, delta_t=delta_t, num_iters=num_iters, tol=tol)
         return Simulated(grid, solution.d, costs(net, grid, solution, delta_t=delta_t))
 
-    return differentiable_batch_trailing(run)
+    return differentiable_batch_trailing(run, CHUNKS)

@@ -48,14 +48,14 @@ def map_blocks(fn: Callable[[_In], _Out], args: _In, size: int, axis: int = -1) 
 
     def body(i: jax.Array, out: _Out) -> _Out:
         start = jnp.minimum(i * size, lanes - size)
-        return place_lanes(out, fn(slice_lanes(args, start, size, axis)), start, axis)
+        return _place_lanes(out, fn(_slice_lanes(args, start, size, axis)), start, axis)
 
     def room(y: jax.ShapeDtypeStruct) -> jax.Array:
         shape = list(y.shape)
         shape[axis] = lanes
         return jnp.zeros(shape, y.dtype)
 
-    out = jax.tree.map(room, jax.eval_shape(lambda: fn(slice_lanes(args, 0, size, axis))))
+    out = jax.tree.map(room, jax.eval_shape(lambda: fn(_slice_lanes(args, 0, size, axis))))
     return jax.lax.fori_loop(0, -(-lanes // size), body, out)
 
 
@@ -64,7 +64,17 @@ def num_lanes(args: Any, axis: int = -1) -> int:
     return max(x.shape[axis] for x in jax.tree.leaves(args))
 
 
-def slice_lanes(tree: _In, start: jax.Array | int, size: int, axis: int = -1) -> _In:
+def take_lanes(tree: _In, index: jax.Array) -> _In:
+    """The chosen lanes; an index past the last gives the last."""
+    return jax.tree.map(lambda x: x if x.shape[-1] == 1 else x.at[..., index].get(mode="clip"), tree)
+
+
+def set_lanes(tree: _In, part: _In, index: jax.Array) -> _In:
+    """``tree`` with the chosen lanes written over; an index past the last writes nothing."""
+    return jax.tree.map(lambda x, y: x.at[..., index].set(y, mode="drop"), tree, part)
+
+
+def _slice_lanes(tree: _In, start: jax.Array | int, size: int, axis: int) -> _In:
     """``size`` consecutive lanes; an axis of size one is shared by all of them."""
 
     def own(x: jax.Array) -> jax.Array:
@@ -73,12 +83,7 @@ def slice_lanes(tree: _In, start: jax.Array | int, size: int, axis: int = -1) ->
     return jax.tree.map(own, tree)
 
 
-def take_lanes(tree: _In, index: jax.Array) -> _In:
-    """The chosen lanes; an index past the last gives the last."""
-    return jax.tree.map(lambda x: x if x.shape[-1] == 1 else x.at[..., index].get(mode="clip"), tree)
-
-
-def place_lanes(tree: _In, part: _In, start: jax.Array | int, axis: int = -1) -> _In:
+def _place_lanes(tree: _In, part: _In, start: jax.Array, axis: int) -> _In:
     """``tree`` with consecutive lanes written over."""
 
     def write(x: jax.Array, y: jax.Array) -> jax.Array:

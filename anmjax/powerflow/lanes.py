@@ -1,7 +1,7 @@
 """Which method solves which lanes of a batch: all at once, or on a CPU in blocks that fit its cache.
 
 On a CPU a lane that needs ten Newton iterations does not make its neighbours wait: a block is left when few
-of its lanes still move, and the stragglers of all blocks are gathered and finished apart. Many lanes of one
+of its lanes still move, and these stragglers are gathered and finished apart. Many lanes of one
 network share the Jacobian of its base case, factorised once, in the chord method; what it does not solve,
 Newton's method does, from the start again. No lane depends on another: the base case belongs to the network.
 """
@@ -13,7 +13,6 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 from anmjax.powerflow import phasor
 from anmjax.powerflow.admittance import Admittance, BranchParameters, Shunts, admittance
@@ -22,8 +21,7 @@ from anmjax.powerflow.blocks import (
     even_blocks,
     map_blocks,
     num_lanes,
-    place_lanes,
-    slice_lanes,
+    set_lanes,
     take_lanes,
 )
 from anmjax.powerflow.chord import Ended, iterate_chord
@@ -46,16 +44,15 @@ from anmjax.powerflow.newton import (
 )
 from anmjax.powerflow.plan import SolverPlan
 
-# Bytes of a block's matrices in Newton's method, about twice a core's L2 cache: there the cost of the loops
+# Bytes of a block's matrices in Newton's method, about a core's L2 cache: there the cost of the loops
 # and the cost of missing the cache balance.
-BLOCK_BYTES = 2_200_000
+BLOCK_BYTES = 1_100_000
 # Lanes of a block at least, in bytes of a row: below, loops of a few lanes cost more than missing the cache.
 MIN_ROW_BYTES = 256
-# Stragglers are finished in blocks of the same size, so that a batch is cut into a few blocks also where it
-# would fit as one, if they keep this many lanes.
-MIN_BLOCKS, MIN_BLOCK = 4, 128
 # A block is left when no more than one lane in so many still moves.
-STRAGGLER_SHARE = 8
+STRAGGLER_SHARE = 12
+# So few lanes wait for their slowest: a second, narrower copy of the method takes seconds to compile.
+MAX_LANES_TOGETHER = 256
 # Bytes of a block in the chord method, which holds vectors only.
 CHORD_BLOCK_BYTES = 2_000_000
 # From this many lanes on they share a Jacobian: that of the base case after so many updates.
@@ -216,112 +213,41 @@ def _solve_by_chord(plan: SolverPlan, schedule: Schedule, inputs: Inputs) -> Res
         at = iterate_newton(plan, linear, problem, start_at(plan, problem, x), schedule, leave=0)
         result = _finish(plan, schedule, problem, at, energised)
         result = result._replace(iterations=result.iterations + done)
-        results = jax.tree.map(lambda y, own: y.at[..., index].set(own, mode="drop"), results, result)
-        return waiting.at[index].set(False, mode="drop"), results
+        return waiting.at[index].set(False, mode="drop"), set_lanes(results, result, index)
 
     return jax.lax.while_loop(
         lambda carry: carry[0].any(), finish, (~results.converged & energised, results)
     )[1]
 
 
-class _Progress(NamedTuple):
-    """Where the walk through the blocks stands."""
-
-    blocks_done: jax.Array  # () int
-    waiting: jax.Array  # (lanes,) bool, left as stragglers
-    served: jax.Array  # (rows of stragglers) int, lane of each; past the last lane: none
-    x: jax.Array  # (2, n_bus - 1, lanes) angle and excess where each lane was left
-    results: Result  # of the lanes, then of the rows of stragglers
-
-
 def _solve_by_newton(plan: SolverPlan, schedule: Schedule, inputs: Inputs) -> Result:
-    """Newton's method in blocks, then in blocks of the stragglers of all blocks until none is left."""
-    lanes, size = num_lanes(inputs), newton_block_size(plan, inputs)
-    num_blocks = -(-lanes // size)
-    # Few blocks have few stragglers: to finish them apart would take as long as to wait for them.
-    share = size // STRAGGLER_SHARE if num_blocks >= MIN_BLOCKS else 0
-    rows = -(-num_blocks * share // size) * size  # room for as many stragglers as there can be
-    linear = looped(plan)
+    """Newton's method in blocks; the stragglers of each are finished apart from the others."""
+    linear, size = looped(plan), newton_block_size(plan, inputs)
+    share = size // STRAGGLER_SHARE if num_lanes(inputs) > MAX_LANES_TOGETHER else 0
 
-    def work(own: Inputs, x: jax.Array, updates: jax.Array, first: jax.Array) -> tuple[Iterate, Result]:
+    def block(own: Inputs) -> Result:
         problem = problem_of(plan, own)
-        at = start_at(plan, problem, x, updates)
-        at = iterate_newton(plan, linear, problem, at, schedule, leave=jnp.where(first, share, 0))
-        energised = all_energised(plan, own.branch.in_service)
-        return at, _finish(plan, schedule, problem, at, energised)
+        at = start_at(plan, problem, _start(plan, own))
+        at = iterate_newton(plan, linear, problem, at, schedule, leave=share)
+        if share:
+            waiting = moving(at, schedule)[0, 0]
+            at = jax.lax.cond(waiting.any(), lambda: finish(problem, at, waiting), lambda: at)
+        return _finish(plan, schedule, problem, at, all_energised(plan, own.branch.in_service))
 
-    def next_block(start: jax.Array | int) -> tuple[Inputs, jax.Array, jax.Array]:
-        own = slice_lanes(inputs, start, size)
-        x = _start(plan, own)
-        return own, jnp.broadcast_to(x, (*x.shape[:-1], size)), jnp.zeros(size, np.int32)
+    def finish(problem: Problem, at: Iterate, waiting: jax.Array) -> Iterate:
+        (index,) = jnp.nonzero(waiting, size=share, fill_value=size)
+        late = iterate_newton(plan, linear, *take_lanes((problem, at), index), schedule, leave=0)
+        return set_lanes(at, late, index)
 
-    def step(at: _Progress) -> _Progress:
-        first = at.blocks_done < num_blocks
-        start = jnp.minimum(at.blocks_done * size, lanes - size)
-        if not rows:
-            _, result = work(*next_block(start), first)
-            return at._replace(blocks_done=at.blocks_done + 1, results=place_lanes(at.results, result, start))
-
-        def stragglers() -> tuple[jax.Array, Inputs, jax.Array, jax.Array]:
-            (index,) = jnp.nonzero(at.waiting, size=size, fill_value=lanes)
-            return index, *take_lanes((inputs, at.x, at.results.iterations), index)
-
-        index, own, x, updates = jax.lax.cond(
-            first, lambda: (jnp.full(size, lanes), *next_block(start)), stragglers
-        )
-        left, result = work(own, x, updates, first)
-        moves = moving(left, schedule)[0, 0]
-        row = (at.blocks_done - num_blocks) * size
-        waiting, x = jax.lax.cond(
-            first,
-            lambda: place_lanes((at.waiting, at.x), (moves, left.x), start),
-            lambda: jax.tree.map(
-                lambda y, own: y.at[..., index].set(own, mode="drop"), (at.waiting, at.x), (moves, left.x)
-            ),
-        )
-        return _Progress(
-            at.blocks_done + 1,
-            waiting,
-            place_lanes(at.served, index, jnp.where(first, 0, row)),
-            x,
-            place_lanes(at.results, result, jnp.where(first, start, lanes + row)),
-        )
-
-    end = jax.lax.while_loop(
-        lambda at: (at.blocks_done < num_blocks) | at.waiting.any(),
-        step,
-        _Progress(
-            blocks_done=jnp.array(0),
-            waiting=jnp.zeros(lanes, bool),
-            served=jnp.full(rows, lanes),
-            x=jnp.zeros((2, len(plan.order) - 1, lanes if rows else 0), inputs.p.dtype),
-            results=_no_results(inputs.p, lanes + rows),
-        ),
-    )
-    return jax.tree.map(
-        lambda y: y[..., :lanes].at[..., end.served].set(y[..., lanes:], mode="drop"), end.results
-    )
-
-
-def _no_results(p: jax.Array, lanes: int) -> Result:
-    """Room for the results of ``lanes`` lanes."""
-    zeros = functools.partial(jnp.zeros, dtype=p.dtype)
-    return Result(
-        zeros((2, len(p), lanes)),
-        zeros(lanes),
-        zeros(lanes, dtype=bool),
-        zeros(lanes, dtype=np.int32),
-    )
+    return map_blocks(block, inputs, size)
 
 
 def newton_block_size(plan: SolverPlan, args: Any) -> int:
     """Lanes of a block of Newton's method."""
-    lanes = num_lanes(args)
-    most = lanes // MIN_BLOCKS if lanes >= MIN_BLOCKS * MIN_BLOCK else lanes
     itemsize = max(x.dtype.itemsize for x in jax.tree.leaves(args))
     blocks = sum(level.entries.stop - level.entries.start for level in plan.levels)
-    fits = min(max(BLOCK_BYTES // max(4 * itemsize * blocks, 1), MIN_ROW_BYTES // itemsize), most)
-    return even_blocks(lanes, fits)
+    fits = max(BLOCK_BYTES // max(4 * itemsize * blocks, 1), MIN_ROW_BYTES // itemsize)
+    return even_blocks(num_lanes(args), fits)
 
 
 def chord_block_size(plan: SolverPlan, args: Any) -> int:

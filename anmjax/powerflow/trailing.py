@@ -10,7 +10,7 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -20,15 +20,22 @@ from anmjax.powerflow.blocks import map_blocks
 
 _Out = TypeVar("_Out")
 
-# On a CPU a batch is worked through in chunks of about so many bytes of arguments. What is made of them takes
-# several times as many, and the caches hold it; besides, turning arrays of a power of two of lanes round at
-# once would have every element compete for the same cache sets.
-CHUNK_BYTES = 500_000
-# Lanes of a chunk at least: what lanes share is worked out for every chunk.
-MIN_CHUNK = 2048
+
+class Chunks(NamedTuple):
+    """How a CPU works through a batch: in chunks of about so many bytes of arguments.
+
+    What is made of them takes several times as many, and the caches hold it; besides, turning arrays of a
+    power of two of lanes round at once would have every element compete for the same cache sets.
+    """
+
+    num_bytes: int
+    min_lanes: int  # of a chunk: what lanes share is worked out for every chunk
 
 
-def batch_trailing(fn: Callable[..., _Out]) -> Callable[..., _Out]:
+CHUNKS = Chunks(num_bytes=500_000, min_lanes=2048)
+
+
+def batch_trailing(fn: Callable[..., _Out], chunks: Chunks | None = None) -> Callable[..., _Out]:
     """Makes ``jax.vmap`` of ``fn``, however nested, append one trailing axis to its arguments.
 
     Not differentiable in reverse mode (see ``jax.custom_batching.custom_vmap``).
@@ -36,12 +43,13 @@ def batch_trailing(fn: Callable[..., _Out]) -> Callable[..., _Out]:
     Args:
       fn: function of pytrees of arrays ``[*component, *batch]``, with one batch axis or none, that broadcasts
         over it; an axis of size one means that the argument is shared by all lanes.
+      chunks: how a CPU works through a batch; None: ``CHUNKS``.
 
     Returns:
       The same function for one lane.
     """
     lane = jax.custom_batching.custom_vmap(fn)
-    lanes = jax.custom_batching.custom_vmap(lambda *args: _evaluate(fn, args))
+    lanes = jax.custom_batching.custom_vmap(lambda *args: _evaluate(fn, chunks, args))
 
     @lane.def_vmap
     def of_lane(axis_size: int, in_batched: list[Any], *args: Any) -> tuple[_Out, Any]:
@@ -69,12 +77,13 @@ def batch_trailing(fn: Callable[..., _Out]) -> Callable[..., _Out]:
     return lane
 
 
-def _evaluate(fn: Callable[..., _Out], args: tuple[Any, ...]) -> _Out:
+def _evaluate(fn: Callable[..., _Out], chunks: Chunks | None, args: tuple[Any, ...]) -> _Out:
     """``fn`` of leaves ``[lanes, *component]``, where one lane is shared by all."""
     leaves = jax.tree.leaves(args)
     lanes = max(len(x) for x in leaves)
     lane_bytes = sum(x.dtype.itemsize * math.prod(x.shape[1:]) for x in leaves if len(x) == lanes)
-    chunk = max(CHUNK_BYTES // max(lane_bytes, 1), MIN_CHUNK)
+    num_bytes, min_lanes = chunks or CHUNKS
+    chunk = max(num_bytes // max(lane_bytes, 1), min_lanes)
 
     def whole(args: tuple[Any, ...], lanes: int = lanes) -> _Out:
         out = fn(*jax.tree.map(lambda x: jnp.moveaxis(x, 0, -1), args))
@@ -90,13 +99,15 @@ def _evaluate(fn: Callable[..., _Out], args: tuple[Any, ...]) -> _Out:
     return jax.lax.platform_dependent(args, cpu=in_chunks, default=whole)
 
 
-def differentiable_batch_trailing(fn: Callable[..., _Out]) -> Callable[..., _Out]:
+def differentiable_batch_trailing(
+    fn: Callable[..., _Out], chunks: Chunks | None = None
+) -> Callable[..., _Out]:
     """``batch_trailing`` with the derivatives, of every order and mode, of ``fn`` for one lane.
 
     Evaluation is batch-trailing; under differentiation ``fn`` is evaluated lane by lane and vmapped
     as usual, so that whatever it is made of brings its own derivative rules.
     """
-    lane = jax.custom_jvp(batch_trailing(fn))
+    lane = jax.custom_jvp(batch_trailing(fn, chunks))
 
     def rule(primals: tuple[Any, ...], tangents: tuple[Any, ...]) -> tuple[_Out, _Out]:
         return jvp_of_perturbed(fn, primals, tangents)

@@ -24,8 +24,7 @@ def _weighted(seen=None):
 
 @pytest.mark.parametrize("lanes", [1, 7, 8, 20])
 def test_long_batches_go_through_in_even_chunks_that_cover_every_lane(monkeypatch, lanes):
-    monkeypatch.setattr(trailing, "CHUNK_BYTES", 1)
-    monkeypatch.setattr(trailing, "MIN_CHUNK", 7)
+    monkeypatch.setattr(trailing, "CHUNKS", trailing.Chunks(num_bytes=1, min_lanes=7))
     x, seen = np.random.default_rng(0).normal(size=(lanes, 3)), []
     out = jax.vmap(_weighted(seen), (0, None))(x, WEIGHTS)
     np.testing.assert_allclose(out["two"], (x * WEIGHTS)[:, :2])
