@@ -129,7 +129,10 @@ class Lanes:
         keys = jax.device_put(jax.random.split(jax.random.key(0), batch), shards)
         self.batch = batch
         self.dtype = str(env.action_space.dtype)
-        self.states = jax.jit(jax.vmap(env.reset), out_shardings=shards)(keys)
+        reset = jax.shard_map(
+            jax.vmap(env.reset), mesh=mesh, in_specs=LANES, out_specs=LANES, check_vma=False
+        )
+        self.states = jax.jit(reset)(keys)
         self.keys = jax.device_put(jax.random.split(jax.random.key(1), mesh.size), shards)
         self.program = compile_program(
             random_rollout(env, mesh, share), self.states, self.keys, jnp.int32(0), donated=(0,)

@@ -147,7 +147,9 @@ def main() -> None:
     for task, chosen, num_seeds in cases:
         if measured and time.monotonic() - begun > options.budget:
             break
-        measured.append((task, chosen, num_seeds, Learners(task, chosen, num_seeds, mesh, options.seconds)))
+        learners = Learners(task, chosen, num_seeds, mesh, options.seconds)
+        print(f"{task} {chosen} seeds {num_seeds}: ready in {learners.ready_s:.0f} s", flush=True)
+        measured.append((task, chosen, num_seeds, learners))
     calls = {str(i): learners.steps_per_s for i, (*_, learners) in enumerate(measured)}
     rates = interleave(calls | {"collect": measured[0][-1].collected_per_s(mesh)}, options.repeats)
     for i, (task, chosen, num_seeds, learners) in enumerate(measured):

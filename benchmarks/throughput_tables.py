@@ -70,7 +70,8 @@ def _otherwise(task: str, rows: list[dict[str, Any]]) -> str:
         + f"; float64 {millions(rate['float64'])} M/s, float32 beside it {millions(rate['float32'])} M/s."
     )
     cost = 100 * (rate["gentle actions, no auto reset"] / rate["gentle actions"] - 1)
-    return said + f" Auto reset costs {cost:.0f} % of a step (with actions that end no episode)."
+    costs = f"costs {cost:.0f} % of a step" if cost >= 1 else "costs nothing measurable"
+    return said + f" Auto reset {costs} (with actions that end no episode)."
 
 
 def _against_gym_anm(versus: dict[str, Any], version: str) -> str:
