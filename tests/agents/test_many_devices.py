@@ -123,3 +123,24 @@ def test_statistics_of_shares_merge_into_those_of_the_whole():
     shared = jax.vmap(lambda share: before.update(share, axis_name="shares"), axis_name="shares")(batch)
     for got, value in zip(jax.tree.leaves(shared), jax.tree.leaves(expected), strict=True):
         np.testing.assert_allclose(got, np.broadcast_to(value, got.shape), rtol=1e-12)
+
+
+SEEDS = """
+import jax
+jax.config.update("jax_num_cpu_devices", 2)
+from anmjax.agents.ppo import PPO, PPOConfig, sharding
+from tests.agents.probes import Match
+ppo = PPO.create(Match(), PPOConfig(num_envs=16))
+keys = jax.vmap(jax.random.key)(jax.numpy.arange(4))
+begin = sharding.begin(ppo, keys, sharding.mesh_for(ppo.config, 2))
+for i, key in enumerate(keys):
+    alone = jax.jit(ppo.init)(key).policy.params
+    for ours, theirs in zip(jax.tree.leaves(begin.policy.params), jax.tree.leaves(alone), strict=True):
+        assert abs(ours[i] - theirs).max() < 1e-6
+"""
+
+
+def test_seeds_that_begin_together_on_two_devices_do_not_wait_for_each_other_for_ever():
+    # Batched QR decompositions of the usual sizes, on as many devices as threads, once did.
+    done = subprocess.run([sys.executable, "-c", SEEDS], capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr

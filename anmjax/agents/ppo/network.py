@@ -15,6 +15,22 @@ from anmjax.envs.spaces import Box
 from anmjax.wrappers.running_statistics import RunningStatistics
 
 
+def orthogonal(gain: float) -> nn.initializers.Initializer:
+    """Orthogonal initial weights, one seed's after another's under ``jax.vmap``.
+
+    LAPACK's batched QR hands its matrices to XLA's pool of threads and waits on one of them; where all wait
+    so, as with a device a core, they wait for ever (jaxlib 0.10.2, ``ParallelBatchMap``).
+    """
+    draw = nn.initializers.orthogonal(gain)
+
+    def one_by_one(
+        key: jax.Array, shape: Sequence[int], dtype: Any = jnp.float32, **kwargs: Any
+    ) -> jax.Array:
+        return jax.custom_batching.sequential_vmap(lambda key: draw(key, shape, dtype, **kwargs))(key)
+
+    return one_by_one
+
+
 class MLP(nn.Module):
     """Dense layers with tanh between them, orthogonally initialised.
 
@@ -36,7 +52,7 @@ class MLP(nn.Module):
     def _dense(self, size: int, gain: float) -> nn.Dense:
         return nn.Dense(
             size,
-            kernel_init=nn.initializers.orthogonal(gain),
+            kernel_init=orthogonal(gain),
             dtype=self.compute_dtype or self.dtype,
             param_dtype=self.dtype,
         )
