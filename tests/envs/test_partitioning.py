@@ -37,5 +37,5 @@ for ours, theirs in zip(jax.tree.leaves(spread), jax.tree.leaves(alone), strict=
 
 
 def test_reset_and_step_spread_by_their_shardings_give_the_numbers_of_one_device() -> None:
-    done = subprocess.run([sys.executable, "-c", WORKER], capture_output=True, text=True, check=False)
+    done = subprocess.run([sys.executable, "-c", WORKER], capture_output=True, text=True, timeout=240)
     assert done.returncode == 0, done.stderr
