@@ -46,6 +46,8 @@ def map_blocks(fn: Callable[[_In], _Out], args: _In, size: int, axis: int = -1) 
     if lanes == size:
         return fn(args)
 
+    fn = jax.jit(fn)  # traced once, for the shapes and for the loop
+
     def body(i: jax.Array, out: _Out) -> _Out:
         start = jnp.minimum(i * size, lanes - size)
         return _place_lanes(out, fn(_slice_lanes(args, start, size, axis)), start, axis)

@@ -48,6 +48,7 @@ def batch_trailing(fn: Callable[..., _Out], chunks: Chunks | None = None) -> Cal
     Returns:
       The same function for one lane.
     """
+    fn = jax.jit(fn)  # traced once a shape, though of_lane asks for it again and again
     lane = jax.custom_batching.custom_vmap(fn)
     lanes = jax.custom_batching.custom_vmap(lambda *args: _evaluate(fn, chunks, args))
 
