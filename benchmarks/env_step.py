@@ -1,6 +1,7 @@
 """How many environment steps a second, with random actions and auto reset, and against gym-anm?
 
 Swept over tasks and batch sizes; at the best batch, over the steps of one compiled call and the precision.
+On a CPU the largest batch also goes part by part, each many steps, so that its states stay in the cache.
 All lanes are spread over all devices with ``shard_map``; on a CPU every core is made a JAX device of its own,
 which uses the cores better than one device with two threads: no operation waits for the other core.
 """
@@ -29,6 +30,8 @@ FIRST_CALL_BATCH = 4096
 # 3 * 2**i: rows a power of two apart compete for the same places in a CPU's cache.
 BATCHES = (2, 48, 384, 1536, 6144, 24576, 98304, 393216, 1048576)
 CALL_STEPS = (1, 8, 64, 512)
+# Lanes of a part on a device, and steps that it takes before the next part's turn.
+PART, PART_STEPS = 4096, 16
 MEANS = ("reward", "converged", "ended")
 # Of the action box, to measure the cost of auto reset where no lane ends.
 GENTLE = 0.25
@@ -72,13 +75,14 @@ def first_calls(task: str, batch: int) -> dict[str, float]:
     return {"batch": batch, "make_s": made - start, "reset_s": reset - made, "step_s": done - reset}
 
 
-def random_rollout(env: Any, mesh: Mesh, share: float = 1.0) -> Callable[..., Any]:
+def random_rollout(env: Any, mesh: Mesh, share: float = 1.0, part: int | None = None) -> Callable[..., Any]:
     """Builds ``rollout(states, keys, num_steps)``: steps of all lanes with actions uniform in the action box.
 
     Args:
       env: environment or wrapper with a bounded action space.
       mesh: devices, on the axis ``lanes``.
       share: of the box, about its middle, that the actions come from.
+      part: so many lanes of a device take all their steps before the next ones do; None: all lanes together.
 
     Returns:
       A function of states (batch, ...), one key a device and the number of steps. It gives the last states
@@ -89,12 +93,12 @@ def random_rollout(env: Any, mesh: Mesh, share: float = 1.0) -> Callable[..., An
     half = share * (env.action_space.high - env.action_space.low) / 2
     low, high = middle - half, middle + half
 
-    def on_one_device(states: Any, keys: jax.Array, num_steps: jax.Array) -> tuple[Any, dict[str, jax.Array]]:
+    def together(states: Any, key: jax.Array, num_steps: jax.Array) -> tuple[Any, dict[str, jax.Array]]:
         shape = (states.reward.shape[0], *env.action_space.shape)
 
         def body(i: jax.Array, carry: tuple[Any, dict[str, jax.Array]]) -> tuple[Any, dict[str, jax.Array]]:
             states, sums = carry
-            uniform = jax.random.uniform(jax.random.fold_in(keys[0], i), shape, low.dtype)
+            uniform = jax.random.uniform(jax.random.fold_in(key, i), shape, low.dtype)
             states = jax.vmap(env.step)(states, low + (high - low) * uniform)
             converged, mismatch = states.metrics["converged"], states.metrics["mismatch"]
             worst = jnp.max(jnp.where(converged, mismatch, 0))
@@ -108,7 +112,19 @@ def random_rollout(env: Any, mesh: Mesh, share: float = 1.0) -> Callable[..., An
 
         zeros = {name: jnp.zeros((), low.dtype) for name in (*MEANS, "max_mismatch_pu")}
         states, sums = jax.lax.fori_loop(0, num_steps, body, (states, zeros))
-        sums |= {name: sums[name] / num_steps for name in MEANS}
+        return states, sums | {name: sums[name] / num_steps for name in MEANS}
+
+    def part_by_part(states: Any, key: jax.Array, num_steps: jax.Array) -> tuple[Any, dict[str, jax.Array]]:
+        num_parts = states.reward.shape[0] // part
+        parts = jax.tree.map(lambda x: x.reshape(num_parts, part, *x.shape[1:]), states)
+        keys = jax.random.split(key, num_parts)
+        parts, each = jax.lax.map(lambda own: together(own[0], own[1], num_steps), (parts, keys))
+        states = jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), parts)
+        worst = each["max_mismatch_pu"].max()
+        return states, {name: each[name].mean() for name in MEANS} | {"max_mismatch_pu": worst}
+
+    def on_one_device(states: Any, keys: jax.Array, num_steps: jax.Array) -> tuple[Any, dict[str, jax.Array]]:
+        states, sums = (part_by_part if part else together)(states, keys[0], num_steps)
         return states, jax.tree.map(lambda x: x[None], sums)
 
     return jax.shard_map(
@@ -123,7 +139,17 @@ def random_rollout(env: Any, mesh: Mesh, share: float = 1.0) -> Callable[..., An
 class Lanes:
     """A compiled random rollout of ``batch`` lanes that can be measured again and again."""
 
-    def __init__(self, env: Any, batch: int, mesh: Mesh, seconds: float, share: float = 1.0):
+    def __init__(
+        self,
+        env: Any,
+        batch: int,
+        mesh: Mesh,
+        seconds: float,
+        share: float = 1.0,
+        *,
+        part: int | None = None,
+        min_steps: int = 4,
+    ):
         """Compiles the rollout and finds how many steps last about ``seconds``."""
         shards = NamedSharding(mesh, LANES)
         keys = jax.device_put(jax.random.split(jax.random.key(0), batch), shards)
@@ -135,12 +161,13 @@ class Lanes:
         self.states = jax.jit(reset)(keys)
         self.keys = jax.device_put(jax.random.split(jax.random.key(1), mesh.size), shards)
         self.program = compile_program(
-            random_rollout(env, mesh, share), self.states, self.keys, jnp.int32(0), donated=(0,)
+            random_rollout(env, mesh, share, part), self.states, self.keys, jnp.int32(0), donated=(0,)
         )
         self.outcome: dict[str, jax.Array] = {}
-        self.num_steps = 4
+        self.num_steps = min_steps
         for _ in range(3):  # the first run warms up; the next two lengthen it
-            self.num_steps = max(4, math.ceil(self.num_steps * self.steps_per_s() * seconds / self.done))
+            fitting = math.ceil(self.num_steps * self.steps_per_s() * seconds / self.done)
+            self.num_steps = max(min_steps, fitting)
 
     @property
     def done(self) -> int:
@@ -188,7 +215,13 @@ def sweep(task: str, options: argparse.Namespace, mesh: Mesh, until: float) -> l
     for batch in options.batch:
         if time.monotonic() < until or not lanes:
             lanes[batch] = Lanes(env, batch, mesh, options.seconds)
-    rates = interleave({str(batch): lane.steps_per_s for batch, lane in lanes.items()}, options.repeats)
+    measured = {str(batch): lane.steps_per_s for batch, lane in lanes.items()}
+    largest = max(lanes)
+    in_parts = None
+    if jax.default_backend() == "cpu" and largest % (PART * mesh.size) == 0 and time.monotonic() < until:
+        in_parts = Lanes(env, largest, mesh, options.seconds, part=PART, min_steps=PART_STEPS)
+        measured["in parts"] = in_parts.steps_per_s
+    rates = interleave(measured, options.repeats)
 
     def row(what: str, lane: Lanes, rate: Any, **said: Any) -> dict[str, Any]:
         print(f"{task}, {lane.batch:9,d} lanes, {what}: {rate.median:14,.0f} steps/s", flush=True)
@@ -206,6 +239,8 @@ def sweep(task: str, options: argparse.Namespace, mesh: Mesh, until: float) -> l
 
     rows = [row("batch", lane, rates[str(batch)]) for batch, lane in lanes.items()]
     best = max(rows, key=lambda row: row["steps_per_s"]["median"])["batch"]
+    if in_parts:
+        rows.append(row("in parts", in_parts, rates["in parts"], part=PART))
     if options.smoke or time.monotonic() > until:
         return rows
     calls = interleave({str(steps): lanes[best].short_calls(steps) for steps in CALL_STEPS}, options.repeats)

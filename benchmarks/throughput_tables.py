@@ -61,6 +61,12 @@ def _otherwise(task: str, rows: list[dict[str, Any]]) -> str:
         f"- {task}: a grid's state takes {largest['state_bytes_per_lane']:.0f} bytes, and "
         f"{largest['temp_bytes'] / largest['batch']:.0f} more while {largest['batch']:,} of them step."
     )
+    for row in own:
+        if row["what"] == "in parts":
+            said += (
+                f" {row['batch']:,} grids, a device {row['part']:,} at a time for {row['steps_a_call']} steps"
+                f" each: {millions(row['steps_per_s']['median'])} M/s."
+            )
     if not calls:
         return said
     best = next(row["batch"] for row in own if row["what"] == "steps a call")
