@@ -35,7 +35,7 @@ class Part:
 
 
 ON_CPU = (
-    Part("env_step", "benchmarks.env_step", (), 900),
+    Part("env_step", "benchmarks.env_step", (), 1800),
     Part("ppo", "benchmarks.ppo", (), 600),
     Part("scaling", "benchmarks.scaling", (), 900),
 )

@@ -1,7 +1,7 @@
 """How many environment steps a second, with random actions and auto reset, and against gym-anm?
 
 Swept over tasks and batch sizes; at the best batch, over the steps of one compiled call and the precision.
-On a CPU the largest batch also goes part by part, each many steps, so that its states stay in the cache.
+On a CPU large batches also go part by part, each many steps, so that its states stay in the cache.
 All lanes are spread over all devices with ``shard_map``; on a CPU every core is made a JAX device of its own,
 which uses the cores better than one device with two threads: no operation waits for the other core.
 """
@@ -153,7 +153,7 @@ class Lanes:
         """Compiles the rollout and finds how many steps last about ``seconds``."""
         shards = NamedSharding(mesh, LANES)
         keys = jax.device_put(jax.random.split(jax.random.key(0), batch), shards)
-        self.batch = batch
+        self.batch, self.part = batch, part
         self.dtype = str(env.action_space.dtype)
         reset = jax.shard_map(
             jax.vmap(env.reset), mesh=mesh, in_specs=LANES, out_specs=LANES, check_vma=False
@@ -167,6 +167,8 @@ class Lanes:
         self.num_steps = min_steps
         for _ in range(3):  # the first run warms up; the next two lengthen it
             fitting = math.ceil(self.num_steps * self.steps_per_s() * seconds / self.done)
+            if fitting < self.num_steps == min_steps:
+                break
             self.num_steps = max(min_steps, fitting)
 
     @property
@@ -215,12 +217,13 @@ def sweep(task: str, options: argparse.Namespace, mesh: Mesh, until: float) -> l
     for batch in options.batch:
         if time.monotonic() < until or not lanes:
             lanes[batch] = Lanes(env, batch, mesh, options.seconds)
-    measured = {str(batch): lane.steps_per_s for batch, lane in lanes.items()}
-    largest = max(lanes)
-    in_parts = None
-    if jax.default_backend() == "cpu" and largest % (PART * mesh.size) == 0 and time.monotonic() < until:
-        in_parts = Lanes(env, largest, mesh, options.seconds, part=PART, min_steps=PART_STEPS)
-        measured["in parts"] = in_parts.steps_per_s
+    cases = [("batch", lane) for lane in lanes.values()]
+    turn = PART * mesh.size
+    if jax.default_backend() == "cpu":
+        for batch in (batch for batch in lanes if batch > turn and batch % turn == 0):
+            lane = Lanes(env, batch, mesh, options.seconds, part=PART, min_steps=PART_STEPS)
+            cases.append(("in parts", lane))
+    measured = {f"{what}, {lane.batch}": lane.steps_per_s for what, lane in cases}
     rates = interleave(measured, options.repeats)
 
     def row(what: str, lane: Lanes, rate: Any, **said: Any) -> dict[str, Any]:
@@ -229,6 +232,7 @@ def sweep(task: str, options: argparse.Namespace, mesh: Mesh, until: float) -> l
             "task": task,
             "what": what,
             "batch": lane.batch,
+            "part": lane.part,
             "dtype": lane.dtype,
             "steps_per_s": rate.to_dict(),
             "steps_a_call": lane.num_steps,
@@ -237,10 +241,9 @@ def sweep(task: str, options: argparse.Namespace, mesh: Mesh, until: float) -> l
             **said,
         }
 
-    rows = [row("batch", lane, rates[str(batch)]) for batch, lane in lanes.items()]
-    best = max(rows, key=lambda row: row["steps_per_s"]["median"])["batch"]
-    if in_parts:
-        rows.append(row("in parts", in_parts, rates["in parts"], part=PART))
+    rows = [row(what, lane, rates[f"{what}, {lane.batch}"]) for what, lane in cases]
+    together = [row for row in rows if row["what"] == "batch"]
+    best = max(together, key=lambda row: row["steps_per_s"]["median"])["batch"]
     if options.smoke or time.monotonic() > until:
         return rows
     calls = interleave({str(steps): lanes[best].short_calls(steps) for steps in CALL_STEPS}, options.repeats)

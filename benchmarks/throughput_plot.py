@@ -46,6 +46,18 @@ def against_grids(axis: Any, made: dict[str, Any]) -> None:
             alpha=0.2,
             lw=0,
         )
+        parts = [row for row in made["rows"] if row["what"] == "in parts" and row["task"] == task]
+        if parts:
+            axis.plot(
+                [row["batch"] for row in parts],
+                [row["steps_per_s"]["median"] for row in parts],
+                color=line.get_color(),
+                ls="--",
+                marker="o",
+                ms=4,
+                mfc="w",
+                label=f"{parts[0]['part']:,} at a time",
+            )
     if "comparison" in made:
         level = made["comparison"]["gym_anm_process_per_core"]["median"]
         axis.axhline(level, color="tab:gray", ls=":", label="gym-anm, a process a core")

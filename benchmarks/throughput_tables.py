@@ -16,27 +16,32 @@ def millions(value: float) -> str:
 
 def env_step(made: dict[str, Any]) -> str:
     """Steps per second against batch size and otherwise, then against gym-anm if that was measured."""
-    tasks = list(dict.fromkeys(row["task"] for row in made["rows"]))
-    by_batch: dict[int, dict[str, Any]] = {}
-    for row in made["rows"]:
-        if row["what"] == "batch":
-            by_batch.setdefault(row["batch"], {})[row["task"]] = row
-    cells = []
-    for batch, found in sorted(by_batch.items()):
+    rows = made["rows"]
+    tasks = list(dict.fromkeys(row["task"] for row in rows))
+    rates = {(row["what"], row["task"], row["batch"]): row["steps_per_s"] for row in rows}
+    parts = {row["part"] for row in rows if row["what"] == "in parts"}
+    header, cells = ["grids"], []
+    for task in tasks:
+        header += [f"{task}, M/s", "low to high", *(f"{part:,} at a time" for part in parts)]
+    for batch in sorted({row["batch"] for row in rows if row["what"] == "batch"}):
         cells.append([f"{batch:,}"])
         for task in tasks:
-            rate = found[task]["steps_per_s"] if task in found else None
-            cells[-1] += (
-                [millions(rate["median"]), f"{millions(rate['low'])} to {millions(rate['high'])}"]
-                if rate
-                else ["", ""]
-            )
-    header = ["grids", *(name for task in tasks for name in (f"{task}, M/s", "low to high"))]
+            rate, in_parts = rates.get(("batch", task, batch)), rates.get(("in parts", task, batch))
+            cells[-1] += [
+                millions(rate["median"]) if rate else "",
+                f"{millions(rate['low'])} to {millions(rate['high'])}" if rate else "",
+                *(millions(in_parts["median"]) if in_parts else "" for _ in parts),
+            ]
     first = made["first_call"]
     lines = [
         f"Random actions, auto reset, float32: {source(made)}",
         "",
         grid(header, cells),
+        "",
+        *(
+            f"{part:,} at a time: so many grids of a device take all steps of a call before the next ones do."
+            for part in parts
+        ),
         "",
         *(_otherwise(task, made["rows"]) for task in tasks),
         "",
@@ -61,12 +66,6 @@ def _otherwise(task: str, rows: list[dict[str, Any]]) -> str:
         f"- {task}: a grid's state takes {largest['state_bytes_per_lane']:.0f} bytes, and "
         f"{largest['temp_bytes'] / largest['batch']:.0f} more while {largest['batch']:,} of them step."
     )
-    for row in own:
-        if row["what"] == "in parts":
-            said += (
-                f" {row['batch']:,} grids, a device {row['part']:,} at a time for {row['steps_a_call']} steps"
-                f" each: {millions(row['steps_per_s']['median'])} M/s."
-            )
     if not calls:
         return said
     best = next(row["batch"] for row in own if row["what"] == "steps a call")
