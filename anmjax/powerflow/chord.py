@@ -34,6 +34,7 @@ from anmjax.powerflow.newton import (
     bus_power,
     deviation,
     largest_entry,
+    of_lanes,
     start_at,
     update,
     voltage,
@@ -96,7 +97,7 @@ def _in_polar_coordinates(
         after = update(plan, linear, problem, at, base, moves)
         return after, moves & _goes_on(at, after, tol)
 
-    at = start_at(plan, problem, x)
+    at = of_lanes(start_at(plan, problem, x))
     at, _ = jax.lax.while_loop(lambda carry: carry[1].any(), step, (at, at.largest > tol))
     return Ended(at.d, at.largest, at.updates)
 

@@ -38,6 +38,7 @@ from anmjax.powerflow.newton import (
     flat_start,
     iterate_newton,
     moving,
+    of_lanes,
     rounding_floor,
     start_at,
     voltage,
@@ -210,7 +211,8 @@ def _solve_by_chord(plan: SolverPlan, schedule: Schedule, inputs: Inputs) -> Res
         (index,) = jnp.nonzero(waiting, size=width, fill_value=lanes)
         s, start, done = take_lanes((inputs.s, inputs.start, results.iterations), index)
         problem, x = begin(s, start)
-        at = iterate_newton(plan, linear, problem, start_at(plan, problem, x), schedule, leave=0)
+        at = of_lanes(start_at(plan, problem, x))  # they are few: not worth another copy of the method
+        at = iterate_newton(plan, linear, problem, at, schedule, leave=0)
         result = _finish(plan, schedule, problem, at, energised)
         result = result._replace(iterations=result.iterations + done)
         return waiting.at[index].set(False, mode="drop"), set_lanes(results, result, index)

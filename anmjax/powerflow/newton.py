@@ -49,6 +49,11 @@ class Iterate(NamedTuple):
     largest: jax.Array  # (1, 1, *batch) p.u., its largest entry by magnitude; NaN where there is one
     updates: jax.Array  # (1, 1, *batch) int, updates made so far
 
+    @property
+    def shared(self) -> bool:
+        """Whether lanes share voltages and network, so that there is one Jacobian for all of them."""
+        return self.sent.shape[2:] != self.error.shape[2:]
+
 
 class Schedule(NamedTuple):
     """When to stop."""
@@ -132,12 +137,18 @@ def equations(plan: SolverPlan, adm: Admittance, d: jax.Array) -> jax.Array:
     return jnp.where(held_rows(plan, sent), excess[None], sent)
 
 
-def start_at(plan: SolverPlan, problem: Problem, x: jax.Array, updates: jax.Array | int = 0) -> Iterate:
-    """The iterate at ``x``, after ``updates`` (*batch) of them."""
-    batch = jnp.broadcast_shapes(x.shape[2:], problem.s.shape[2:], problem.excess.shape[1:])
-    batch = jnp.broadcast_shapes(batch, problem.adm.row.shape[2:])
-    x = jnp.broadcast_to(x, (*x.shape[:2], *batch))
-    return evaluate(plan, problem, x, jnp.full((1, 1, *batch), updates, np.int32))
+def start_at(plan: SolverPlan, problem: Problem, x: jax.Array) -> Iterate:
+    """The iterate at ``x``, which lanes of one network may share: then they share all of it but the error."""
+    at = evaluate(plan, problem, x, jnp.int32(0))
+    at = at._replace(updates=jnp.zeros(at.largest.shape, np.int32))
+    return at if at.shared else of_lanes(at)
+
+
+def of_lanes(at: Iterate) -> Iterate:
+    """The iterate with what lanes share written out for each."""
+    batch = at.error.shape[2:]
+    x, d, sent = (jnp.broadcast_to(y, (*y.shape[:2], *batch)) for y in (at.x, at.d, at.sent))
+    return at._replace(x=x, d=d, sent=sent)
 
 
 def flat_start(plan: SolverPlan, problem: Problem) -> jax.Array:
@@ -177,7 +188,7 @@ def iterate_newton(
     *,
     leave: jax.Array | int | None = None,
 ) -> Iterate:
-    """Newton's method from ``at`` on.
+    """Newton's method from ``at`` on; the first update of lanes that share ``at`` is made with one Jacobian.
 
     Args:
       plan: solver plan.
@@ -192,8 +203,10 @@ def iterate_newton(
         jac = factorise(plan, linear, problem.adm, voltage(at.d), at.sent)
         return update(plan, linear, problem, at, jac, moving(at, schedule))
 
+    done = int(at.shared)
+    at = step(at) if done else at
     if leave is None:
-        return jax.lax.fori_loop(0, schedule.num_iters, lambda _, at: step(at), at)
+        return jax.lax.fori_loop(done, schedule.num_iters, lambda _, at: step(at), at)
     return jax.lax.while_loop(lambda at: moving(at, schedule).sum() > leave, step, at)
 
 
