@@ -15,16 +15,19 @@ _In = TypeVar("_In")
 _Out = TypeVar("_Out")
 
 
+LINE_LANES = 16  # float32 numbers of a cache line
+
+
 def even_blocks(lanes: int, most: int) -> int:
     """Lanes of blocks that are equally long, at most about ``most``.
 
-    An odd multiple of eight: rows of a power of two in bytes would compete for the same cache sets, at
-    almost twice the time.
+    Whole cache lines, that rows begin at the start of one, and an odd number of them: rows of a power of two
+    in bytes would compete for the same cache sets, at almost twice the time.
     """
     if lanes <= most:
         return lanes
-    eights = -(-lanes // -(-lanes // most) // 8)
-    return min(8 * (eights + 1 - eights % 2), lanes)
+    lines = -(-lanes // -(-lanes // most) // LINE_LANES)
+    return min(LINE_LANES * (lines + 1 - lines % 2), lanes)
 
 
 def by_platform(

@@ -17,6 +17,7 @@ import jax.numpy as jnp
 from anmjax.powerflow import phasor
 from anmjax.powerflow.admittance import Admittance, BranchParameters, Shunts, admittance
 from anmjax.powerflow.blocks import (
+    LINE_LANES,
     by_platform,
     even_blocks,
     map_blocks,
@@ -226,6 +227,7 @@ def _solve_by_newton(plan: SolverPlan, schedule: Schedule, inputs: Inputs) -> Re
     """Newton's method in blocks; the stragglers of each are finished apart from the others."""
     linear, size = looped(plan), newton_block_size(plan, inputs)
     share = size // STRAGGLER_SHARE if num_lanes(inputs) > MAX_LANES_TOGETHER else 0
+    share -= share % LINE_LANES if share > LINE_LANES else 0
 
     def block(own: Inputs) -> Result:
         problem = problem_of(plan, own)

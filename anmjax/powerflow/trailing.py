@@ -16,7 +16,7 @@ import jax
 import jax.numpy as jnp
 from jax.custom_derivatives import SymbolicZero
 
-from anmjax.powerflow.blocks import map_blocks
+from anmjax.powerflow.blocks import even_blocks, map_blocks
 
 _Out = TypeVar("_Out")
 
@@ -92,7 +92,7 @@ def _evaluate(fn: Callable[..., _Out], chunks: Chunks | None, args: tuple[Any, .
 
     if lanes <= chunk:
         return whole(args)
-    chunk = -(-lanes // -(-lanes // chunk))  # equally long ones
+    chunk = even_blocks(lanes, chunk)
 
     def in_chunks(args: tuple[Any, ...]) -> _Out:
         return map_blocks(functools.partial(whole, lanes=chunk), args, chunk, axis=0)

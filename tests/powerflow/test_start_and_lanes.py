@@ -132,7 +132,7 @@ def test_a_batch_in_chunks_has_the_same_solutions_and_gradients(feeder, monkeypa
         return jax.jit(jax.grad(voltage_sum, (0, 1), has_aux=True))(p, q)
 
     whole, _ = solve_and_gradient(p, q)
-    monkeypatch.setattr(trailing, "CHUNKS", trailing.Chunks(num_bytes=1, min_lanes=300))  # four of 250
+    monkeypatch.setattr(trailing, "CHUNKS", trailing.Chunks(num_bytes=1, min_lanes=300))  # four of 272
     jax.clear_caches()
     chunks, solution = solve_and_gradient(p, q)
     np.testing.assert_array_equal(solution.converged, flow.converged)
@@ -144,9 +144,9 @@ def test_a_batch_in_chunks_has_the_same_solutions_and_gradients(feeder, monkeypa
 
 def test_nested_lanes_with_networks_and_starts_of_their_own_share_what_they_may(monkeypatch):
     monkeypatch.setattr(lanes_module, "BLOCK_BYTES", 1)
-    monkeypatch.setattr(lanes_module, "MIN_ROW_BYTES", 64)  # blocks of eight lanes
+    monkeypatch.setattr(lanes_module, "MIN_ROW_BYTES", 384)  # blocks of 48 lanes
     monkeypatch.setattr(lanes_module, "MAX_LANES_TOGETHER", 8)
-    monkeypatch.setattr(lanes_module, "STRAGGLER_SHARE", 8)  # one of each may straggle
+    monkeypatch.setattr(lanes_module, "STRAGGLER_SHARE", 3)  # 16 of each may straggle
     rng = np.random.default_rng(3)
     net = random_network(rng, 7, 3)
     outer, inner = 4, 29

@@ -22,14 +22,15 @@ def _weighted(seen=None):
     return fn
 
 
-@pytest.mark.parametrize("lanes", [1, 7, 8, 20])
+@pytest.mark.parametrize("lanes", [1, 40, 60, 100])
 def test_long_batches_go_through_in_even_chunks_that_cover_every_lane(monkeypatch, lanes):
-    monkeypatch.setattr(trailing, "CHUNKS", trailing.Chunks(num_bytes=1, min_lanes=7))
+    monkeypatch.setattr(trailing, "CHUNKS", trailing.Chunks(num_bytes=1, min_lanes=40))
     x, seen = np.random.default_rng(0).normal(size=(lanes, 3)), []
     out = jax.vmap(_weighted(seen), (0, None))(x, WEIGHTS)
     np.testing.assert_allclose(out["two"], (x * WEIGHTS)[:, :2])
     np.testing.assert_allclose(out["sum"], (x * WEIGHTS).sum(1))
-    assert min(seen) == {1: 1, 7: 7, 8: 4, 20: 7}[lanes]
+    # An odd number of cache lines, of 16 lanes each.
+    assert min(seen) == {1: 1, 40: 40, 60: 48, 100: 48}[lanes]
 
 
 @pytest.mark.parametrize("outer", ["x", "weights", "both"])
