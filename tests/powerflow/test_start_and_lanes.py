@@ -9,7 +9,10 @@ import pytest
 
 from anmjax import Network, power_flow
 from anmjax.powerflow import lanes as lanes_module
-from anmjax.powerflow import trailing
+from anmjax.powerflow import newton, trailing
+from anmjax.powerflow.admittance import admittance
+from anmjax.powerflow.linear import looped
+from anmjax.powerflow.power_flow import branch_parameters, bus_shunts, network_plan
 from tests.powerflow.networks import dense_admittance, loaded_feeder, random_network
 
 
@@ -173,6 +176,26 @@ def test_nested_lanes_with_networks_and_starts_of_their_own_share_what_they_may(
         assert _mismatch(own, flow.v[i, k], p[k], q) < 2e-10
         # Of the solutions of a network the one that is operated: no bus far from nominal voltage.
         assert np.abs(np.abs(flow.v[i, k]) - 1).max() < 0.2
+
+
+def test_lanes_that_start_alike_share_the_first_jacobian_and_make_the_same_iterates():
+    rng = np.random.default_rng(5)
+    net = random_network(rng, 6, 2)
+    plan = network_plan(net)
+    s = jnp.asarray(rng.uniform(-0.3, 0.3, (2, 5, 40)))
+    inputs = jax.tree.map(lambda x: jnp.asarray(x)[:, None], (branch_parameters(net), bus_shunts(net)))
+    problem = newton.Problem(admittance(plan, *inputs), jnp.zeros((6, 1)), s)
+    at = newton.start_at(plan, problem, newton.flat_start(plan, problem))
+    assert at.d.shape == at.sent.shape == (2, 6, 1)
+    assert at.error.shape == (2, 5, 40)
+
+    solve = jax.jit(
+        lambda at: newton.iterate_newton(plan, looped(plan), problem, at, newton.Schedule(16, 1e-10), leave=0)
+    )
+    shared, own = solve(at), solve(newton.of_lanes(at))
+    assert own.updates.min() > 1
+    np.testing.assert_array_equal(shared.updates, own.updates)
+    np.testing.assert_allclose(shared.d, own.d, rtol=0, atol=1e-13)
 
 
 def _is_connected(net, in_service):
