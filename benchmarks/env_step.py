@@ -93,12 +93,18 @@ def random_rollout(env: Any, mesh: Mesh, share: float = 1.0, part: int | None = 
     half = share * (env.action_space.high - env.action_space.low) / 2
     low, high = middle - half, middle + half
 
-    def together(states: Any, key: jax.Array, num_steps: jax.Array) -> tuple[Any, dict[str, jax.Array]]:
-        shape = (states.reward.shape[0], *env.action_space.shape)
+    def draw(key: jax.Array, lanes: int) -> jax.Array:
+        """Uniform numbers; on a CPU in runs, because JAX's hash goes over an array many times."""
+        runs = lanes // PART if jax.default_backend() == "cpu" and lanes % PART == 0 else 1
+        shape = (lanes // runs, *env.action_space.shape)
+        keys = jax.random.split(key, runs)
+        drawn = jax.lax.map(lambda key: jax.random.uniform(key, shape, low.dtype), keys)
+        return drawn.reshape(lanes, *env.action_space.shape)
 
+    def together(states: Any, key: jax.Array, num_steps: jax.Array) -> tuple[Any, dict[str, jax.Array]]:
         def body(i: jax.Array, carry: tuple[Any, dict[str, jax.Array]]) -> tuple[Any, dict[str, jax.Array]]:
             states, sums = carry
-            uniform = jax.random.uniform(jax.random.fold_in(key, i), shape, low.dtype)
+            uniform = draw(jax.random.fold_in(key, i), states.reward.shape[0])
             states = jax.vmap(env.step)(states, low + (high - low) * uniform)
             converged, mismatch = states.metrics["converged"], states.metrics["mismatch"]
             worst = jnp.max(jnp.where(converged, mismatch, 0))
