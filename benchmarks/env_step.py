@@ -225,8 +225,8 @@ def sweep(task: str, options: argparse.Namespace, mesh: Mesh, until: float) -> l
             lanes[batch] = Lanes(env, batch, mesh, options.seconds)
     cases = [("batch", lane) for lane in lanes.values()]
     turn = PART * mesh.size
-    if jax.default_backend() == "cpu":
-        for batch in (batch for batch in lanes if batch > turn and batch % turn == 0):
+    for batch in lanes if jax.default_backend() == "cpu" else ():
+        if batch > turn and batch % turn == 0 and time.monotonic() < until:
             lane = Lanes(env, batch, mesh, options.seconds, part=PART, min_steps=PART_STEPS)
             cases.append(("in parts", lane))
     measured = {f"{what}, {lane.batch}": lane.steps_per_s for what, lane in cases}
