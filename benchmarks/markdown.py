@@ -14,13 +14,20 @@ def grid(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 def source(made: dict[str, Any]) -> str:
     """Where and with what a record was measured."""
-    machine, versions = made["machine"], made["versions"]
-    where = f"{machine['cpu']}, {machine['cores']} cores"
+    jax, date = made["versions"]["jax"], made["date"][:10]
+    return f"{place(made)}; jax {jax}; {commit(made)}; {date}; `{made['command']}`."
+
+
+def place(made: dict[str, Any]) -> str:
+    """The machine of a record."""
+    machine = made["machine"]
     if machine["platform"] != "cpu":
-        where = f"{machine['num_devices']} x {machine['device_kind']}"
-    commit = (
-        f"commit {made['commit'][:10]}{', changed' if made['dirty'] else ''}"
-        if made["commit"]
-        else "no commit"
-    )
-    return f"{where}; jax {versions['jax']}; {commit}; {made['date'][:10]}; `{made['command']}`."
+        return f"{machine['num_devices']} x {machine['device_kind']}"
+    return f"{machine['cpu']}, {machine['cores']} cores"
+
+
+def commit(made: dict[str, Any]) -> str:
+    """The commit that a record was made of."""
+    if not made["commit"]:
+        return "no commit"
+    return f"commit {made['commit'][:10]}{', changed' if made['dirty'] else ''}"

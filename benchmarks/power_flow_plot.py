@@ -92,7 +92,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.power_flow_plot", description=__doc__)
     parser.add_argument("--platform", default="cpu", help="of the record (default: %(default)s)")
     parser.add_argument("--record", type=Path, help="a record to draw instead of the newest")
-    parser.add_argument("--out", type=Path, help="image to write (default: beside the records)")
+    parser.add_argument("--out", type=Path, help="image to write (default: in docs/performance)")
     options = parser.parse_args(arguments)
     made = (
         json.loads(options.record.read_text())

@@ -1,4 +1,4 @@
-"""The README's tables of power flow: solves a second beside other programs, and accuracy."""
+"""Tables of power flow: solves a second beside other programs, and accuracy."""
 
 from __future__ import annotations
 
@@ -67,8 +67,7 @@ def speed(made: dict[str, Any]) -> str:
     if made["left_out"]:
         lines += ["", f"Not measured for want of time: {'; '.join(made['left_out'])}."]
     if (plot := plot_path(made["machine"]["platform"])).exists():
-        link = plot.relative_to(Path(__file__).parent.parent)
-        lines += ["", f"![Solves per second against batch size, beside other programs]({link})"]
+        lines += ["", f"![Solves per second against batch size, beside other programs]({plot.name})"]
     return "\n".join(lines)
 
 
@@ -170,7 +169,7 @@ def said_of_outages(row: dict[str, Any]) -> str:
 
 def plot_path(platform: str) -> Path:
     """Where the plot of a platform's newest record is."""
-    return record.RESULTS / f"power_flow-{platform}.png"
+    return record.PLOTS / f"power_flow-{platform}.png"
 
 
 def accuracy(made: dict[str, Any]) -> str:

@@ -1,4 +1,4 @@
-"""The README's tables of projections: solves a second against batch size and beside other solvers; safety."""
+"""Tables of projections: solves a second against batch size and beside other solvers; safety."""
 
 from __future__ import annotations
 

@@ -22,6 +22,8 @@ import anmjax
 
 POWER_FLOW_PACKAGES = ("lightsim2grid", "power-grid-model", "pandapower", "numba")
 RESULTS = Path(__file__).parent / "results"
+# Where the plots of records belong: beside the pages that show them.
+PLOTS = Path(__file__).parent.parent / "docs" / "performance"
 # What sets the allocator that makes the arrays on a CPU: part of the command where it is set.
 ALLOCATOR = ("GLIBC_TUNABLES", "LD_PRELOAD")
 PROJECTION_PACKAGES = ("clarabel", "osqp", "cvxpy", "cvxpylayers", "diffcp", "qpax")
@@ -83,7 +85,7 @@ def commit() -> dict[str, Any]:
         return done.stdout.strip() if done.returncode == 0 else None
 
     # A record that is being rewritten does not make the code any different.
-    changed = git("status", "--porcelain", "--", ":/", ":!/benchmarks/results", ":!/*.md")
+    changed = git("status", "--porcelain", "--", ":/", ":!/benchmarks/results", ":!/docs", ":!/*.md")
     return {"commit": git("rev-parse", "HEAD"), "dirty": None if changed is None else bool(changed)}
 
 

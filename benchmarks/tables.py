@@ -10,29 +10,55 @@ import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import NamedTuple
 
-from benchmarks import policy_tables, power_flow_tables, projection_tables, record, throughput_tables
+from benchmarks import (
+    headline,
+    policy_tables,
+    power_flow_tables,
+    projection_tables,
+    record,
+    throughput_tables,
+)
 
-HERE = Path(__file__).parent
-DOCUMENTS = (HERE.parent / "README.md", HERE / "ENV_STEP.md", HERE / "POWER_FLOW.md")
+ROOT = Path(__file__).parent.parent
+DOCUMENTS = tuple(
+    ROOT / name
+    for name in (
+        "README.md",
+        "docs/index.md",
+        "docs/performance/environment-steps.md",
+        "docs/performance/ppo.md",
+        "docs/performance/power-flow.md",
+        "docs/performance/projection.md",
+        "docs/performance/policies.md",
+    )
+)
 BLOCK = re.compile(r"(<!-- table: (?P<name>\S+) -->\n).*?(<!-- end of table -->)", re.DOTALL)
 
 
-TABLES: dict[str, Callable[[dict[str, Any]], str]] = {
-    "env_step_parts": throughput_tables.env_step_parts,
-    "env_step": throughput_tables.env_step,
-    "anm6easy_table": policy_tables.anm6easy,
-    "clairvoyant": policy_tables.clairvoyant,
-    "mpc": policy_tables.mpc,
-    "power_flow": power_flow_tables.speed,
-    "power_flow_accuracy": power_flow_tables.accuracy,
-    "power_flow_parts": power_flow_tables.parts,
-    "projection": projection_tables.speed,
-    "ppo": throughput_tables.ppo,
-    "scaling": throughput_tables.scaling,
-    "safety": projection_tables.safety,
-    "training": policy_tables.training,
+class Table(NamedTuple):
+    """A table: what writes it, and the benchmarks whose records it is made of."""
+
+    write: Callable[..., str]  # takes their newest records; of several, None for those that are missing
+    benchmarks: tuple[str, ...]
+
+
+TABLES = {
+    "headline": Table(headline.headline, tuple(headline.ROWS)),
+    "env_step_parts": Table(throughput_tables.env_step_parts, ("env_step_parts",)),
+    "env_step": Table(throughput_tables.env_step, ("env_step",)),
+    "anm6easy_table": Table(policy_tables.anm6easy, ("anm6easy_table",)),
+    "clairvoyant": Table(policy_tables.clairvoyant, ("clairvoyant",)),
+    "mpc": Table(policy_tables.mpc, ("mpc",)),
+    "power_flow": Table(power_flow_tables.speed, ("power_flow",)),
+    "power_flow_accuracy": Table(power_flow_tables.accuracy, ("power_flow_accuracy",)),
+    "power_flow_parts": Table(power_flow_tables.parts, ("power_flow_parts",)),
+    "projection": Table(projection_tables.speed, ("projection",)),
+    "ppo": Table(throughput_tables.ppo, ("ppo",)),
+    "scaling": Table(throughput_tables.scaling, ("scaling",)),
+    "safety": Table(projection_tables.safety, ("safety",)),
+    "training": Table(policy_tables.training, ("training",)),
 }
 
 
@@ -40,7 +66,7 @@ def render(text: str) -> str:
     """Fills every table of a text.
 
     Args:
-      text: Markdown with table markers; a name is BENCHMARK-PLATFORM, say ``env_step-cpu``.
+      text: Markdown with table markers; a name is TABLE-PLATFORM, say ``env_step-cpu``.
 
     Returns:
       The text with the tables of the newest records.
@@ -50,11 +76,12 @@ def render(text: str) -> str:
     """
 
     def fill(match: re.Match[str]) -> str:
-        benchmark, _, platform = match["name"].rpartition("-")
-        if benchmark not in TABLES:
+        name, _, platform = match["name"].rpartition("-")
+        if name not in TABLES:
             raise ValueError(f"table {match['name']!r}: must be one of {sorted(TABLES)}, '-', and a platform")
-        made = record.latest(benchmark, platform)
-        body = TABLES[benchmark](made) if made else f"Not measured yet: `python -m benchmarks.{benchmark}`."
+        write, benchmarks = TABLES[name]
+        made = [record.latest(benchmark, platform) for benchmark in benchmarks]
+        body = write(*made) if any(made) else f"Not measured yet: `python -m benchmarks.{benchmarks[0]}`."
         return f"{match[1]}{body}\n{match[3]}"
 
     return BLOCK.sub(fill, text)
@@ -69,7 +96,8 @@ def main() -> None:
         before = document.read_text(encoding="utf-8")
         after = render(before)
         if before != after and options.check:
-            sys.exit(f"{document.name} is out of step with its records: run 'python -m benchmarks.tables'")
+            name = document.relative_to(ROOT)
+            sys.exit(f"{name} is out of step with its records: run 'python -m benchmarks.tables'")
         if before != after:
             document.write_text(after, encoding="utf-8")
 

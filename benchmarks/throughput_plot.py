@@ -16,7 +16,7 @@ from benchmarks.throughput_tables import POWERZOOJAX
 
 def plot_path(platform: str) -> Path:
     """Where the plot of a platform belongs."""
-    return record.RESULTS / f"throughput-{platform}.png"
+    return record.PLOTS / f"throughput-{platform}.png"
 
 
 def draw(env_step: dict[str, Any], ppo: dict[str, Any], path: Path) -> None:

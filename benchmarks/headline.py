@@ -1,0 +1,97 @@
+"""The headline table: what each part reaches beside others, a row for every peer, from the newest records."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from benchmarks import policy_tables, power_flow_tables, projection_tables
+from benchmarks.markdown import commit, grid, place
+from benchmarks.power_flow_tables import digits, fastest
+
+# What stands for a record: a feeder, the longest horizon with a peer, and a middle size (n, m, p).
+NETWORK, STEPS, SIZE = "case33bw", 32, (20, 60, 6)
+# Peers of power flows and of quadratic programs, as records name them and as they call themselves.
+POWER_FLOW_PEERS = {"lightsim2grid, flat": "lightsim2grid", "power-grid-model": "power-grid-model"}
+QP_PEERS = {"clarabel": "CLARABEL", "osqp": "OSQP", "qpax": "qpax"}
+
+Record = dict[str, Any]
+
+
+def headline(*made: Record | None) -> str:
+    """One table of the records that there are.
+
+    Args:
+      *made: records of the benchmarks in ``ROWS``, in that order; None: there is none.
+    """
+    found = [record for record in made if record]
+    cells = [row for record in found for row in ROWS[record["benchmark"]](record)]
+    said = [f"`{record['benchmark']}` of {record['date'][:10]}, {commit(record)}" for record in found]
+    where = " or ".join(dict.fromkeys(place(record) for record in found))
+    return "\n".join(
+        [
+            grid(["what", "anmjax", "beside it", "reaches", "times"], cells),
+            "",
+            f"On {where}; all but the steps and PPO in float64. QP: quadratic program; gap: the largest error",
+            "of its objective. From the newest records:",
+            ";\n".join(said) + ".",
+        ]
+    )
+
+
+def _env_step(made: Record) -> Iterator[list[str]]:
+    if versus := made.get("comparison"):
+        ours, theirs = versus["anmjax"]["median"], versus["gym_anm_process_per_core"]["median"]
+        times = f"{versus['ratio_process_per_core']:,.0f}"
+        yield ["steps/s, ANM6Easy-v0", digits(ours), "gym-anm, a process a core", digits(theirs), times]
+
+
+def _power_flow(made: Record) -> Iterator[list[str]]:
+    rows = power_flow_tables.of_dtype(made, "float64")
+    theirs = power_flow_tables.of_network(rows, NETWORK)
+    best = fastest(power_flow_tables.of_network(rows, NETWORK, "forward"))
+    what, ours = f"power flows/s, {best['n_bus']} buses", digits(best["solves_per_s"]["median"])
+    for program, name in POWER_FLOW_PEERS.items():
+        if of_program := [row for row in theirs if row["solver"].startswith(program)]:
+            rate = digits(fastest(of_program)["solves_per_s"]["median"])
+            yield [what, ours, name, rate, power_flow_tables.peer_ratio(program, best, theirs)]
+
+
+def _mpc(made: Record) -> Iterator[list[str]]:
+    rows = [row for row in made["rows"] if row["steps"] == STEPS and row.get("dtype", "float64") == "float64"]
+    rate = {row["solver"]: row["plans_per_s"]["median"] for row in rows}
+    if rate.keys() >= {"anmjax", "gym-anm"}:
+        ours, theirs = rate["anmjax"], rate["gym-anm"]
+        what = f"MPC plans/s, {STEPS} steps"
+        yield [what, digits(ours), "gym-anm, cvxpy", digits(theirs), digits(ours / theirs)]
+
+
+def _projection(made: Record) -> Iterator[list[str]]:
+    rows = [row for row in made["rows"] if row["problem"] == "qp" and row["what"] == "forward"]
+    rows = [row for row in rows if (row["n"], row["m"], row["p"]) == SIZE and row["dtype"] == "float64"]
+    of = {solver: group for (_, solver), group in projection_tables.grouped(rows, "solver").items()}
+    rate = {solver: fastest(group)["solves_per_s"]["median"] for solver, group in of.items()}
+    gap = {
+        solver: f"gap {max(row['max_objective_gap'] for row in group):.0e}" for solver, group in of.items()
+    }
+    own = projection_tables.OURS
+    for solver, name in QP_PEERS.items():
+        if solver in of:
+            what, beside = f"QPs/s, {SIZE[0]} variables, {gap[own]}", f"{name}, {gap[solver]}"
+            yield [what, digits(rate[own]), beside, digits(rate[solver]), digits(rate[own] / rate[solver])]
+
+
+def _training(made: Record) -> Iterator[list[str]]:
+    returns = sorted(row["evaluation"]["discounted_return"] for row in made["rows"])
+    ours = f"{returns[0]:.1f} to {returns[-1]:.1f}"
+    best = policy_tables.best_learned()
+    yield [f"PPO's return, {len(returns)} seeds", ours, "best learned policy published", f"{best:g}", ""]
+
+
+ROWS = {
+    "env_step": _env_step,
+    "power_flow": _power_flow,
+    "mpc": _mpc,
+    "projection": _projection,
+    "training": _training,
+}
