@@ -30,10 +30,10 @@ def headline(*made: Record | None) -> str:
     where = " or ".join(dict.fromkeys(place(record) for record in found))
     return "\n".join(
         [
-            grid(["what", "anmjax", "beside it", "reaches", "times"], cells),
+            grid(["what", "anmjax", "beside it", "reaches", "ratio"], cells),
             "",
-            f"On {where}; all but the steps and PPO in float64. QP: quadratic program; gap: the largest error",
-            "of its objective. From the newest records:",
+            f"On {where}; all but the steps and PPO in float64. Ratios of steps and power flows are of runs",
+            "in turn. QP: quadratic program; gap: largest error of its objective. From the newest records:",
             ";\n".join(said) + ".",
         ]
     )
@@ -42,8 +42,8 @@ def headline(*made: Record | None) -> str:
 def _env_step(made: Record) -> Iterator[list[str]]:
     if versus := made.get("comparison"):
         ours, theirs = versus["anmjax"]["median"], versus["gym_anm_process_per_core"]["median"]
-        times = f"{versus['ratio_process_per_core']:,.0f}"
-        yield ["steps/s, ANM6Easy-v0", digits(ours), "gym-anm, a process a core", digits(theirs), times]
+        ratio = f"{versus['ratio_process_per_core']:,.0f}"
+        yield ["steps/s, ANM6Easy-v0", digits(ours), "gym-anm, a process a core", digits(theirs), ratio]
 
 
 def _power_flow(made: Record) -> Iterator[list[str]]:

@@ -1,9 +1,12 @@
-"""The package as a user meets it: its version, its public names, and a README that does what it says."""
+"""The package as a user meets it: its version, its public names, and pages that do what they say."""
 
 from __future__ import annotations
 
+import importlib.util
 import inspect
+import os
 import re
+import shlex
 import subprocess
 import sys
 import tomllib
@@ -12,15 +15,34 @@ from pathlib import Path
 import pytest
 
 import anmjax
+from anmjax.cli import main
+from anmjax.cli.parser import build_parser
 from benchmarks import tables
 
 ROOT = Path(__file__).parent.parent
-README = (ROOT / "README.md").read_text(encoding="utf-8")
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
 
 
-def code_blocks(language: str) -> list[str]:
-    return re.findall(rf"^```{language}\n(.*?)^```", README, re.DOTALL | re.MULTILINE)
+def name_of(page: Path) -> str:
+    return page.relative_to(ROOT).as_posix()
+
+
+def code_blocks(page: Path, language: str) -> list[str]:
+    text = page.read_text(encoding="utf-8")
+    return re.findall(rf"^```{language}\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
+
+
+def commands(page: Path) -> list[str]:
+    """The commands of the bash blocks, without comments."""
+    lines = "".join(code_blocks(page, "bash")).replace("\\\n", " ").splitlines()
+    return [shlex.join(shlex.split(part, comments=True)) for line in lines for part in line.split("&&")]
+
+
+OURS = sorted({command for page in PAGES for command in commands(page) if command.startswith("anmjax ")})
+WITH_PYTHON = [page for page in PAGES if code_blocks(page, "python")]
+# A few processes, so that each pays for its imports once.
+PROCESSES = [WITH_PYTHON[i::3] for i in range(3)]
 
 
 def test_the_version_is_the_one_in_pyproject():
@@ -42,21 +64,78 @@ def test_every_public_name_exists_and_is_documented():
     assert not undocumented
 
 
+def test_every_public_name_is_in_the_reference():
+    reference = "\n".join(
+        page.read_text(encoding="utf-8") for page in PAGES if page.parent.name == "reference"
+    )
+    shown = set(re.findall(r"^::: anmjax[\w.]*\.(\w+)$", reference, re.MULTILINE))
+    assert set(anmjax.__all__) - {"__version__"} - shown == set()
+
+
 def test_the_first_two_commands_of_the_readme_are_the_main_job_and_the_tests():
-    assert code_blocks("bash")[:2] == [
+    assert code_blocks(ROOT / "README.md", "bash")[:2] == [
         "pip install -e . && anmjax train ANM6Easy-v0\n",
         'pip install -e ".[test]" && pytest\n',
     ]
 
 
-def test_the_python_of_the_readme_runs_from_top_to_bottom(tmp_path):
-    program = "\n".join(code_blocks("python"))
-    run = [sys.executable, "-W", "error", "-c", program]
-    done = subprocess.run(run, cwd=tmp_path, capture_output=True, text=True, check=False)
+@pytest.mark.parametrize("pages", PROCESSES, ids=lambda pages: ",".join(page.stem for page in pages))
+def test_the_python_of_a_page_runs_from_top_to_bottom(pages, tmp_path):
+    programs = []
+    for page in pages:
+        programs.append(tmp_path / f"{page.stem}.py")
+        programs[-1].write_text("\n".join(code_blocks(page, "python")), encoding="utf-8")
+    one_by_one = "import runpy, sys\nfor page in sys.argv[1:]:\n    runpy.run_path(page)"
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", one_by_one, *map(str, programs)],
+        cwd=tmp_path,
+        # Compiling is most of it: what runs once need not run fast.
+        env={**os.environ, "JAX_DISABLE_MOST_OPTIMIZATIONS": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert done.returncode == 0, done.stderr
 
 
-@pytest.mark.parametrize("document", tables.DOCUMENTS, ids=lambda path: path.name)
+@pytest.mark.parametrize("command", OURS)
+def test_a_command_of_the_pages_is_understood(command, capsys):
+    words = shlex.split(command)[1:]
+    if "--help" in words:
+        with pytest.raises(SystemExit) as left:
+            build_parser().parse_args(words)
+        assert left.value.code == 0
+        assert capsys.readouterr().out
+    else:
+        assert callable(build_parser().parse_args(words).run)
+
+
+def test_the_list_of_tasks_shows_those_that_the_pages_name(capsys):
+    assert main(["list"]) == 0
+    listed = {line.split()[0] for line in capsys.readouterr().out.splitlines()}
+    named = {task for command in OURS for task in re.findall(r"\w+-v\d+", command)}
+    assert named
+    assert named <= listed
+    assert listed <= set(re.findall(r"`(\w+-v\d+)`", (ROOT / "docs/tasks.md").read_text(encoding="utf-8")))
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
+def test_a_page_names_files_and_benchmarks_that_exist(page):
+    text = page.read_text(encoding="utf-8")
+    links = [link for link in re.findall(r"\]\(([^)#\s]+)", text) if "://" not in link]
+    assert [link for link in links if not (page.parent / link).exists()] == []
+    modules = set(re.findall(r"python -m (benchmarks\.\w+)", text))
+    assert [module for module in modules if importlib.util.find_spec(module) is None] == []
+    named = set(re.findall(r"`((?:anmjax|benchmarks|notebooks|tests)/[\w./]+)`", text))
+    assert [path for path in named if not (ROOT / path).exists()] == []
+
+
+@pytest.mark.parametrize("document", tables.DOCUMENTS, ids=name_of)
 def test_tables_are_those_of_the_newest_records(document):
     text = document.read_text(encoding="utf-8")
     assert tables.render(text) == text, "run 'python -m benchmarks.tables'"
+
+
+def test_every_page_with_tables_is_kept_in_step():
+    with_tables = [page for page in PAGES if tables.BLOCK.search(page.read_text(encoding="utf-8"))]
+    assert set(with_tables) == set(tables.DOCUMENTS)
