@@ -7,9 +7,10 @@ from typing import Any
 
 
 def grid(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A Markdown table, all columns after the first aligned right."""
+    """A Markdown table, all columns after the first aligned right; a bar in a cell, as in |V|, is escaped."""
     rule = ["---", *["---:"] * (len(header) - 1)]
-    return "\n".join("| " + " | ".join(cells) + " |" for cells in (header, rule, *rows))
+    escaped = [[cell.replace("|", r"\|") for cell in cells] for cells in (header, rule, *rows)]
+    return "\n".join("| " + " | ".join(cells) + " |" for cells in escaped)
 
 
 def source(made: dict[str, Any]) -> str:

@@ -1,4 +1,4 @@
-"""Shows the comment on a field's line, its shape and unit, as the field's description in the reference."""
+"""Shows the comments on the lines of fields, their shapes and units, as a list in the reference."""
 
 from __future__ import annotations
 
@@ -10,23 +10,36 @@ import griffe
 
 
 class FieldComments(griffe.Extension):
-    """Reads ``name: type  # (shape) unit, meaning``, and the comment lines right above a field."""
+    """Adds to the description of a class its fields: ``name: type  # (shape) unit, meaning``.
 
-    def on_attribute_instance(self, *, attr: griffe.Attribute, **_: Any) -> None:
-        """Gives an attribute of a class the comment that it has in the source."""
-        if attr.docstring is not None or attr.lineno is None or not (attr.parent and attr.parent.is_class):
-            return
-        lines = attr.lines_collection[attr.filepath]
-        last = attr.endlineno or attr.lineno
-        said = _comment("\n".join(lines[attr.lineno - 1 : last]))
-        above = attr.lineno - 2
-        while not said and lines[above].lstrip().startswith("#"):
-            said, above = f"{lines[above].strip()[1:].strip()} {said}".strip(), above - 1
-        if said:
-            attr.docstring = griffe.Docstring(said, parent=attr)
+    Comment lines right above a field, one that is too long for its own line, count where that has none.
+    """
+
+    def on_class_members(self, *, cls: griffe.Class, **_: Any) -> None:
+        """Reads the fields of a class."""
+        fields = {
+            name: said
+            for name, member in cls.members.items()
+            if isinstance(member, griffe.Attribute)
+            and not name.startswith("_")
+            and (said := _said_of(member))
+        }
+        if fields:
+            own = cls.docstring.value if cls.docstring else ""
+            listed = "\n".join(f"  {name}: {said}" for name, said in fields.items())
+            cls.docstring = griffe.Docstring(f"{own}\n\nAttributes:\n{listed}", parent=cls)
 
 
-def _comment(code: str) -> str:
-    """The comment at the end of an assignment."""
-    tokens = tokenize.generate_tokens(io.StringIO(code.strip() + "\n").readline)
-    return " ".join(t.string.lstrip("# ") for t in tokens if t.type == tokenize.COMMENT)
+def _said_of(field: griffe.Attribute) -> str:
+    if field.lineno is None or field.endlineno is None:
+        return ""
+    lines = field.lines_collection[field.filepath]
+    code = "\n".join(lines[field.lineno - 1 : field.endlineno]).strip()
+    tokens = tokenize.generate_tokens(io.StringIO(code + "\n").readline)
+    said = [token.string for token in tokens if token.type == tokenize.COMMENT]
+    if not said:
+        first = field.lineno - 1
+        while lines[first - 1].lstrip().startswith("#"):
+            first -= 1
+        said = [line.strip() for line in lines[first : field.lineno - 1]]
+    return " ".join(comment.lstrip("# ") for comment in said)
