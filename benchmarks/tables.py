@@ -27,6 +27,7 @@ DOCUMENTS = tuple(
     for name in (
         "README.md",
         "docs/index.md",
+        "docs/performance/index.md",
         "docs/performance/environment-steps.md",
         "docs/performance/ppo.md",
         "docs/performance/power-flow.md",

@@ -31,10 +31,13 @@ class FieldComments(griffe.Extension):
 
 
 def _said_of(field: griffe.Attribute) -> str:
+    """The comment on a field; none on what a method assigns to ``self``."""
     if field.lineno is None or field.endlineno is None:
         return ""
     lines = field.lines_collection[field.filepath]
     code = "\n".join(lines[field.lineno - 1 : field.endlineno]).strip()
+    if not code.startswith(f"{field.name}:"):
+        return ""
     tokens = tokenize.generate_tokens(io.StringIO(code + "\n").readline)
     said = [token.string for token in tokens if token.type == tokenize.COMMENT]
     if not said:
