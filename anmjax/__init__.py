@@ -10,7 +10,14 @@ states = jax.jit(jax.vmap(env.step))(states, actions)
 """
 
 from anmjax.envs import ANMEnv, Box, GridState, InitialState, State, transition
-from anmjax.grid import IsolatedBusWarning, Network, NetworkError, pandapower_bus_index
+from anmjax.grid import (
+    BranchAsymmetry,
+    IsolatedBusWarning,
+    Network,
+    NetworkError,
+    ReferenceBusWarning,
+    pandapower_bus_index,
+)
 from anmjax.powerflow import (
     BranchFlows,
     BranchQuantities,
@@ -43,6 +50,7 @@ __all__ = [
     "ANMEnv",
     "AutoReset",
     "Box",
+    "BranchAsymmetry",
     "BranchFlows",
     "BranchQuantities",
     "EpisodeStatistics",
@@ -56,6 +64,7 @@ __all__ = [
     "NormalizeReward",
     "PowerFlow",
     "QPSolution",
+    "ReferenceBusWarning",
     "SafeAction",
     "SafeProjection",
     "Sensitivities",

@@ -1,17 +1,20 @@
 """What a grid is: cases, validation and the Network pytree. NumPy, on the host, run once."""
 
+from anmjax.grid.asymmetry import BranchAsymmetry
 from anmjax.grid.cases import CaseError, list_cases, load_case, save_case
 from anmjax.grid.network import Network
 from anmjax.grid.pandapower_net import pandapower_bus_index
-from anmjax.grid.ppc import IsolatedBusWarning
+from anmjax.grid.ppc import IsolatedBusWarning, ReferenceBusWarning
 from anmjax.grid.validation import Fault, NetworkError, validate
 
 __all__ = [
+    "BranchAsymmetry",
     "CaseError",
     "Fault",
     "IsolatedBusWarning",
     "Network",
     "NetworkError",
+    "ReferenceBusWarning",
     "list_cases",
     "load_case",
     "pandapower_bus_index",

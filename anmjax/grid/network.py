@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import fields, replace
+from dataclasses import fields, is_dataclass, replace
 from typing import Any, TypeAlias
 
 import numpy as np
 from flax import struct
 
 from anmjax.grid import tables
+from anmjax.grid.asymmetry import BranchAsymmetry
 from anmjax.grid.cases import load_case
 from anmjax.grid.matpower_case import read_matpower
 from anmjax.grid.pandapower_net import read_pandapower
-from anmjax.grid.parsing import Row
-from anmjax.grid.validation import NetworkError, read
+from anmjax.grid.reading import read_dict
+from anmjax.grid.validation import NetworkError
 from anmjax.grid.writing import write_dict
 
 # NumPy as built; whatever a transformation makes of it afterwards, which this floor knows nothing of.
@@ -29,9 +30,11 @@ class Network:
     Numbers are leaves, in p.u. on ``base_mva`` and in radians, float64 NumPy as built; topology and kinds
     of device are static. Bus and device arrays are sorted by id, branch arrays keep the order of the
     file. No value is NaN: a field that does not apply to a kind of device holds 0 (``eff`` 1).
-    In a power flow the slack bus is held at ``v_set`` and ``slack_angle``, the buses in ``pv`` at their
-    ``v_set``, all others are PQ buses. ``p`` and ``q`` are the injections of the case that was imported; a
-    gym-anm dict has limits but no such operating point, so there they are zero, as are shunts.
+    In a power flow the slack buses are held at their ``v_set`` and ``slack_angle``, the buses in ``pv`` at
+    their ``v_set``, all others are PQ buses. ``p`` and ``q`` are the injections of the case that was imported,
+    without what loads of constant current draw; a gym-anm dict has limits but no such operating point, so
+    there they are zero, as are shunts. A load of constant current draws ``|V| (p_current + j q_current)``; of
+    constant impedance it is a shunt.
     A load's ``q_max`` and ``q_min`` are the ends of ``qp_ratio * [p_min, p_max]``; the ``+`` and ``-``
     limits of loads, and ``p_minus`` of generators, equal the bounds.
     """
@@ -40,12 +43,14 @@ class Network:
     base_kv: Array  # (n_bus,) kV, base voltage
     v_max: Array  # (n_bus,) p.u., largest voltage magnitude
     v_min: Array  # (n_bus,) p.u., smallest voltage magnitude
-    v_set: Array  # (n_bus,) p.u., voltage magnitude held by the slack and by PV buses
-    slack_angle: Array  # () rad, voltage angle of the slack
+    v_set: Array  # (n_bus,) p.u., voltage magnitude held by slacks and PV buses
+    slack_angle: Array  # (n_slack,) rad, voltage angle held by each slack
     g_shunt: Array  # (n_bus,) p.u., shunt conductance: consumes g_shunt |V|^2
     b_shunt: Array  # (n_bus,) p.u., shunt susceptance: injects b_shunt |V|^2 of reactive power
     p: Array  # (n_bus,) p.u., active injection of the case
     q: Array  # (n_bus,) p.u., reactive injection of the case
+    p_current: Array  # (n_current_load,) p.u., P that a load of constant current draws at 1 p.u. of voltage
+    q_current: Array  # (n_current_load,) p.u., its Q
 
     r: Array  # (n_branch,) p.u., series resistance
     x: Array  # (n_branch,) p.u., series reactance
@@ -70,8 +75,10 @@ class Network:
     eff: Array  # (n_device,) efficiency of charging, and of discharging (storage)
 
     bus_ids: tuple[int, ...] = struct.field(pytree_node=False)  # (n_bus,) ascending
-    slack: int = struct.field(pytree_node=False)  # index of the slack bus
+    slacks: tuple[int, ...] = struct.field(pytree_node=False)  # (n_slack,) bus indices, ascending
     pv: tuple[int, ...] = struct.field(pytree_node=False)  # indices of the PV buses, ascending
+    # (n_current_load,) bus indices of the loads of constant current
+    current_load_bus: tuple[int, ...] = struct.field(pytree_node=False)
     from_bus: tuple[int, ...] = struct.field(pytree_node=False)  # (n_branch,) bus indices
     to_bus: tuple[int, ...] = struct.field(pytree_node=False)  # (n_branch,) bus indices
     device_ids: tuple[int, ...] = struct.field(pytree_node=False)  # (n_device,) ascending
@@ -79,10 +86,22 @@ class Network:
     # (n_device,) -1 load, 0 slack, 1 classical generator, 2 renewable generator, 3 storage
     device_kind: tuple[int, ...] = struct.field(pytree_node=False)
 
+    asymmetry: BranchAsymmetry | None = None  # None: every branch is the same from both ends
+
     @property
     def n_bus(self) -> int:
         """Number of buses."""
         return len(self.bus_ids)
+
+    @property
+    def n_slack(self) -> int:
+        """Number of slack buses."""
+        return len(self.slacks)
+
+    @property
+    def slack(self) -> int:
+        """Index of the first slack bus; the only one of most networks."""
+        return self.slacks[0]
 
     @property
     def n_branch(self) -> int:
@@ -121,7 +140,7 @@ class Network:
 
     @property
     def slack_device(self) -> int:
-        """Position of the slack device."""
+        """Position of the first slack device."""
         return self.device_kind.index(tables.SLACK)
 
     def _of_kind(self, *kinds: int) -> tuple[int, ...]:
@@ -129,8 +148,7 @@ class Network:
 
     def astype(self, dtype: Any) -> Network:
         """Casts every number to a floating point type."""
-        leaves = {f.name: getattr(self, f.name) for f in fields(self) if f.metadata.get("pytree_node", True)}
-        return replace(self, **{name: leaf.astype(dtype) for name, leaf in leaves.items()})
+        return _cast(self, dtype)
 
     @classmethod
     def from_dict(cls, d: Mapping[str, Any]) -> Network:
@@ -203,46 +221,7 @@ class Network:
         Raises:
           NetworkError: the dict has faults; the error lists all of them.
         """
-        source = read(d)
-        base = source.base_mva
-        bus = sorted(source.bus, key=lambda row: row.ids["BUS_ID"])
-        device = sorted(source.device, key=lambda row: row.ids["DEV_ID"])
-        branch = source.branch
-        index = {row.ids["BUS_ID"]: i for i, row in enumerate(bus)}
-
-        def column(rows: list[Row], name: str, scale: float = 1.0) -> np.ndarray:
-            return np.array([row.values[name] / scale for row in rows], np.float64)
-
-        limits = [_device_limits(row, base) for row in device]
-        leaves: dict[str, Any] = {name: np.array([entry[name] for entry in limits]) for name in limits[0]}
-        leaves.update(
-            base_mva=np.array(base, np.float64),
-            base_kv=column(bus, "BASE_KV"),
-            v_max=column(bus, "VMAX"),
-            v_min=column(bus, "VMIN"),
-            v_set=np.ones(len(bus)),
-            slack_angle=np.zeros(()),
-            **{name: np.zeros(len(bus)) for name in ("g_shunt", "b_shunt", "p", "q")},
-            r=column(branch, "BR_R"),
-            x=column(branch, "BR_X"),
-            g=np.zeros(len(branch)),
-            b=column(branch, "BR_B"),
-            rating=column(branch, "RATE", base),
-            tap=column(branch, "TAP"),
-            shift=column(branch, "SHIFT") * np.pi / 180,
-            in_service=np.ones(len(branch)),
-        )
-        return cls(
-            **leaves,
-            bus_ids=tuple(index),
-            slack=next(i for i, row in enumerate(bus) if row.kind == tables.SLACK_BUS),
-            pv=(),
-            from_bus=tuple(index[row.ids["F_BUS"]] for row in branch),
-            to_bus=tuple(index[row.ids["T_BUS"]] for row in branch),
-            device_ids=tuple(row.ids["DEV_ID"] for row in device),
-            device_bus=tuple(index[row.ids["BUS_ID"]] for row in device),
-            device_kind=tuple(row.kind for row in device if row.kind is not None),
-        )
+        return cls(**read_dict(d))
 
     @classmethod
     def from_json(cls, case: str | os.PathLike[str]) -> Network:
@@ -263,10 +242,14 @@ class Network:
 
         Statements that compute with the tables, such as the unit conversions of MATPOWER's distribution
         cases, are carried out; one that is beyond plain arithmetic is refused. ``p`` and ``q`` are the
-        generation in service less the demand. Branches out of service stay, with ``in_service`` 0; a
+        generation in service less the demand. Branches out of service stay, with ``in_service`` 0, unless
+        their numbers make no branch; other elements out of service are left out, whatever they hold. A
         ``RATE_A`` of 0 is unlimited; a PV bus without a generator in service is a PQ bus. A base voltage
-        of 0, which some cases have, stays 0. Limits of generators are not read. The only device is a
-        slack without limits, id 0: environments take their devices from ``from_dict``.
+        of 0, which some cases have, stays 0. Limits of generators are not read. Every reference bus is a
+        slack, each with an island of its own or several with one; the only devices are slacks without
+        limits, one at each, with ids from 0: environments take their devices from ``from_dict``. A line of
+        direct current in service is what MATPOWER makes of it (``toggle_dcline``; plain ``runpf`` ignores
+        it): PF taken from one bus, less the loss given to the other, both held at VF and VT.
 
         Args:
           path: the file.
@@ -274,12 +257,14 @@ class Network:
         Raises:
           CaseError: the file cannot be read.
           NetworkError: the case has faults, or what a network cannot represent: statements beyond
-            arithmetic, direct-current lines in service, none or several reference buses, branches without
-            an impedance, generators at a bus that disagree on its voltage, numbers that are not finite.
+            arithmetic, no bus that a generator in service could make the reference, branches without an
+            impedance, generators at a bus that disagree on its voltage, numbers that are not finite.
 
         Warns:
-          IsolatedBusWarning: buses of type 4, or without a path of branches in service to the reference
-            bus, were left out with all that is connected to them.
+          IsolatedBusWarning: buses of type 4, or without a path of branches in service to a reference bus,
+            were left out with all that is connected to them.
+          ReferenceBusWarning: a reference bus has no generator in service and is a PQ bus, or there is none:
+            where none is left, the first PV bus of the table with a generator in service is the reference.
         """
         return cls(**read_matpower(path))
 
@@ -308,7 +293,7 @@ class Network:
           TypeError: ``net`` is no pandapower net.
           NetworkError: the net has faults, or what a network cannot represent: controllers in service,
             voltage-dependent loads, direct-current lines and grids, FACTS, impedances that differ by
-            direction, external grids at several buses, tables that are not known.
+            direction, tables that are not known.
 
         Warns:
           IsolatedBusWarning: buses out of service, or not supplied, were left out with all that is
@@ -329,28 +314,14 @@ class Network:
         return write_dict(self)
 
 
-def _device_limits(row: Row, base: float) -> dict[str, float]:
-    """Fills one entry of every device array, p.u."""
-
-    def power(name: str, otherwise: float = 0.0) -> float:
-        return row.values[name] / base if name in row.values else otherwise
-
-    ratio = row.values.get("Q/P", 0.0)
-    p_max, p_min = power("PMAX"), power("PMIN")
-    # An unlimited load without reactive power: 0 * inf is 0 here. Adding 0 clears the sign of -0.
-    ends = [0.0 if ratio == 0 else ratio * p + 0.0 for p in (p_min, p_max)]
-    q_max, q_min = power("QMAX", max(ends)), power("QMIN", min(ends))
-    return {
-        "qp_ratio": ratio,
-        "p_max": p_max,
-        "p_min": p_min,
-        "q_max": q_max,
-        "q_min": q_min,
-        "p_plus": power("P+", p_max),
-        "p_minus": power("P-", p_min),
-        "q_plus": power("Q+", q_max),
-        "q_minus": power("Q-", q_min),
-        "soc_max": power("SOC_MAX"),
-        "soc_min": power("SOC_MIN"),
-        "eff": row.values.get("EFF", 1.0),
-    }
+def _cast(record: Any, dtype: Any) -> Any:
+    """A record with its leaves, and those of records in it, of another floating point type."""
+    leaves = {f.name: getattr(record, f.name) for f in fields(record) if f.metadata.get("pytree_node", True)}
+    return replace(
+        record,
+        **{
+            name: _cast(leaf, dtype) if is_dataclass(leaf) else leaf.astype(dtype)
+            for name, leaf in leaves.items()
+            if leaf is not None
+        },
+    )

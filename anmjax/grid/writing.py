@@ -44,9 +44,12 @@ def write_dict(net: Network) -> dict[str, Any]:
 
 def _refuse_what_has_no_column(net: Network) -> None:
     """Raises for the parts of an imported network that a gym-anm dict has no place for."""
-    found = ["PV buses"] if net.pv else []
+    found = ["several slack buses"] if net.n_slack > 1 else []
+    found += ["PV buses"] if net.pv else []
+    found += ["loads of constant current"] if net.current_load_bus else []
+    found += ["branches that differ from end to end"] if net.asymmetry is not None else []
     found += [name for name in ("g_shunt", "b_shunt", "p", "q", "g") if np.any(getattr(net, name))]
-    if net.v_set[net.slack] != 1 or net.slack_angle != 0:
+    if net.v_set[net.slack] != 1 or net.slack_angle[0] != 0:
         found.append("a slack set-point other than 1 at angle 0")
     if found:
         raise ValueError(f"a gym-anm dict cannot say what this network has: {', '.join(found)}")

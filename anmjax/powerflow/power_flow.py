@@ -219,8 +219,8 @@ def _power_flow(
 
 def _slack_rotation(net: Network) -> jax.Array:
     """exp(j slack_angle), (2, 1, *batch)."""
-    angle = jnp.asarray(net.slack_angle)
-    return jnp.stack([jnp.cos(angle), jnp.sin(angle)])[:, None]
+    angle = jnp.asarray(net.slack_angle)[:1]
+    return jnp.stack([jnp.cos(angle), jnp.sin(angle)])
 
 
 def branch_currents(net: Network, d: jax.Array) -> tuple[jax.Array, jax.Array]:
