@@ -28,9 +28,11 @@ from anmjax.powerflow import (
     branch_loading,
     branch_losses,
     branch_quantities,
+    island_losses,
     loss_factors,
     power_flow,
     sensitivities,
+    slack_powers,
 )
 from anmjax.projection import QPSolution, SafeProjection, project_safe, solve_qp
 from anmjax.tasks import make, register, registered_tasks
@@ -75,6 +77,7 @@ __all__ = [
     "branch_loading",
     "branch_losses",
     "branch_quantities",
+    "island_losses",
     "loss_factors",
     "make",
     "pandapower_bus_index",
@@ -83,6 +86,7 @@ __all__ = [
     "register",
     "registered_tasks",
     "sensitivities",
+    "slack_powers",
     "solve_qp",
     "transition",
 ]

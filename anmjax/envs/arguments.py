@@ -36,7 +36,9 @@ def parse_costs_clipping(costs_clipping: Any) -> tuple[float, float]:
 def check_arguments(env: ANMEnv) -> None:
     """Raises ``ArgumentError`` naming the argument, its value and what is allowed."""
     c1, c2 = env.costs_clipping
+    n_slack = env.network.n_slack
     rules = (
+        ("network", f"one with {n_slack} slack buses", n_slack == 1, "one with exactly one slack bus"),
         ("K", env.K, env.K >= 0, ">= 0"),
         ("delta_t", env.delta_t, 0 < env.delta_t < math.inf, "> 0 and finite, in hours"),
         ("gamma", env.gamma, 0 <= env.gamma <= 1, "in [0, 1]"),

@@ -31,10 +31,10 @@ class Network:
     of device are static. Bus and device arrays are sorted by id, branch arrays keep the order of the
     file. No value is NaN: a field that does not apply to a kind of device holds 0 (``eff`` 1).
     In a power flow the slack buses are held at their ``v_set`` and ``slack_angle``, the buses in ``pv`` at
-    their ``v_set``, all others are PQ buses. ``p`` and ``q`` are the injections of the case that was imported,
-    without what loads of constant current draw; a gym-anm dict has limits but no such operating point, so
-    there they are zero, as are shunts. A load of constant current draws ``|V| (p_current + j q_current)``; of
-    constant impedance it is a shunt.
+    their ``v_set``, all others are PQ buses. ``p`` and ``q`` are the injections of the case that was
+    imported, without what loads of constant current draw; a gym-anm dict has limits but no such operating
+    point, so there they are zero, as are shunts. A load of constant current draws
+    ``|V| (p_current + j q_current)``; of constant impedance it is a shunt.
     A load's ``q_max`` and ``q_min`` are the ends of ``qp_ratio * [p_min, p_max]``; the ``+`` and ``-``
     limits of loads, and ``p_minus`` of generators, equal the bounds.
     """
@@ -140,7 +140,18 @@ class Network:
 
     @property
     def slack_device(self) -> int:
-        """Position of the first slack device."""
+        """Position of the only slack device.
+
+        Raises:
+          ValueError: there are several. What dispatches devices around the slack (environments, safety
+            layer, planners) needs exactly one, as gym-anm does; a power flow takes any number.
+        """
+        if self.n_slack != 1:
+            buses = ", ".join(str(self.bus_ids[i]) for i in self.slacks)
+            raise ValueError(
+                f"this network has {self.n_slack} slack buses ({buses}), and devices are dispatched around "
+                "exactly one: give the others to generators"
+            )
         return self.device_kind.index(tables.SLACK)
 
     def _of_kind(self, *kinds: int) -> tuple[int, ...]:

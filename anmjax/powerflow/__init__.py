@@ -1,7 +1,14 @@
 """AC power flow: a batched sparse Newton solver with implicit derivatives."""
 
 from anmjax.powerflow.power_flow import BranchFlows, PowerFlow, branch_flows, power_flow
-from anmjax.powerflow.quantities import BranchQuantities, branch_loading, branch_losses, branch_quantities
+from anmjax.powerflow.quantities import (
+    BranchQuantities,
+    branch_loading,
+    branch_losses,
+    branch_quantities,
+    island_losses,
+    slack_powers,
+)
 from anmjax.powerflow.sensitivities import LossFactors, Sensitivities, loss_factors, sensitivities
 
 __all__ = [
@@ -14,7 +21,9 @@ __all__ = [
     "branch_loading",
     "branch_losses",
     "branch_quantities",
+    "island_losses",
     "loss_factors",
     "power_flow",
     "sensitivities",
+    "slack_powers",
 ]

@@ -5,6 +5,7 @@ With series admittance y = 1/(r + jx), shunt y_sh = (g + jb)/2 at each end and r
     I_from = (y + y_sh) V_f / |t|^2 - y V_t / conj(t)
     I_to   = (y + y_sh) V_t         - y V_f / t
 
+A branch that differs from end to end (``BranchAsymmetry``) has a y and a y_sh for each of the two currents.
 Every admittance scales with ``in_service``, so that a branch can be switched under ``jax.vmap``.
 Complex quantities are phasors ``[2, component, *batch]``.
 
@@ -18,6 +19,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
+from anmjax.grid.asymmetry import BranchAsymmetry
 from anmjax.powerflow import phasor
 from anmjax.powerflow.gather import gather_sum, take
 from anmjax.powerflow.plan import SolverPlan
@@ -33,6 +35,7 @@ class BranchParameters(NamedTuple):
     tap: jax.Array  # ratio magnitude at the from side
     shift: jax.Array  # rad, ratio angle at the from side
     in_service: jax.Array  # 1 in service, 0 switched off
+    asymmetry: BranchAsymmetry | None = None  # what the to end has more of; None: nothing
 
 
 class TwoPort(NamedTuple):
@@ -65,10 +68,13 @@ class Admittance(NamedTuple):
 
 def two_port(branch: BranchParameters) -> TwoPort:
     """Admittances of each branch from its parameters."""
-    branch = BranchParameters(*jnp.broadcast_arrays(*branch))  # lanes may share some of them
-    scale = branch.in_service / (branch.r * branch.r + branch.x * branch.x)
-    y = jnp.stack([branch.r, -branch.x]) * scale[None]
-    half_shunt = jnp.stack([branch.g, branch.b]) * (0.5 * branch.in_service)[None]
+    leaves, treedef = jax.tree.flatten(branch)
+    branch = jax.tree.unflatten(treedef, jnp.broadcast_arrays(*leaves))  # lanes may share some of them
+    y = y_to = _series(branch.r, branch.x, branch.in_service)
+    half_shunt = half_shunt_to = jnp.stack([branch.g, branch.b]) * (0.5 * branch.in_service)[None]
+    if (more := branch.asymmetry) is not None:
+        y_to = _series(branch.r + more.r, branch.x + more.x, branch.in_service)
+        half_shunt_to = half_shunt + jnp.stack([more.g, more.b]) * (0.5 * branch.in_service)[None]
     # 1/|t|^2 - 1/conj(t) and 1 - 1/t by way of 1 - cos(shift) = 2 sin^2(shift/2), so that they keep
     # their digits near tap 1, shift 0.
     inverse_tap = 1 / branch.tap
@@ -79,10 +85,16 @@ def two_port(branch: BranchParameters) -> TwoPort:
     to_excess = jnp.stack([branch.tap - 1 + versine, sine]) * inverse_tap[None]
     return TwoPort(
         transfer_from=-phasor.multiply(y, inverse_conj_t),
-        transfer_to=-phasor.multiply(y, phasor.conj(inverse_conj_t)),
+        transfer_to=-phasor.multiply(y_to, phasor.conj(inverse_conj_t)),
         shunt_from=phasor.multiply(y, from_excess) + half_shunt * (inverse_tap * inverse_tap)[None],
-        shunt_to=phasor.multiply(y, to_excess) + half_shunt,
+        shunt_to=phasor.multiply(y_to, to_excess) + half_shunt_to,
     )
+
+
+def _series(r: jax.Array, x: jax.Array, in_service: jax.Array) -> jax.Array:
+    """Series admittance 1 / (r + jx), (2, n_branch, *batch)."""
+    scale = in_service / (r * r + x * x)
+    return jnp.stack([r, -x]) * scale[None]
 
 
 def admittance(plan: SolverPlan, branch: BranchParameters, shunts: Shunts) -> Admittance:

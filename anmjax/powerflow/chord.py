@@ -9,7 +9,8 @@ equations F = V J - s. The change d of the voltages that solves the base case's 
     conj(Y d) + (J_b / V_b) d = F / V_b,
 
 changes the currents by conj(Y d) = F / V_b - (J_b / V_b) d: the network enters through the factors alone,
-and an update costs its substitutions and a few products a bus. What rounding adds to the currents over the
+and an update costs its substitutions and a few products a bus. (What loads of constant current add to the
+system of the base case goes off again, as (J_b / V_b) d does.) What rounding adds to the currents over the
 updates shows when the last voltages are put into the equations.
 
 Reference: Ortega & Rheinboldt, *Iterative Solution of Nonlinear Equations in Several Variables* (1970),
@@ -25,6 +26,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from anmjax.powerflow import phasor
+from anmjax.powerflow.block_lu import matvec
 from anmjax.powerflow.jacobian import Jacobian
 from anmjax.powerflow.linear import LinearSolver
 from anmjax.powerflow.newton import (
@@ -33,6 +35,7 @@ from anmjax.powerflow.newton import (
     bus_current,
     bus_power,
     deviation,
+    drawn,
     largest_entry,
     of_lanes,
     start_at,
@@ -55,11 +58,11 @@ class Ended(NamedTuple):
 
 
 class _Currents(NamedTuple):
-    """Voltages and currents of all buses but the slack."""
+    """Voltages and currents of all buses but the slacks."""
 
-    d: jax.Array  # (2, n_bus - 1, *batch) p.u., voltage deviations
-    j: jax.Array  # (2, n_bus - 1, *batch) p.u., conjugate currents into the network
-    error: jax.Array  # (2, n_bus - 1, *batch) p.u., residual of the equations
+    d: jax.Array  # (2, n_unknown, *batch) p.u., voltage deviations
+    j: jax.Array  # (2, n_unknown, *batch) p.u., conjugate currents into the network
+    error: jax.Array  # (2, n_unknown, *batch) p.u., residual of the equations
     largest: jax.Array  # (1, 1, *batch) p.u., its largest entry by magnitude
     updates: jax.Array  # (1, 1, *batch) int, updates made so far
 
@@ -81,7 +84,7 @@ def iterate_chord(
       plan: solver plan.
       linear: solver of the linear systems.
       problem: the equations of lanes of one network.
-      x: (2, n_bus - 1, *batch) angle in rad, magnitude excess in p.u.; may be shared by all lanes.
+      x: (2, n_unknown, *batch) angle in rad, magnitude excess in p.u.; may be shared by all lanes.
       base: Jacobian of the base case, shared by all lanes.
       tol: p.u., largest error of a solution.
     """
@@ -105,7 +108,10 @@ def _in_polar_coordinates(
 def _in_currents(
     plan: SolverPlan, linear: LinearSolver, problem: Problem, x: jax.Array, base: Jacobian, tol: float
 ) -> Ended:
-    over_v = phasor.inverse(base.v)
+    over_v, n = phasor.inverse(base.v), plan.n_unknown
+
+    def residual(d: jax.Array, sent: jax.Array) -> jax.Array:
+        return drawn(problem.current, d, sent) - problem.s
 
     def step(carry: tuple[_Currents, jax.Array]) -> tuple[_Currents, jax.Array]:
         at, moves = carry
@@ -113,20 +119,22 @@ def _in_currents(
         change = linear.solve(base.factors, error)
         d = at.d - change
         j = at.j - (error - phasor.multiply(base.own, change))
-        error = phasor.multiply(voltage(d), j) - problem.s
+        if base.load is not None:
+            j = j + matvec(base.load, change)
+        error = residual(d, phasor.multiply(voltage(d), j))
         after = _Currents(d, j, error, largest_entry(error), at.updates + moves.astype(at.updates.dtype))
         return after, moves & _goes_on(at, after, tol)
 
-    start = deviation(x, problem.excess[-1])
-    j = phasor.conj(bus_current(plan, problem.adm, start))[:, :-1]
-    d = start[:, :-1]
-    error = phasor.multiply(voltage(d), j) - problem.s
+    start = deviation(plan, problem, x)
+    j = phasor.conj(bus_current(plan, problem.adm, start))[:, :n]
+    d = start[:, :n]
+    error = residual(d, phasor.multiply(voltage(d), j))
     largest = largest_entry(error)
     d, j = (jnp.broadcast_to(y, error.shape) for y in (d, j))
     at = _Currents(d, j, error, largest, jnp.zeros(largest.shape, np.int32))
     at, _ = jax.lax.while_loop(lambda carry: carry[1].any(), step, (at, at.largest > tol))
-    d = jnp.concatenate([at.d, jnp.broadcast_to(start[:, -1:], (2, 1, *at.d.shape[2:]))], 1)
-    error = bus_power(plan, problem.adm, d)[:, :-1] - problem.s
+    d = jnp.concatenate([at.d, jnp.broadcast_to(start[:, n:], (2, plan.n_slack, *at.d.shape[2:]))], 1)
+    error = residual(d, bus_power(plan, problem.adm, d)[:, :n])
     return Ended(d, largest_entry(error), at.updates)
 
 

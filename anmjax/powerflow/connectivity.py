@@ -1,18 +1,19 @@
-"""Which buses have a path to the slack through branches in service."""
+"""Which buses have a path to a slack through branches in service, and to which."""
 
 from __future__ import annotations
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from anmjax.powerflow.gather import gather_sum, take
 from anmjax.powerflow.plan import SolverPlan
 
 
 def all_energised(plan: SolverPlan, in_service: jax.Array) -> jax.Array:
-    """True where every bus has a path to the slack; an island has no power flow.
+    """True where every bus has a path to a slack; an island without one has no power flow.
 
-    The Jacobian of an island is singular only up to rounding, so that a lane could pass for solved.
+    The Jacobian of such an island is singular only up to rounding, so that a lane could pass for solved.
 
     Args:
       plan: solver plan.
@@ -22,23 +23,86 @@ def all_energised(plan: SolverPlan, in_service: jax.Array) -> jax.Array:
       (*batch) bool.
     """
     closed = in_service != 0
-    n_bus = len(plan.order)
 
     def spread(_: None) -> jax.Array:
-        weight = jnp.concatenate([closed, closed]).astype(in_service.dtype)
-        edge = gather_sum(plan.branch_to_edge, weight)
-        start = jnp.zeros((n_bus, *closed.shape[1:]), in_service.dtype).at[-1].set(1)
-
-        def step(carry: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array]:
-            reached, _ = carry
-            arriving = gather_sum(plan.edge_to_bus, edge * take(reached, plan.edge_head))
-            more = jnp.where(arriving > 0, 1, reached)
-            return more, (more != reached).any()
-
-        reached = jax.lax.while_loop(lambda carry: carry[1], step, (start, jnp.array(True)))[0]
-        return (reached > 0).all(axis=0)
+        edge = _closed_edges(plan, closed, in_service.dtype)
+        start = jnp.zeros((len(plan.order), *closed.shape[1:]), in_service.dtype)
+        return (reached_from(plan, edge, start.at[plan.n_unknown :].set(1)) > 0).all(axis=0)
 
     def as_planned(_: None) -> jax.Array:
         return jnp.full(closed.shape[1:], plan.connected)
+
+    return jax.lax.cond(closed.all(), as_planned, spread, None)
+
+
+def _closed_edges(plan: SolverPlan, closed: jax.Array, dtype: np.dtype) -> jax.Array:
+    """Branches in service of every edge, (n_edge, *batch), counted."""
+    return gather_sum(plan.branch_to_edge, jnp.concatenate([closed, closed]).astype(dtype))
+
+
+def reached_from(plan: SolverPlan, edge: jax.Array, start: jax.Array) -> jax.Array:
+    """1 at the buses that have a path to a marked one, 0 elsewhere.
+
+    Args:
+      plan: solver plan.
+      edge: (n_edge, *batch) positive where an edge leads on, otherwise 0.
+      start: (n_bus, *batch) 1 at the marked buses, otherwise 0, in the plan's numbering.
+    """
+
+    def step(carry: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array]:
+        reached, _ = carry
+        arriving = gather_sum(plan.edge_to_bus, edge * take(reached, plan.edge_head))
+        more = jnp.where(arriving > 0, 1, reached)
+        return more, (more != reached).any()
+
+    return jax.lax.while_loop(lambda carry: carry[1], step, (start, jnp.array(True)))[0]
+
+
+def buses_of_slacks(plan: SolverPlan, in_service: jax.Array) -> jax.Array:
+    """Which buses have a path to which slack, (n_bus, n_slack) bool by bus index.
+
+    Args:
+      plan: solver plan.
+      in_service: (n_branch,) 0 where a branch is open.
+    """
+    start = jnp.concatenate([jnp.zeros((plan.n_unknown, plan.n_slack)), jnp.eye(plan.n_slack)])
+    edge = _closed_edges(plan, in_service != 0, start.dtype)[:, None]
+    return take(reached_from(plan, edge, start) > 0, plan.position)
+
+
+def angles_of_slacks(plan: SolverPlan, in_service: jax.Array, angle: jax.Array) -> jax.Array:
+    """For every unknown bus the angle of the slack that is the fewest branches in service away.
+
+    Args:
+      plan: solver plan.
+      in_service: (n_branch, *batch) 0 where a branch is open.
+      angle: (n_slack, *batch) rad.
+
+    Returns:
+      (n_unknown, *batch) rad; the mean where several are equally near, 0 where none has a path.
+    """
+    closed = in_service != 0
+    batch = jnp.broadcast_shapes(closed.shape[1:], angle.shape[1:])
+    angle = jnp.broadcast_to(angle, (plan.n_slack, *batch))
+
+    def spread(_: None) -> jax.Array:
+        edge = _closed_edges(plan, closed, angle.dtype)
+
+        def step(carry: tuple[jax.Array, jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array, jax.Array]:
+            reached, angle, _ = carry
+            weight = edge * take(reached, plan.edge_head)
+            count = gather_sum(plan.edge_to_bus, weight)
+            total = gather_sum(plan.edge_to_bus, weight * take(angle, plan.edge_head))
+            new = (count > 0) & (reached == 0)
+            angle = jnp.where(new, total / jnp.where(new, count, 1), angle)
+            return jnp.where(new, 1, reached), angle, new.any()
+
+        unknown = jnp.zeros((plan.n_unknown, *batch), angle.dtype)
+        reached = jnp.concatenate([unknown, jnp.ones_like(angle)])
+        carry = reached, jnp.concatenate([unknown, angle]), jnp.array(True)
+        return jax.lax.while_loop(lambda carry: carry[2], step, carry)[1][: plan.n_unknown]
+
+    def as_planned(_: None) -> jax.Array:
+        return take(angle, plan.nearest_slack)
 
     return jax.lax.cond(closed.all(), as_planned, spread, None)

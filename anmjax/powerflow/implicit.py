@@ -21,8 +21,8 @@ import numpy as np
 from anmjax.powerflow import phasor
 from anmjax.powerflow.admittance import Admittance, admittance
 from anmjax.powerflow.gather import take
-from anmjax.powerflow.lanes import Inputs, solve_jacobian_lanes, solve_lanes
-from anmjax.powerflow.newton import Schedule, equations
+from anmjax.powerflow.lanes import Inputs, solve_jacobian_lanes, solve_lanes, unknown_current
+from anmjax.powerflow.newton import Schedule, equations, polar_deviation
 from anmjax.powerflow.plan import SolverPlan
 from anmjax.powerflow.trailing import batch_trailing, jvp_of_perturbed
 
@@ -34,7 +34,7 @@ class Solved(NamedTuple):
     update of a small network.
     """
 
-    re: jax.Array  # (n_bus,) p.u., real part of V - 1 in the slack's frame, by bus index
+    re: jax.Array  # (n_bus,) p.u., real part of V - 1 in the first slack's frame, by bus index
     im: jax.Array  # (n_bus,) p.u., imaginary part
     mismatch: jax.Array  # () p.u., largest error of the equations
     converged: jax.Array  # () bool
@@ -63,9 +63,12 @@ def differentiable_solve(plan: SolverPlan, schedule: Schedule) -> Callable[[Inpu
         result = solve_lanes(plan, schedule, inputs)
         return Solved(*phasor.unstack(result.d), *result[1:])
 
-    def lane_jacobian(transposed: bool, adm: Admittance, d: _Pair, converged: jax.Array, rhs: _Pair) -> _Pair:
-        x = solve_jacobian_lanes(plan, transposed, adm, phasor.stack(*d), converged, phasor.stack(*rhs))
-        return phasor.unstack(x)
+    def lane_jacobian(
+        transposed: bool, at: tuple[Admittance, _Pair, _Pair | None], converged: jax.Array, rhs: _Pair
+    ) -> _Pair:
+        adm, d, current = at
+        given = phasor.stack(*d), converged, phasor.stack(*rhs), current
+        return phasor.unstack(solve_jacobian_lanes(plan, transposed, adm, *given))
 
     lane_solve = {
         transposed: batch_trailing(functools.partial(lane_jacobian, transposed))
@@ -76,14 +79,25 @@ def differentiable_solve(plan: SolverPlan, schedule: Schedule) -> Callable[[Inpu
     def solve(inputs: Inputs) -> Solved:
         return lane(inputs)
 
-    at_slack = np.arange(len(plan.order)) == plan.order[-1]
-    is_pv = np.append(plan.is_pv, False)[plan.position]
+    slacks = plan.order[plan.n_unknown :]
+    at_slack = np.isin(np.arange(len(plan.order)), slacks)
+    is_pv = np.append(plan.is_pv, [False] * plan.n_slack)[plan.position]
 
-    def equations_by_bus(adm: Admittance, d: _Pair) -> _Pair:
-        """The equations by bus index; zeros at the slack."""
-        by_plan = equations(plan, adm, take(phasor.stack(*d), plan.order, 1))
-        padded = jnp.pad(by_plan, [(0, 0), (0, 1), *[(0, 0)] * (by_plan.ndim - 2)])
+    def equations_by_bus(adm: Admittance, current: _Pair | None, d: _Pair) -> _Pair:
+        """The equations by bus index; zeros at slacks."""
+        own = unknown_current(plan, current)
+        by_plan = equations(plan, adm, take(phasor.stack(*d), plan.order, 1), own)
+        padded = jnp.pad(by_plan, [(0, 0), (0, plan.n_slack), *[(0, 0)] * (by_plan.ndim - 2)])
         return phasor.unstack(take(padded, plan.position, 1))
+
+    def held_at_slacks(inputs: Inputs) -> _Pair:
+        """Deviations that the slacks are held at, by bus index; what stands at other buses has no meaning."""
+        re = inputs.v_set - 1
+        im = jnp.zeros_like(re)
+        if inputs.apart is None:
+            return re, im
+        d = polar_deviation(inputs.apart, re[slacks[1:]])
+        return re.at[slacks[1:]].set(d[0]), im.at[slacks[1:]].set(d[1])
 
     def rule(primals: tuple[Inputs], tangents: tuple[Inputs]) -> tuple[Solved, Solved]:
         (inputs,) = primals
@@ -96,20 +110,21 @@ def differentiable_solve(plan: SolverPlan, schedule: Schedule) -> Callable[[Inpu
             return jnp.where(slack, own[0], others[0]), jnp.where(slack, own[1], others[1])
 
         def error(inputs: Inputs) -> _Pair:
-            excess = inputs.v_set - 1
-            of_slack = excess, jnp.zeros_like(excess)
+            excess, of_slacks = inputs.v_set - 1, held_at_slacks(inputs)
             given = inputs.p, jnp.where(held, excess, inputs.q) if is_pv.any() else inputs.q
             adm = admittance(plan, inputs.branch, inputs.shunts)
-            asked = equations_by_bus(adm, at_slack_or_not(of_slack, d))
-            return at_slack_or_not((-excess, of_slack[1]), jax.tree.map(jnp.subtract, asked, given))
+            asked = equations_by_bus(adm, inputs.current, at_slack_or_not(of_slacks, d))
+            missed = jax.tree.map(jnp.subtract, asked, given)
+            return at_slack_or_not(jax.tree.map(jnp.negative, of_slacks), missed)
 
         def matvec(dv: _Pair) -> _Pair:
             moved = at_slack_or_not(jax.tree.map(jnp.zeros_like, dv), dv)
-            out = jax.jvp(functools.partial(equations_by_bus, adm), (d,), (moved,))[1]
+            out = jax.jvp(functools.partial(equations_by_bus, adm, inputs.current), (d,), (moved,))[1]
             return at_slack_or_not(dv, out)
 
         def jacobian_solve(transposed: bool, _: Callable, rhs: _Pair) -> _Pair:
-            return lane_solve[transposed](*jax.lax.stop_gradient((adm, d)), converged, rhs)
+            at = jax.lax.stop_gradient((adm, d, inputs.current))
+            return lane_solve[transposed](at, converged, rhs)
 
         _, (re, im) = jvp_of_perturbed(error, primals, tangents)
         # Both parts have to be functions of the tangents for custom_linear_solve to be transposed.

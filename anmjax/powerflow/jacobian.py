@@ -19,6 +19,10 @@ With PV buses the equations stay as they are, P before Q, and the blocks are tho
 
 At a PV bus the second equation is |V_i| = v_set and the second row of its blocks [0, |V_i|] and zeros.
 
+A load of constant current adds |V_i| s_i to the equations of its bus, and s_i Re(conj(V_i) d_i) / |V_i| to
+dF: a matrix of rank one to the diagonal block, in the first form (s_i / V_i) (V_i / |V_i|)', the parts of
+each as a column, and in the second |V_i| s_i in the column of ln |V_i|.
+
 Reference: Tinney & Hart, "Power Flow Solution by Newton's Method", IEEE Trans. PAS-86 (1967).
 """
 
@@ -40,13 +44,20 @@ from anmjax.powerflow.plan import SolverPlan
 class Jacobian(NamedTuple):
     """The factorised Jacobian at some voltages."""
 
-    v: jax.Array  # (2, n_bus - 1, *batch) p.u., the voltages
-    own: jax.Array  # (2, n_bus - 1, *batch) p.u., J / V: conjugate currents over voltages
+    v: jax.Array  # (2, n_unknown, *batch) p.u., the voltages
+    own: jax.Array  # (2, n_unknown, *batch) p.u., J / V: conjugate currents over voltages
     factors: Factors
+    # (2, 2, n_unknown, *batch) p.u., what loads of constant current add to the blocks of the first form
+    load: jax.Array | None = None
 
 
 def factorise(
-    plan: SolverPlan, linear: LinearSolver, adm: Admittance, v: jax.Array, sent: jax.Array
+    plan: SolverPlan,
+    linear: LinearSolver,
+    adm: Admittance,
+    v: jax.Array,
+    sent: jax.Array,
+    current: jax.Array | None = None,
 ) -> Jacobian:
     """Factorises the Jacobian.
 
@@ -56,16 +67,28 @@ def factorise(
       adm: bus admittance matrix.
       v: (2, n_bus, *batch) p.u., voltages.
       sent: (2, n_bus, *batch) p.u., the power that each bus sends into the network there.
+      current: (2, n_unknown, *batch) p.u., s_i of loads of constant current; None: there is none.
     """
-    own = evaluated(_over_square)(sent[:, :-1], v[:, :-1])
-    blocks = _polar_blocks(plan, adm, v, sent) if plan.is_pv.any() else _current_blocks(adm, own)
-    return Jacobian(v[:, :-1], own, linear.factor(*blocks))
+    unknown = v[:, : plan.n_unknown]
+    own = evaluated(_over_square)(sent[:, : plan.n_unknown], unknown)
+    if plan.is_pv.any():
+        return Jacobian(unknown, own, linear.factor(*_polar_blocks(plan, adm, v, sent, current)))
+    edges, diagonal = _current_blocks(adm, own)
+    load = None if current is None else _load_blocks(current, unknown)
+    diagonal = diagonal if load is None else diagonal + load
+    return Jacobian(unknown, own, linear.factor(edges, diagonal), load)
 
 
 def _current_blocks(adm: Admittance, own: jax.Array) -> tuple[jax.Array, jax.Array]:
     """Blocks of the edges and diagonal blocks, (2, 2, component, *batch), divided by the voltages."""
-    diagonal = _conjugating(adm.diagonal[:, :-1]) + jnp.stack([phasor.signed(own, 1, -1), jnp.flip(own, 0)])
+    diagonal = _conjugating(adm.diagonal[:, : own.shape[1]])
+    diagonal = diagonal + jnp.stack([phasor.signed(own, 1, -1), jnp.flip(own, 0)])
     return _conjugating(adm.edge), diagonal
+
+
+def _load_blocks(current: jax.Array, v: jax.Array) -> jax.Array:
+    """What loads of constant current add to the diagonal blocks divided by the voltages."""
+    return phasor.multiply(current, phasor.inverse(v))[:, None] * (v / phasor.magnitude(v)[None])[None]
 
 
 def _over_square(s: jax.Array, v: jax.Array) -> jax.Array:
@@ -74,21 +97,24 @@ def _over_square(s: jax.Array, v: jax.Array) -> jax.Array:
 
 
 def _polar_blocks(
-    plan: SolverPlan, adm: Admittance, v: jax.Array, sent: jax.Array
+    plan: SolverPlan, adm: Admittance, v: jax.Array, sent: jax.Array, current: jax.Array | None
 ) -> tuple[jax.Array, jax.Array]:
     """Blocks of the edges and diagonal blocks, (2, 2, component, *batch), by (theta, ln |V|)."""
-    n_pair = len(plan.edge_tail) // 2
+    n_pair, n = len(plan.edge_tail) // 2, plan.n_unknown
     product = phasor.multiply(
         take(v, plan.edge_tail[:n_pair], 1), phasor.conj(take(v, plan.edge_head[:n_pair], 1))
     )
     along = phasor.multiply(product, phasor.conj(adm.edge[:, :n_pair]))
     against = phasor.conj(phasor.multiply(product, adm.edge[:, n_pair:]))
-    own = phasor.conj(adm.diagonal[:, :-1]) * phasor.square(v)[None, :-1]
+    own = phasor.conj(adm.diagonal[:, :n]) * phasor.square(v)[None, :n]
     edges = _blocks(jnp.concatenate([along, against], 1), ((1, 1), (-1, 1)))
-    diagonal = _blocks(own, ((1, 1), (-1, 1))) + _blocks(sent[:, :-1], ((-1, 1), (1, 1)))
-    is_pv = np.append(plan.is_pv, False)
+    diagonal = _blocks(own, ((1, 1), (-1, 1))) + _blocks(sent[:, :n], ((-1, 1), (1, 1)))
+    is_pv = np.append(plan.is_pv, [False] * plan.n_slack)
     edges = jnp.where(_second_rows(is_pv[plan.edge_tail], edges), 0, edges)
-    magnitude = phasor.magnitude(v[:, :-1])[None, None]
+    magnitude = phasor.magnitude(v[:, :n])[None, None]
+    if current is not None:
+        drawn = (current * magnitude[0])[:, None]
+        diagonal = diagonal + jnp.concatenate([jnp.zeros_like(drawn), drawn], 1)
     magnitude = magnitude * np.array([0, 1], v.dtype).reshape(1, 2, *[1] * (v.ndim - 1))
     return edges, jnp.where(_second_rows(plan.is_pv, diagonal), magnitude, diagonal)
 
@@ -100,10 +126,10 @@ def relative_change(plan: SolverPlan, linear: LinearSolver, jac: Jacobian, error
       plan: solver plan.
       linear: solver of the linear systems.
       jac: the Jacobian.
-      error: (2, n_bus - 1, *batch) p.u., change of the equations.
+      error: (2, n_unknown, *batch) p.u., change of the equations.
 
     Returns:
-      (2, n_bus - 1, *batch) change of ln |V|, and of the angle in rad.
+      (2, n_unknown, *batch) change of ln |V|, and of the angle in rad.
     """
     if plan.is_pv.any():
         return jnp.flip(linear.solve(jac.factors, error), 0)
@@ -112,7 +138,7 @@ def relative_change(plan: SolverPlan, linear: LinearSolver, jac: Jacobian, error
 
 
 def voltage_change(plan: SolverPlan, linear: LinearSolver, jac: Jacobian, error: jax.Array) -> jax.Array:
-    """As ``relative_change``; returns the change of the voltages, (2, n_bus - 1, *batch) p.u."""
+    """As ``relative_change``; returns the change of the voltages, (2, n_unknown, *batch) p.u."""
     if plan.is_pv.any():
         return phasor.multiply(jac.v, relative_change(plan, linear, jac, error))
     return linear.solve(jac.factors, phasor.multiply(phasor.inverse(jac.v), error))
@@ -121,7 +147,7 @@ def voltage_change(plan: SolverPlan, linear: LinearSolver, jac: Jacobian, error:
 def transposed_voltage_change(
     plan: SolverPlan, linear: LinearSolver, jac: Jacobian, rhs: jax.Array
 ) -> jax.Array:
-    """The transpose of ``voltage_change``; all (2, n_bus - 1, *batch)."""
+    """The transpose of ``voltage_change``; all (2, n_unknown, *batch)."""
     # The transpose of a product with a phasor is the product with its conjugate.
     if plan.is_pv.any():
         by_polar = jnp.flip(phasor.multiply(phasor.conj(jac.v), rhs), 0)

@@ -26,11 +26,12 @@ from anmjax.powerflow.blocks import (
     take_lanes,
 )
 from anmjax.powerflow.chord import Ended, iterate_chord
-from anmjax.powerflow.connectivity import all_energised
-from anmjax.powerflow.gather import part, take
+from anmjax.powerflow.connectivity import all_energised, angles_of_slacks
+from anmjax.powerflow.gather import take
 from anmjax.powerflow.jacobian import factorise, transposed_voltage_change, voltage_change
 from anmjax.powerflow.linear import LinearSolver, looped, unrolled
 from anmjax.powerflow.newton import (
+    FurtherSlacks,
     Iterate,
     Problem,
     Schedule,
@@ -40,6 +41,7 @@ from anmjax.powerflow.newton import (
     iterate_newton,
     moving,
     of_lanes,
+    polar_deviation,
     rounding_floor,
     start_at,
     voltage,
@@ -69,10 +71,13 @@ class Inputs(NamedTuple):
     branch: BranchParameters
     shunts: Shunts
     v_set: jax.Array  # (n_bus, *batch) p.u., by bus index; that of PQ buses does not matter
-    p: jax.Array  # (n_bus, *batch) p.u., active injections by bus index; that of the slack does not matter
-    q: jax.Array  # (n_bus, *batch) p.u., reactive injections; those of the slack and PV buses do not matter
+    p: jax.Array  # (n_bus, *batch) p.u., active injections by bus index; those of slacks do not matter
+    q: jax.Array  # (n_bus, *batch) p.u., reactive injections; those of slacks and PV buses do not matter
     start: jax.Array | None  # (2, n_bus, *batch) angle and excess to start from; None: flat
     base: jax.Array | None  # (2, n_bus, *batch) p and q near those of most lanes; None: Newton's method alone
+    # (n_slack - 1, *batch) rad, angles held at slacks after the first, counted from its; None: there is one
+    apart: jax.Array | None = None
+    current: tuple[jax.Array, jax.Array] | None = None  # (n_bus, *batch) p.u., P and Q at 1 p.u. of voltage
 
     @property
     def s(self) -> jax.Array:
@@ -83,7 +88,7 @@ class Inputs(NamedTuple):
 class Result(NamedTuple):
     """Where the iteration ended."""
 
-    d: jax.Array  # (2, n_bus, *batch) p.u., voltage deviations V - 1 in the slack's frame, by bus index
+    d: jax.Array  # (2, n_bus, *batch) p.u., voltage deviations V - 1 in the first slack's frame, by bus index
     mismatch: jax.Array  # (*batch) p.u., largest error of the equations
     converged: jax.Array  # (*batch) bool
     iterations: jax.Array  # (*batch) int, updates made
@@ -92,12 +97,23 @@ class Result(NamedTuple):
 def problem_of(plan: SolverPlan, inputs: Inputs) -> Problem:
     """The equations of a batch."""
     adm = admittance(plan, inputs.branch, inputs.shunts)
-    return Problem(adm, take(inputs.v_set, plan.order) - 1, _unknown(plan, inputs.s))
+    excess = take(inputs.v_set, plan.order) - 1
+    further = None
+    if inputs.apart is not None:
+        d = phasor.stack(*polar_deviation(inputs.apart, excess[plan.n_unknown + 1 :]))
+        angle = jnp.concatenate([jnp.zeros_like(inputs.apart[:1]), inputs.apart])
+        further = FurtherSlacks(d, angles_of_slacks(plan, inputs.branch.in_service, angle))
+    return Problem(adm, excess, _unknown(plan, inputs.s), further, unknown_current(plan, inputs.current))
+
+
+def unknown_current(plan: SolverPlan, current: tuple[jax.Array, jax.Array] | None) -> jax.Array | None:
+    """Loads of constant current in the plan's order, (2, n_unknown, *batch), of all by bus index."""
+    return None if current is None else _unknown(plan, phasor.stack(*current))
 
 
 def _unknown(plan: SolverPlan, x: jax.Array) -> jax.Array:
-    """Buses but the slack in the plan's order, (2, n_bus - 1, *batch), of all by bus index."""
-    return take(x, plan.order[:-1], 1)
+    """Buses but the slacks in the plan's order, (2, n_unknown, *batch), of all by bus index."""
+    return take(x, plan.order[: plan.n_unknown], 1)
 
 
 def solve_lanes(plan: SolverPlan, schedule: Schedule, inputs: Inputs) -> Result:
@@ -119,12 +135,22 @@ def solve_lanes(plan: SolverPlan, schedule: Schedule, inputs: Inputs) -> Result:
     return by_platform(blocks, whole, inputs, inputs.p.ndim - 1)
 
 
-# Admittances, solution, which lanes have one, and right-hand side.
-_JacobianArgs = tuple[Admittance, jax.Array, jax.Array, jax.Array]
+class _JacobianArgs(NamedTuple):
+    adm: Admittance
+    d: jax.Array  # solution
+    converged: jax.Array  # which lanes have one
+    rhs: jax.Array
+    current: tuple[jax.Array, jax.Array] | None
 
 
 def solve_jacobian_lanes(
-    plan: SolverPlan, transposed: bool, adm: Admittance, d: jax.Array, converged: jax.Array, rhs: jax.Array
+    plan: SolverPlan,
+    transposed: bool,
+    adm: Admittance,
+    d: jax.Array,
+    converged: jax.Array,
+    rhs: jax.Array,
+    current: tuple[jax.Array, jax.Array] | None = None,
 ) -> jax.Array:
     """Solves with the equations' derivative by the voltages at ``d``, or its transpose.
 
@@ -135,19 +161,21 @@ def solve_jacobian_lanes(
       d: (2, n_bus, *batch) p.u., voltage deviations by bus index.
       converged: (*batch) bool.
       rhs: (2, n_bus, *batch) by bus index.
+      current: P and Q of loads of constant current, (n_bus, *batch) p.u. by bus index; None: there is none.
 
     Returns:
-      (2, n_bus, *batch) by bus index, at the slack the right-hand side's; zero where not converged.
+      (2, n_bus, *batch) by bus index, at slacks the right-hand side's; zero where not converged.
     """
 
     def solved(linear: LinearSolver, args: _JacobianArgs) -> jax.Array:
-        adm, d, converged, rhs = args
+        adm, d, converged, rhs, current = args
         d, given = take(d, plan.order, 1), rhs
-        jac = factorise(plan, linear, adm, voltage(d), bus_power(plan, adm, d))
+        drawn = unknown_current(plan, current)
+        jac = factorise(plan, linear, adm, voltage(d), bus_power(plan, adm, d), drawn)
         change = transposed_voltage_change if transposed else voltage_change
         x = change(plan, linear, jac, _unknown(plan, rhs))
-        slack = part(given, int(plan.order[-1]), 1)
-        x = jnp.concatenate([x, jnp.broadcast_to(slack, (2, 1, *x.shape[2:]))], 1)
+        held = take(given, plan.order[plan.n_unknown :], 1)
+        x = jnp.concatenate([x, jnp.broadcast_to(held, (2, plan.n_slack, *x.shape[2:]))], 1)
         return jnp.where(converged[None, None], take(x, plan.position, 1), 0)
 
     def whole(args: _JacobianArgs) -> jax.Array:
@@ -156,7 +184,7 @@ def solve_jacobian_lanes(
     def blocks(args: _JacobianArgs) -> jax.Array:
         return map_blocks(functools.partial(solved, looped(plan)), args, newton_block_size(plan, args))
 
-    return by_platform(blocks, whole, (adm, d, converged, rhs), rhs.ndim - 2)
+    return by_platform(blocks, whole, _JacobianArgs(adm, d, converged, rhs, current), rhs.ndim - 2)
 
 
 def _start(plan: SolverPlan, inputs: Inputs) -> jax.Array:
@@ -168,10 +196,10 @@ def _start(plan: SolverPlan, inputs: Inputs) -> jax.Array:
 def _finish(
     plan: SolverPlan, schedule: Schedule, problem: Problem, at: Iterate | Ended, energised: jax.Array
 ) -> Result:
-    allowed = schedule.tol + rounding_floor(plan, problem.adm, at.d)
+    allowed = schedule.tol + rounding_floor(plan, problem, at.d)
     solved = (at.largest <= allowed)[0, 0] & energised
     mismatch = jnp.where(jnp.isfinite(at.largest), at.largest, jnp.finfo(at.d.dtype).max)
-    flat = deviation(flat_start(plan, problem), problem.excess[-1])
+    flat = deviation(plan, problem, flat_start(plan, problem))
     d = take(jnp.where(solved[None, None], at.d, flat), plan.position, 1)
     return Result(d, mismatch[0, 0], solved, at.updates[0, 0])
 
@@ -188,15 +216,14 @@ def _solve_by_chord(plan: SolverPlan, schedule: Schedule, inputs: Inputs) -> Res
     assert inputs.base is not None
     alone = inputs._replace(p=inputs.base[0], q=inputs.base[1], start=None)
     base_problem = problem_of(plan, alone)
-    adm, excess = base_problem.adm, base_problem.excess
     energised = all_energised(plan, inputs.branch.in_service)
     base = start_at(plan, base_problem, flat_start(plan, base_problem))
     base = iterate_newton(plan, linear, base_problem, base, Schedule(BASE_UPDATES, 0.0), leave=0)
-    jac = factorise(plan, linear, adm, voltage(base.d), base.sent)
+    jac = factorise(plan, linear, base_problem.adm, voltage(base.d), base.sent, base_problem.current)
     size = chord_block_size(plan, inputs)
 
     def begin(s: jax.Array, start: jax.Array | None) -> tuple[Problem, jax.Array]:
-        problem = Problem(adm, excess, _unknown(plan, s))
+        problem = base_problem._replace(s=_unknown(plan, s))
         return problem, flat_start(plan, problem) if start is None else _unknown(plan, start)
 
     def block(own: tuple[jax.Array, jax.Array | None]) -> Result:

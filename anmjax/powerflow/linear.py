@@ -21,9 +21,9 @@ Factors = Any  # a pytree of arrays that ends in the batch
 
 
 class LinearSolver(NamedTuple):
-    """Functions of one plan; right-hand sides and solutions (2, n_bus - 1, *batch) in its numbering."""
+    """Functions of one plan; right-hand sides and solutions (2, n_unknown, *batch) in its numbering."""
 
-    # Of the 2x2 blocks of the edges (2, 2, n_edge, *batch) and on the diagonal (2, 2, n_bus - 1, *batch).
+    # Of the 2x2 blocks of the edges (2, 2, n_edge, *batch) and on the diagonal (2, 2, n_unknown, *batch).
     factor: Callable[[jax.Array, jax.Array], Factors]
     solve: Callable[[Factors, jax.Array], jax.Array]
     solve_transposed: Callable[[Factors, jax.Array], jax.Array]

@@ -57,7 +57,7 @@ class Factors(NamedTuple):
 @functools.lru_cache(maxsize=256)
 def plan_loops(plan: SolverPlan) -> Loops:
     """Lists what the elimination of a plan does, bus by bus."""
-    around: list[list[int]] = [[] for _ in plan.order[:-1]]
+    around: list[list[int]] = [[] for _ in range(plan.n_unknown)]
     for level in plan.levels:
         for i, a in zip(level.pivot_of_slot.tolist(), level.target_of_slot.tolist(), strict=True):
             around[level.pivots.start + i].append(a)

@@ -4,8 +4,10 @@ The equations of a bus are P and Q, at a PV bus P and |V_i| = v_set. An update m
 the magnitudes by |V| Re w, with w the relative change of the voltages that solves the system of
 ``jacobian.py``. A lane stops at its first iterate within the tolerance and holds it while the others go on.
 
-Unknowns are x = [angle, excess], ``[2, n_bus - 1, *batch]``, with the angle counted from the slack's and
-excess u = |V| - 1; buses are in the plan's numbering, the slack last; phasors are
+A load of constant current draws |V| s_i, so that the equations are: power sent + |V| s_i = injection.
+
+Unknowns are x = [angle, excess], ``[2, n_unknown, *batch]``, with the angle counted from the first slack's
+and excess u = |V| - 1; buses are in the plan's numbering, the slacks last; phasors are
 ``[2, component, *batch]``. Currents are summed from differences of the deviations d = V - 1
 (Re d = u - 2 |V| sin^2(theta/2), Im d = |V| sin(theta)): the voltages of a feeder agree to a few percent,
 and their differences would otherwise drown in float32 rounding.
@@ -31,21 +33,30 @@ from anmjax.powerflow.linear import LinearSolver
 from anmjax.powerflow.plan import SolverPlan
 
 
+class FurtherSlacks(NamedTuple):
+    """What slacks after the first bring in."""
+
+    d: jax.Array  # (2, n_slack - 1, *batch) p.u., their voltage deviations in the frame of the first
+    angle: jax.Array  # (n_unknown, *batch) rad, where a flat start begins: at the angle of a slack nearby
+
+
 class Problem(NamedTuple):
     """The power-flow equations of a batch of lanes, in the plan's numbering."""
 
     adm: Admittance
-    excess: jax.Array  # (n_bus, *batch) p.u., v_set - 1 of the slack and PV buses
-    s: jax.Array  # (2, n_bus - 1, *batch) p.u., injections
+    excess: jax.Array  # (n_bus, *batch) p.u., v_set - 1 of slacks and PV buses
+    s: jax.Array  # (2, n_unknown, *batch) p.u., injections
+    further: FurtherSlacks | None = None  # None: there is one slack
+    current: jax.Array | None = None  # (2, n_unknown, *batch) p.u., s_i; None: no load of constant current
 
 
 class Iterate(NamedTuple):
     """Voltages and what they imply."""
 
-    x: jax.Array  # (2, n_bus - 1, *batch) angle in rad, magnitude excess in p.u.
+    x: jax.Array  # (2, n_unknown, *batch) angle in rad, magnitude excess in p.u.
     d: jax.Array  # (2, n_bus, *batch) p.u., voltage deviations
     sent: jax.Array  # (2, n_bus, *batch) p.u., power that each bus sends into the network
-    error: jax.Array  # (2, n_bus - 1, *batch) p.u., residual of the equations
+    error: jax.Array  # (2, n_unknown, *batch) p.u., residual of the equations
     largest: jax.Array  # (1, 1, *batch) p.u., its largest entry by magnitude; NaN where there is one
     updates: jax.Array  # (1, 1, *batch) int, updates made so far
 
@@ -62,21 +73,30 @@ class Schedule(NamedTuple):
     tol: float  # p.u., largest error of a solution
 
 
-def deviation(x: jax.Array, slack_excess: jax.Array) -> jax.Array:
-    """V - 1 of every bus in the slack's frame, (2, n_bus, *batch).
+def deviation(plan: SolverPlan, problem: Problem, x: jax.Array) -> jax.Array:
+    """V - 1 of every bus in the frame of the first slack, (2, n_bus, *batch).
 
     Args:
-      x: (2, n_bus - 1, *batch) angle and excess of the unknown buses.
-      slack_excess: (*batch) p.u., |V| - 1 of the slack.
+      plan: solver plan.
+      problem: the equations, which say what the slacks are held at.
+      x: (2, n_unknown, *batch) angle and excess of the unknown buses.
     """
-    angle, excess = x
+    n, further = plan.n_unknown, problem.further
+    slack_excess = problem.excess[n]
+    re, im = polar_deviation(*x)
+    batch = jnp.broadcast_shapes(x.shape[2:], slack_excess.shape, further.d.shape[2:] if further else ())
+    d = jnp.zeros((2, len(plan.order), *batch), x.dtype)
+    d = place(d, re[None], 0, 0)
+    d = place(d, im[None], 1, 0)
+    d = place(d, slack_excess[None, None], 0, n)
+    return d if further is None else place(d, further.d, 0, n + 1)
+
+
+def polar_deviation(angle: jax.Array, excess: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """Real and imaginary part of V - 1 from the angle in rad and |V| - 1 in p.u."""
     sine, cosine = half_angle(angle)
     chord = 2 * (1 + excess) * sine
-    batch = jnp.broadcast_shapes(x.shape[2:], slack_excess.shape)
-    d = jnp.zeros((2, x.shape[1] + 1, *batch), x.dtype)
-    d = place(d, (excess - chord * sine)[None], 0, 0)
-    d = place(d, (chord * cosine)[None], 1, 0)
-    return place(d, slack_excess[None, None], 0, x.shape[1])
+    return excess - chord * sine, chord * cosine
 
 
 def voltage(d: jax.Array) -> jax.Array:
@@ -104,12 +124,19 @@ def bus_power(plan: SolverPlan, adm: Admittance, d: jax.Array) -> jax.Array:
 
 def evaluate(plan: SolverPlan, problem: Problem, x: jax.Array, updates: jax.Array) -> Iterate:
     """Evaluates the equations at ``x``: power sent less injected, or |V| less its set-point."""
-    d = deviation(x, problem.excess[-1])
+    d = deviation(plan, problem, x)
     sent = bus_power(plan, problem.adm, d)
-    error = sent[:, :-1] - problem.s
+    error = drawn(problem.current, d, sent[:, : plan.n_unknown]) - problem.s
     if plan.is_pv.any():
-        error = jnp.where(held_rows(plan, error), x[1:] - problem.excess[None, :-1], error)
+        error = jnp.where(held_rows(plan, error), x[1:] - problem.excess[None, : plan.n_unknown], error)
     return Iterate(x, d, sent, error, largest_entry(error), updates)
+
+
+def drawn(current: jax.Array | None, d: jax.Array, sent: jax.Array) -> jax.Array:
+    """Power that unknown buses send and their loads of constant current draw, (2, n_unknown, *batch) p.u."""
+    if current is None:
+        return sent
+    return sent + current * phasor.magnitude(voltage(d)[:, : sent.shape[1]])[None]
 
 
 def largest_entry(error: jax.Array) -> jax.Array:
@@ -121,19 +148,19 @@ def largest_entry(error: jax.Array) -> jax.Array:
 
 
 def held_rows(plan: SolverPlan, error: jax.Array) -> np.ndarray:
-    """Mask of the equations, (2, n_bus - 1, *batch), that hold a voltage magnitude."""
+    """Mask of the equations, (2, n_unknown, *batch), that hold a voltage magnitude."""
     return _column(list(plan.is_pv), 1, error.ndim) & _column([False, True], 0, error.ndim)
 
 
-def equations(plan: SolverPlan, adm: Admittance, d: jax.Array) -> jax.Array:
-    """What the equations ask of voltages, as a function with derivatives, (2, n_bus - 1, *batch) p.u.
+def equations(plan: SolverPlan, adm: Admittance, d: jax.Array, current: jax.Array | None = None) -> jax.Array:
+    """What the equations ask of voltages, as a function with derivatives, (2, n_unknown, *batch) p.u.
 
-    Power sent; |V| - 1 in place of the reactive power of PV buses.
+    Power sent, and drawn by loads of constant current; |V| - 1 in place of the reactive power of PV buses.
     """
-    sent = bus_power(plan, adm, d)[:, :-1]
+    sent = drawn(current, d, bus_power(plan, adm, d)[:, : plan.n_unknown])
     if not plan.is_pv.any():
         return sent
-    excess = phasor.magnitude(voltage(d)[:, :-1]) - 1
+    excess = phasor.magnitude(voltage(d)[:, : plan.n_unknown]) - 1
     return jnp.where(held_rows(plan, sent), excess[None], sent)
 
 
@@ -152,9 +179,12 @@ def of_lanes(at: Iterate) -> Iterate:
 
 
 def flat_start(plan: SolverPlan, problem: Problem) -> jax.Array:
-    """Angles of the slack; magnitudes of the set-points at PV buses, 1 p.u. at PQ buses."""
-    excess = jnp.where(_column(list(plan.is_pv), 0, problem.excess.ndim), problem.excess[:-1], 0)
-    return jnp.stack([jnp.zeros_like(excess), excess])
+    """Angles of a slack; magnitudes of the set-points at PV buses, 1 p.u. at PQ buses."""
+    held = _column(list(plan.is_pv), 0, problem.excess.ndim)
+    excess = jnp.where(held, problem.excess[: plan.n_unknown], 0)
+    if problem.further is None:
+        return jnp.stack([jnp.zeros_like(excess), excess])
+    return phasor.stack(problem.further.angle, excess)
 
 
 def moving(at: Iterate, schedule: Schedule) -> jax.Array:
@@ -200,7 +230,7 @@ def iterate_newton(
     """
 
     def step(at: Iterate) -> Iterate:
-        jac = factorise(plan, linear, problem.adm, voltage(at.d), at.sent)
+        jac = factorise(plan, linear, problem.adm, voltage(at.d), at.sent, problem.current)
         return update(plan, linear, problem, at, jac, moving(at, schedule))
 
     done = int(at.shared)
@@ -210,15 +240,17 @@ def iterate_newton(
     return jax.lax.while_loop(lambda at: moving(at, schedule).sum() > leave, step, at)
 
 
-def rounding_floor(plan: SolverPlan, adm: Admittance, d: jax.Array) -> jax.Array:
+def rounding_floor(plan: SolverPlan, problem: Problem, d: jax.Array) -> jax.Array:
     """Mismatch that rounding alone can cause, largest over buses, (1, 1, *batch) p.u.
 
     Each branch current is the product of an admittance and a difference of deviations, each of them
-    known to about one unit in its last place.
+    known to about one unit in its last place; so is what a load of constant current draws.
     """
     size = phasor.magnitude(d)
     reach = take(size, plan.edge_tail) + take(size, plan.edge_head)
-    error = gather_sum(plan.edge_to_bus, phasor.magnitude(adm.edge) * reach)
+    error = gather_sum(plan.edge_to_bus, phasor.magnitude(problem.adm.edge) * reach)
+    if problem.current is not None:
+        error = error[: plan.n_unknown] + phasor.magnitude(problem.current)
     return jnp.finfo(d.dtype).eps * error.max(axis=0)[None, None]
 
 

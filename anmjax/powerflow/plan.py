@@ -13,6 +13,7 @@ SIAM J. Comput. 15 (1986) (elimination of independent sets).
 
 from __future__ import annotations
 
+import collections
 import dataclasses
 import functools
 import heapq
@@ -77,12 +78,16 @@ class Level:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class SolverPlan:
-    """Elimination plan of one topology. Buses are renumbered: pivots by level, the slack last."""
+    """Elimination plan of one topology. Buses are renumbered: pivots by level, the slacks last.
+
+    A slack is a bus whose voltage is given; the others are unknown.
+    """
 
     order: np.ndarray  # (n_bus,) old index of each new bus
     position: np.ndarray  # (n_bus,) new index of each old bus
-    is_pv: np.ndarray  # (n_bus - 1,) bool, in the new numbering
-    connected: bool  # every bus has a path to the slack when all branches are in service
+    is_pv: np.ndarray  # (n_unknown,) bool, in the new numbering
+    nearest_slack: np.ndarray  # (n_unknown,) which of the slacks is the fewest branches away
+    connected: bool  # every bus has a path to a slack when all branches are in service
     # An edge is an ordered pair of connected buses (tail, head), parallel branches merged: first all pairs
     # one way, then in the same order all the other way.
     edge_tail: np.ndarray  # (n_edge,) new index
@@ -92,6 +97,16 @@ class SolverPlan:
     edge_to_bus: GatherSum  # edges into their tails
     entry_source: GatherSum  # edges into the levels' entries and one more; diagonal, fill and that get none
     levels: tuple[Level, ...]
+
+    @property
+    def n_unknown(self) -> int:
+        """Number of buses but the slacks."""
+        return len(self.is_pv)
+
+    @property
+    def n_slack(self) -> int:
+        """Number of slacks."""
+        return len(self.order) - len(self.is_pv)
 
 
 def _pad(lists: Sequence[Sequence[int]]) -> tuple[np.ndarray, np.ndarray]:
@@ -152,13 +167,17 @@ def eliminate(neighbours: dict[int, set[int]]) -> tuple[list[list[int]], dict[in
 
 @functools.lru_cache(maxsize=256)
 def solver_plan(
-    n_bus: int, slack: int, from_bus: tuple[int, ...], to_bus: tuple[int, ...], pv: tuple[int, ...] = ()
+    n_bus: int,
+    slacks: tuple[int, ...],
+    from_bus: tuple[int, ...],
+    to_bus: tuple[int, ...],
+    pv: tuple[int, ...] = (),
 ) -> SolverPlan:
     """Plans the solver of a topology.
 
     Args:
       n_bus: number of buses.
-      slack: index of the slack bus.
+      slacks: (n_slack,) indices of the slack buses; they keep this order.
       from_bus: (n_branch,) bus index.
       to_bus: (n_branch,) bus index.
       pv: indices of the PV buses.
@@ -169,16 +188,20 @@ def solver_plan(
     ends = [*zip(from_bus, to_bus, strict=True), *zip(to_bus, from_bus, strict=True)]
     pairs = sorted({(min(end), max(end)) for end in ends})
     edges = [*pairs, *((t, f) for f, t in pairs)]
-    neighbours: dict[int, set[int]] = {i: set() for i in range(n_bus) if i != slack}
+    held = set(slacks)
+    neighbours: dict[int, set[int]] = {i: set() for i in range(n_bus) if i not in held}
     for tail, head in edges:
-        if slack not in (tail, head):
+        if tail not in held and head not in held:
             neighbours[tail].add(head)
     levels, later = eliminate(neighbours)
-    order = np.array([i for level in levels for i in level] + [slack], np.int32)
+    order = np.array([i for level in levels for i in level] + list(slacks), np.int32)
     position = np.argsort(order).astype(np.int32)
 
+    unknown = order[: n_bus - len(slacks)]
+    nearest = _nearest(n_bus, slacks, edges)
+
     edge_index = {(position[t], position[h]): e for e, (t, h) in enumerate(edges)}
-    upward = [sorted(position[a] for a in later[i]) for i in order[:-1]]
+    upward = [sorted(position[a] for a in later[i]) for i in unknown]
     pivots = _runs(len(level) for level in levels)
     slots = _slots(pivots, upward)
     entries = _entries(pivots, slots)
@@ -186,8 +209,9 @@ def solver_plan(
     return SolverPlan(
         order=order,
         position=position,
-        is_pv=np.isin(order[:-1], pv),
-        connected=_is_connected(n_bus, pairs),
+        is_pv=np.isin(unknown, pv),
+        nearest_slack=np.maximum(nearest[unknown], 0),
+        connected=bool((nearest >= 0).all()),
         edge_tail=edge_tail,
         edge_head=position[[head for _, head in edges]],
         branch_to_edge=GatherSum.build(
@@ -200,17 +224,21 @@ def solver_plan(
     )
 
 
-def _is_connected(n_bus: int, pairs: list[tuple[int, int]]) -> bool:
-    parent = list(range(n_bus))
-
-    def root(i: int) -> int:
-        while parent[i] != i:
-            parent[i] = i = parent[parent[i]]
-        return i
-
-    for f, t in pairs:
-        parent[root(f)] = root(t)
-    return len({root(i) for i in range(n_bus)}) == 1
+def _nearest(n_bus: int, slacks: tuple[int, ...], edges: list[tuple[int, int]]) -> np.ndarray:
+    """Which of the slacks is the fewest branches away from each bus, (n_bus,), -1 where none has a path."""
+    heads: list[list[int]] = [[] for _ in range(n_bus)]
+    for tail, head in edges:
+        heads[tail].append(head)
+    nearest = np.full(n_bus, -1, np.int32)
+    nearest[list(slacks)] = np.arange(len(slacks))
+    queue = collections.deque(slacks)
+    while queue:
+        tail = queue.popleft()
+        for head in heads[tail]:
+            if nearest[head] < 0:
+                nearest[head] = nearest[tail]
+                queue.append(head)
+    return nearest
 
 
 def _slots(pivots: list[slice], upward: list[list[int]]) -> list[list[tuple[int, int]]]:

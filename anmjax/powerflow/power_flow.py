@@ -19,7 +19,7 @@ from anmjax.powerflow.implicit import Solved, differentiable_solve
 from anmjax.powerflow.lanes import Inputs
 from anmjax.powerflow.newton import Schedule, bus_power, voltage
 from anmjax.powerflow.plan import SolverPlan, solver_plan
-from anmjax.powerflow.start import dc_angles, polar
+from anmjax.powerflow.start import DCInputs, dc_angles, polar
 from anmjax.powerflow.trailing import differentiable_batch_trailing
 
 # Newton updates that reach every solution but a few at the very edge of collapse: over 160 random
@@ -49,7 +49,7 @@ class BranchFlows:
 
 
 class Solution(NamedTuple):
-    """A power flow in phasors, by bus index, batch trailing, with angles counted from the slack's."""
+    """A power flow in phasors, by bus index, batch trailing, with angles counted from the first slack's."""
 
     d: jax.Array  # (2, n_bus, *batch) p.u., voltage deviations V - 1
     sent: jax.Array  # (2, n_bus, *batch) p.u., power each bus sends into the network
@@ -60,12 +60,14 @@ class Solution(NamedTuple):
 
 def network_plan(net: Network, pv: tuple[int, ...] = ()) -> SolverPlan:
     """Solver plan of a network's topology, with the given PV buses."""
-    return solver_plan(net.n_bus, net.slack, net.from_bus, net.to_bus, pv)
+    return solver_plan(net.n_bus, net.slacks, net.from_bus, net.to_bus, pv)
 
 
 def branch_parameters(net: Network) -> BranchParameters:
     """Branch leaves of a network as JAX arrays."""
-    return BranchParameters(*(jnp.asarray(getattr(net, name)) for name in BranchParameters._fields))
+    return jax.tree.map(
+        jnp.asarray, BranchParameters(*(getattr(net, name) for name in BranchParameters._fields))
+    )
 
 
 def bus_shunts(net: Network) -> Shunts:
@@ -88,12 +90,12 @@ def solve_voltages(
 
     Args:
       net: network with leaves (n, *batch).
-      p: (n_bus, *batch) p.u., active injections by bus index; the slack's is ignored.
-      q: (n_bus, *batch) p.u., reactive injections; those of the slack and of PV buses are ignored.
+      p: (n_bus, *batch) p.u., active injections by bus index; those of slacks are ignored.
+      q: (n_bus, *batch) p.u., reactive injections; those of slacks and of PV buses are ignored.
       num_iters: Newton updates at most.
       tol: p.u., largest power-balance error of a solution.
       pv: buses whose voltage magnitude is held at ``net.v_set``; all others are PQ buses.
-      start: (2, n_bus, *batch) angle from the slack's in rad, |V| - 1 in p.u.; None: flat.
+      start: (2, n_bus, *batch) angle from the first slack's in rad, |V| - 1 in p.u.; None: flat.
       base: (2, n_bus, *batch) p.u., injections near those of most lanes, so that many lanes of one network
         may share a Jacobian; None: every lane makes the very iterates of Newton's method.
     """
@@ -105,17 +107,39 @@ def solve_voltages(
         q=q,
         start=start,
         base=base,
+        apart=_angles_apart(net),
+        current=current_by_bus(net),
     )
     return differentiable_solve(network_plan(net, pv), Schedule(num_iters, tol))(inputs)
 
 
+def _angles_apart(net: Network) -> jax.Array | None:
+    """Angles of the slacks after the first, counted from its, (n_slack - 1, *batch) rad."""
+    if net.n_slack == 1:
+        return None
+    angle = jnp.asarray(net.slack_angle)
+    return angle[1:] - angle[:1]
+
+
+def current_by_bus(net: Network) -> tuple[jax.Array, jax.Array] | None:
+    """P and Q of the loads of constant current by bus, (n_bus, *batch) p.u."""
+    if not net.current_load_bus:
+        return None
+    at = np.array(net.current_load_bus)
+
+    def by_bus(x: jax.Array) -> jax.Array:
+        return jnp.zeros((net.n_bus, *x.shape[1:]), x.dtype).at[at].add(x)
+
+    return by_bus(jnp.asarray(net.p_current)), by_bus(jnp.asarray(net.q_current))
+
+
 def solve_power_flow(net: Network, p: jax.Array, q: jax.Array, *, num_iters: int, tol: float) -> Solution:
-    """Power flow with all buses but the slack PQ, for use inside ``batch_trailing`` functions.
+    """Power flow with all buses but the slacks PQ, for use inside ``batch_trailing`` functions.
 
     Args:
       net: network with leaves (n, *batch).
-      p: (n_bus, *batch) p.u., active injections by bus index; the slack's is ignored.
-      q: (n_bus, *batch) p.u., reactive injections; the slack's is ignored.
+      p: (n_bus, *batch) p.u., active injections by bus index; those of slacks are ignored.
+      q: (n_bus, *batch) p.u., reactive injections; those of slacks are ignored.
       num_iters: Newton updates at most.
       tol: p.u., largest power-balance error of a solution.
     """
@@ -201,8 +225,8 @@ def _power_flow(
             v = jnp.stack([v_start.real, v_start.imag]).astype(net.dtype)
             start = polar(phasor.multiply(v, phasor.conj(_slack_rotation(net))))
         elif method == "dc":
-            plan = network_plan(net, net.pv)
-            angle = dc_angles(plan)(*jax.lax.stop_gradient((branch_parameters(net), p)))
+            given = DCInputs(branch_parameters(net), net.g_shunt, p, _angles_apart(net), current_by_bus(net))
+            angle = dc_angles(network_plan(net, net.pv))(jax.lax.stop_gradient(given))
             held = np.isin(np.arange(net.n_bus), net.pv).reshape(-1, *[1] * (angle.ndim - 1))
             start = jnp.stack(jnp.broadcast_arrays(angle, jnp.where(held, net.v_set - 1, 0)))
         base = phasor.stack(net.p, net.q)
@@ -213,12 +237,14 @@ def _power_flow(
         return PowerFlow(v, solved.mismatch, solved.converged, solved.iterations)
 
     net = jax.tree.map(jnp.asarray, net)
+    # A number is the angle of the only slack.
+    net = net.replace(slack_angle=jnp.reshape(net.slack_angle, net.n_slack))
     p, q = (jnp.asarray(x).astype(net.dtype) for x in (p, q))
     return differentiable_batch_trailing(solve)(net, p, q, v_start)
 
 
 def _slack_rotation(net: Network) -> jax.Array:
-    """exp(j slack_angle), (2, 1, *batch)."""
+    """exp(j angle) of the first slack, (2, 1, *batch)."""
     angle = jnp.asarray(net.slack_angle)[:1]
     return jnp.stack([jnp.cos(angle), jnp.sin(angle)])
 

@@ -1,4 +1,4 @@
-"""What follows from the voltages of a power flow: losses, loading and currents of the branches."""
+"""What follows from the voltages of a power flow: losses, loading and currents of branches, power of slacks."""
 
 from __future__ import annotations
 
@@ -9,7 +9,18 @@ from flax import struct
 
 from anmjax.grid.network import Network
 from anmjax.powerflow import phasor
-from anmjax.powerflow.power_flow import branch_currents, branch_powers
+from anmjax.powerflow.admittance import admittance
+from anmjax.powerflow.connectivity import buses_of_slacks
+from anmjax.powerflow.gather import take
+from anmjax.powerflow.newton import bus_power
+from anmjax.powerflow.power_flow import (
+    branch_currents,
+    branch_parameters,
+    branch_powers,
+    bus_shunts,
+    current_by_bus,
+    network_plan,
+)
 
 
 @struct.dataclass
@@ -51,6 +62,44 @@ def branch_loading(net: Network, v: jax.Array) -> jax.Array:
     """
     ends = branch_powers(net, _deviation(v))
     return jnp.maximum(*(phasor.magnitude(s) for s in ends)) / net.rating
+
+
+@jax.jit
+def slack_powers(net: Network, v: jax.Array) -> jax.Array:
+    """Power injected at each slack bus, (n_slack,) complex p.u., in the order of ``net.slacks``.
+
+    It stands for the entries of ``p`` and ``q`` there, which a power flow leaves open: what the bus sends into
+    its branches, its shunt and its loads of constant current. Together with the injections of the other
+    buses it covers all losses: sum of ``slack_powers`` and ``p + j q`` elsewhere = sum of ``branch_losses``,
+    shunts and loads of constant current.
+
+    Args:
+      net: network.
+      v: (n_bus,) complex p.u., bus voltages.
+    """
+    plan, v = network_plan(net), jnp.asarray(v)
+    adm = admittance(plan, branch_parameters(net), bus_shunts(net))
+    power = take(bus_power(plan, adm, take(_deviation(v), plan.order, 1)), plan.position, 1)
+    if (current := current_by_bus(net)) is not None:
+        power = power + phasor.stack(*current) * jnp.abs(v)
+    return phasor.to_complex(take(power, np.array(net.slacks), 1))
+
+
+@jax.jit
+def island_losses(net: Network, v: jax.Array) -> jax.Array:
+    """Power that stays in the branches of each slack's island, (n_slack,) complex p.u.
+
+    Islands are those of the branches in service. Where several slacks share one, its loss stands at the
+    first of them and zero at the others, so that the sum is that of ``branch_losses`` in any case.
+
+    Args:
+      net: network.
+      v: (n_bus,) complex p.u., bus voltages.
+    """
+    supplied = buses_of_slacks(network_plan(net), jnp.asarray(net.in_service))
+    first = supplied & (jnp.cumsum(supplied, axis=1) == 1)
+    at_branch = first[np.array(net.from_bus, int)]
+    return jnp.where(at_branch, branch_losses(net, v)[:, None], 0).sum(0)
 
 
 @jax.jit

@@ -1,7 +1,9 @@
 """Where the iteration starts: the unknowns of given voltages, or of the DC power flow.
 
-The DC power flow is B theta = P + (what the phase shifts drive), B made of the branches' susceptances
-alone: one linear solve, exact where every phase shift is large and every load small.
+The DC power flow is B theta = P - (what shunts and loads of constant current take at 1 p.u.) + (what the
+phase shifts drive): one linear solve, exact where every phase shift is large and every load small. B is made
+of 1/x of the branches alone, as MATPOWER's and pandapower's, not of x / (r^2 + x^2): that would be right
+between buses that hold their voltage, but between others the power P turns the angle by x P, whatever r.
 
 Reference: Zimmerman & Murillo-Sanchez, *MATPOWER User's Manual*, sec. 3.7.
 """
@@ -10,6 +12,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -27,26 +30,49 @@ def polar(v: jax.Array) -> jax.Array:
     return jnp.stack([jnp.arctan2(v[1], v[0]), jnp.hypot(v[0], v[1]) - 1])
 
 
+# Reactance that a branch without any is given, over its resistance: it turns next to no angle.
+_LEAST_REACTANCE = 0.01
+
+
+class DCInputs(NamedTuple):
+    """What the DC power flow depends on; every leaf ``[component, *batch]``."""
+
+    branch: BranchParameters
+    g_shunt: jax.Array  # (n_bus, *batch) p.u.
+    p: jax.Array  # (n_bus, *batch) p.u., active injections; those of slacks do not matter
+    # As in ``lanes.Inputs``.
+    apart: jax.Array | None
+    current: tuple[jax.Array, jax.Array] | None
+
+
 @functools.lru_cache(maxsize=256)
-def dc_angles(plan: SolverPlan) -> Callable[[BranchParameters, jax.Array], jax.Array]:
+def dc_angles(plan: SolverPlan) -> Callable[[DCInputs], jax.Array]:
     """The DC power flow of a topology, under any nesting of ``jax.vmap``; not differentiable.
 
     Returns:
-      ``angles(branch, p)`` by bus index, (n_bus,) rad from the slack's, of active injections (n_bus,) p.u.
+      ``angles(inputs)`` by bus index, (n_bus,) rad from the first slack's.
     """
 
-    def run(branch: BranchParameters, p: jax.Array) -> jax.Array:
-        b = branch.in_service * branch.x / ((branch.r * branch.r + branch.x * branch.x) * branch.tap)
+    def run(inputs: DCInputs) -> jax.Array:
+        branch, n = inputs.branch, plan.n_unknown
+        x = jnp.where(branch.x == 0, _LEAST_REACTANCE * jnp.abs(branch.r), branch.x)
+        b = branch.in_service / (x * branch.tap)
         driven = b * branch.shift
         both = jnp.concatenate([b, b])
         edge, own = gather_sum(plan.branch_to_edge, both), gather_sum(plan.branch_to_bus, both)
-        p = take(p, plan.order) + gather_sum(plan.branch_to_bus, jnp.concatenate([driven, -driven]))
+        p = take(inputs.p - _taken(plan, inputs), plan.order)
+        p = p + gather_sum(plan.branch_to_bus, jnp.concatenate([driven, -driven]))
+        held = jnp.zeros((plan.n_slack, *p.shape[1:]), p.dtype)
+        if inputs.apart is not None:
+            held = jnp.concatenate([held[:1], jnp.broadcast_to(inputs.apart, held[1:].shape)])
+            all_ = jnp.concatenate([jnp.zeros((n, *held.shape[1:]), p.dtype), held])
+            p = p + gather_sum(plan.edge_to_bus, edge * take(all_, plan.edge_head))
         # The angle equations in the first row and column of 2x2 blocks, ones in the second.
         first, second = (
             np.diag(ones).reshape(2, 2, *[1] * b.ndim).astype(p.dtype) for ones in ([1, 0], [0, 1])
         )
-        edges, diagonal = -edge[None, None] * first, own[None, None, :-1] * first + second
-        rhs = jnp.stack([p[:-1], jnp.zeros_like(p[:-1])])
+        edges, diagonal = -edge[None, None] * first, own[None, None, :n] * first + second
+        rhs = jnp.stack([p[:n], jnp.zeros_like(p[:n])])
 
         def solve(linear: LinearSolver) -> Callable[..., jax.Array]:
             return lambda edges, diagonal, rhs: linear.solve(linear.factor(edges, diagonal), rhs)
@@ -54,7 +80,18 @@ def dc_angles(plan: SolverPlan) -> Callable[[BranchParameters, jax.Array], jax.A
         angle = jax.lax.platform_dependent(
             edges, diagonal, rhs, cpu=solve(looped(plan)), default=solve(unrolled(plan))
         )[0]
-        angle = jnp.concatenate([angle, jnp.zeros_like(angle[:1])])
+        angle = jnp.concatenate([angle, jnp.broadcast_to(held, (plan.n_slack, *angle.shape[1:]))])
         return take(jnp.where(jnp.isfinite(angle), angle, 0), plan.position)
 
     return batch_trailing(run)
+
+
+def _taken(plan: SolverPlan, inputs: DCInputs) -> jax.Array:
+    """Active power that does not depend on the angles and is no injection, (n_bus, *batch) p.u. at 1 p.u."""
+    branch = inputs.branch
+    more = 0 if branch.asymmetry is None else branch.asymmetry.g
+    g = 0.5 * branch.in_service
+    at_ends = jnp.concatenate([g * branch.g / (branch.tap * branch.tap), g * (branch.g + more)])
+    leaking = take(gather_sum(plan.branch_to_bus, at_ends), plan.position)
+    drawn = 0 if inputs.current is None else inputs.current[0]
+    return inputs.g_shunt + leaking + drawn

@@ -114,4 +114,4 @@ def by_direction(s: jax.Array, s_slope: jax.Array) -> tuple[jax.Array, jax.Array
 
 def buses_but_the_slack(net: Network) -> np.ndarray:
     """The buses whose voltages are limited, in the order of ``Limited.vm``."""
-    return np.delete(np.arange(net.n_bus), net.slack)
+    return np.delete(np.arange(net.n_bus), net.slacks)

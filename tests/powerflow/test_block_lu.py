@@ -29,7 +29,7 @@ GRAPHS = {
 
 
 def _random_system(n_bus, edges, rng):
-    plan = solver_plan(n_bus, 0, *(tuple(x) for x in zip(*edges, strict=True)))
+    plan = solver_plan(n_bus, (0,), *(tuple(x) for x in zip(*edges, strict=True)))
     n = n_bus - 1
     dense = np.zeros((n, n, 2, 2))
     dense[np.arange(n), np.arange(n)] = rng.normal(size=(n, 2, 2)) + 8 * np.eye(2)

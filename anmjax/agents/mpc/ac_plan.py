@@ -209,6 +209,8 @@ def _quantities(net: Network, a: jax.Array, p_load: jax.Array) -> tuple[_Quantit
     d, solved = deviations(net, a, p_load)
     vm = phasor.magnitude(d + jnp.array([1, 0], d.dtype)[:, None])
     lost = sum(s[0].sum() for s in branch_powers(net, d)) + (net.g_shunt * vm * vm).sum()
+    if net.current_load_bus:
+        lost = lost + (net.p_current * vm[np.array(net.current_load_bus)]).sum()
     given = by_bus(net, by_device(net, p_load, a[: len(a) // 2]))
     slack = lost - given[buses_but_the_slack(net)].sum()
     # U / t - U over the branches, t the tap.

@@ -32,9 +32,9 @@ def dc_model(network: Network) -> DCModel:
 
     Raises:
       ValueError: the DC power flow has no solution: some bus is joined to the slack by no branch in service
-        with a reactance.
+        with a reactance. Or the network has several slacks.
     """
-    net, n = network, network.n_bus
+    net, n, slack_device = network, network.n_bus, network.slack_device
     y = np.asarray(net.in_service) / (np.asarray(net.r, float) + 1j * np.asarray(net.x, float))
     turns = np.asarray(net.tap) * np.exp(1j * np.asarray(net.shift))
     b_from, b_to = (-y / turns.conj()).imag, (-y / turns).imag
@@ -57,7 +57,7 @@ def dc_model(network: Network) -> DCModel:
             "service, each with a reactance (BR_X > 0), to the slack"
         )
     to_bus = np.zeros((n, net.n_device))
-    free = np.delete(np.arange(net.n_device), net.slack_device)
+    free = np.delete(np.arange(net.n_device), slack_device)
     to_bus[np.array(net.device_bus, int)[free], free] = 1
     angle = np.zeros((n, net.n_device))
     angle[others] = np.linalg.solve(reduced, to_bus[others])
