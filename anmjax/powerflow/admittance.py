@@ -105,7 +105,7 @@ def admittance(plan: SolverPlan, branch: BranchParameters, shunts: Shunts) -> Ad
         return gather_sum(plan.branch_to_bus, jnp.concatenate([from_end, to_end], 1), 1)
 
     transfer = jnp.concatenate([port.transfer_from, port.transfer_to], 1)
-    shunt = take(jnp.stack([shunts.g, shunts.b]), plan.order, 1)
+    shunt = take(phasor.stack(shunts.g, shunts.b), plan.order, 1)
     row = by_bus(port.shunt_from, port.shunt_to) + shunt
     return Admittance(
         edge=gather_sum(plan.branch_to_edge, transfer, 1),

@@ -51,6 +51,8 @@ def factor(levels: tuple[Level, ...], matrix: jax.Array, diagonal: jax.Array) ->
     Returns:
       The factors of each level. A singular pivot leaves non-finite numbers in its own lane only.
     """
+    if not levels:
+        return ()  # every voltage is given
     batch = jnp.broadcast_shapes(matrix.shape[3:], diagonal.shape[3:])
     some = jnp.broadcast_to(diagonal[:, :, :1], (2, 2, 1, *batch))
     products = _buffer(some, sum(len(level.left) for level in levels), 2)
@@ -107,6 +109,8 @@ def _substitute(
     backward: Callable[[Level, LevelFactors, jax.Array, jax.Array], jax.Array],
 ) -> jax.Array:
     """Forward and back substitution: every level gives its half solutions and what its slots pass on."""
+    if not levels:
+        return rhs
     batch = jnp.broadcast_shapes(factors[0].inverse.shape[3:], rhs.shape[2:])
     x = jnp.broadcast_to(rhs, (*rhs.shape[:2], *batch))
     passed = _buffer(x, sum(len(level.target_of_slot) for level in levels), 1)

@@ -250,7 +250,7 @@ def rounding_floor(plan: SolverPlan, problem: Problem, d: jax.Array) -> jax.Arra
     reach = take(size, plan.edge_tail) + take(size, plan.edge_head)
     error = gather_sum(plan.edge_to_bus, phasor.magnitude(problem.adm.edge) * reach)
     if problem.current is not None:
-        error = error[: plan.n_unknown] + phasor.magnitude(problem.current)
+        error = error.at[: plan.n_unknown].add(phasor.magnitude(problem.current))
     return jnp.finfo(d.dtype).eps * error.max(axis=0)[None, None]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import numbers
+from dataclasses import replace
 from typing import NamedTuple
 
 import jax
@@ -238,7 +239,7 @@ def _power_flow(
 
     net = jax.tree.map(jnp.asarray, net)
     # A number is the angle of the only slack.
-    net = net.replace(slack_angle=jnp.reshape(net.slack_angle, net.n_slack))
+    net = replace(net, slack_angle=jnp.reshape(net.slack_angle, net.n_slack))
     p, q = (jnp.asarray(x).astype(net.dtype) for x in (p, q))
     return differentiable_batch_trailing(solve)(net, p, q, v_start)
 

@@ -1,4 +1,4 @@
-"""What follows from the voltages of a power flow: losses, loading and currents of branches, power of slacks."""
+"""What follows from the voltages of a power flow: loss, loading and current of branches, power of slacks."""
 
 from __future__ import annotations
 
@@ -68,10 +68,9 @@ def branch_loading(net: Network, v: jax.Array) -> jax.Array:
 def slack_powers(net: Network, v: jax.Array) -> jax.Array:
     """Power injected at each slack bus, (n_slack,) complex p.u., in the order of ``net.slacks``.
 
-    It stands for the entries of ``p`` and ``q`` there, which a power flow leaves open: what the bus sends into
-    its branches, its shunt and its loads of constant current. Together with the injections of the other
-    buses it covers all losses: sum of ``slack_powers`` and ``p + j q`` elsewhere = sum of ``branch_losses``,
-    shunts and loads of constant current.
+    It stands for the entries of ``p`` and ``q`` there, which a power flow leaves open: what the bus sends
+    into its branches, its shunt and its loads of constant current. Together with the injections ``p + j q``
+    of the other buses it covers what branches (``branch_losses``), shunts and loads of constant current take.
 
     Args:
       net: network.
@@ -81,7 +80,7 @@ def slack_powers(net: Network, v: jax.Array) -> jax.Array:
     adm = admittance(plan, branch_parameters(net), bus_shunts(net))
     power = take(bus_power(plan, adm, take(_deviation(v), plan.order, 1)), plan.position, 1)
     if (current := current_by_bus(net)) is not None:
-        power = power + phasor.stack(*current) * jnp.abs(v)
+        power = power + phasor.stack(*current) * jnp.abs(v)[None]
     return phasor.to_complex(take(power, np.array(net.slacks), 1))
 
 

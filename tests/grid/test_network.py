@@ -16,8 +16,9 @@ from anmjax.grid import Network
 from anmjax.grid.tables import TABLES, describe
 from tests.grid.samples import FULL, PLACE, SPARSE, changed
 
-STATIC = ("bus_ids", "slack", "pv", "from_bus", "to_bus", "device_ids", "device_bus", "device_kind")
-LEAVES = [f.name for f in dataclasses.fields(Network) if f.name not in STATIC]
+STATIC = ("bus_ids", "slacks", "pv", "current_load_bus", "from_bus", "to_bus")
+STATIC += ("device_ids", "device_bus", "device_kind")
+LEAVES = [f.name for f in dataclasses.fields(Network) if f.name not in (*STATIC, "asymmetry")]
 
 
 def assert_equal(a: Network, b: Network) -> None:
@@ -72,7 +73,9 @@ def test_leaves_are_float64_of_the_stated_shape_without_nan(d):
         assert leaf.dtype == np.float64
         assert not np.isnan(leaf).any()
         sizes = {(), (net.n_bus,), (net.n_branch,), (net.n_device,)}
+        sizes |= {(net.n_slack,), (len(net.current_load_bus),)}
         assert leaf.shape in sizes
+    assert net.asymmetry is None
     assert net.dtype == np.float64
 
 
@@ -81,7 +84,7 @@ def test_static_fields_are_hashable_and_leaves_are_all_arrays():
     leaves, structure = jax.tree.flatten(net)
     assert len(leaves) == len(LEAVES)
     assert hash(structure) == hash(jax.tree.structure(Network.from_dict(FULL)))
-    assert all(type(i) is int for name in STATIC if name != "slack" for i in getattr(net, name))
+    assert all(type(i) is int for name in STATIC for i in getattr(net, name))
     assert type(net.slack) is int
 
 

@@ -376,10 +376,6 @@ REFUSED = {
         add(pp.create_svc, 5, x_l_ohm=1, x_cvar_ohm=-10, set_vm_pu=1.0, thyristor_firing_angle_degree=90),
         "svc 0: in_service is True, must be False: controlled (FACTS)",
     ),
-    "several slacks": (
-        with_an_island_that_has_a_grid,
-        "network: BUS_TYPE is '3 at bus 5, 7', must be 3 (reference) for exactly one bus",
-    ),
     "no slack": (put("ext_grid", "in_service", False), "network: ext_grid is 'without a row in service'"),
     "set-points at odds": (
         lambda net: (with_joined_buses(net), pp.create_gen(net, 12, 1, 1.01), pp.create_gen(net, 2, 1, 1.03)),
