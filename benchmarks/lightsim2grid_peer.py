@@ -44,7 +44,7 @@ class LightSim2Grid:
         held = np.array([net.slack, *net.pv])
         self.loads = [np.ascontiguousarray(-x[:, free]) for x in (p, q)]
         self.generation = np.ascontiguousarray(np.where(held == net.slack, 0.0, p[:, held]))
-        self.start, self.tol = np.full(net.n_bus, np.exp(1j * net.slack_angle)), tol
+        self.start, self.tol = np.full(net.n_bus, np.exp(1j * net.slack_angle[0])), tol
         self.sweep = InjectionSweepCPP(_lightsim2grid_model(net, free, held))
         self.sweep.change_algorithm(AlgorithmType.NRSing_KLU)  # Newton with a single slack
         config = self.sweep.get_algo_config()
@@ -86,7 +86,7 @@ class LightSim2GridOutages:
 
         held = np.array([net.slack, *net.pv])
         free = np.setdiff1d(np.arange(net.n_bus), held)
-        self.start, self.tol = np.full(net.n_bus, np.exp(1j * net.slack_angle)), tol
+        self.start, self.tol = np.full(net.n_bus, np.exp(1j * net.slack_angle[0])), tol
         self.analysis = ContingencyAnalysisCPP(_lightsim2grid_model(net, free, held))
         self.analysis.change_algorithm(AlgorithmType.NRSing_KLU)
         self.analysis.nb_thread = threads
@@ -137,7 +137,7 @@ def _lightsim2grid_model(net: Network, free: np.ndarray, held: np.ndarray) -> An
                     "vmin": 0.0,
                     "vmax": 2.0,
                     "vm": 1.0,
-                    "va": float(net.slack_angle),
+                    "va": float(net.slack_angle[0]),
                 }
                 for i in range(net.n_bus)
             ]

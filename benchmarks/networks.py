@@ -85,7 +85,8 @@ def load(name: str) -> Network:
     if has_pandapower():
         return Network.from_pandapower(pandapower_net(name))
     with np.load(packaged(name), allow_pickle=False) as arrays:
-        return Network(**{field.name: _unpack(field, arrays[field.name]) for field in fields(Network)})
+        kept = [field for field in fields(Network) if field.name in arrays]
+        return Network(**{field.name: _unpack(field, arrays[field.name]) for field in kept})
 
 
 @functools.cache
@@ -108,15 +109,14 @@ def load_timed(name: str) -> Network:
 def save(name: str, net: Network) -> Path:
     """Packages a network, and says where."""
     PACKAGED.mkdir(exist_ok=True)
-    np.savez_compressed(packaged(name), **{field.name: getattr(net, field.name) for field in fields(Network)})
+    values = {field.name: getattr(net, field.name) for field in fields(Network)}
+    np.savez_compressed(packaged(name), **{key: x for key, x in values.items() if x is not None})
     return packaged(name)
 
 
 def _unpack(field: Any, array: np.ndarray) -> Any:
-    """A field of a network from its array: statics are integers, or tuples of integers."""
-    if field.metadata.get("pytree_node", True):
-        return array
-    return int(array) if array.ndim == 0 else tuple(array.tolist())
+    """A field of a network from its array: statics are tuples of integers."""
+    return array if field.metadata.get("pytree_node", True) else tuple(int(i) for i in array)
 
 
 def main() -> None:

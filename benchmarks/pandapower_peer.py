@@ -29,9 +29,9 @@ class Pandapower:
         import pandapower
 
         self.run, self.source, self.tol = pandapower.runpp, source, tol
-        self.has_angles = bool(np.any(net.shift) or net.slack_angle)
+        self.has_angles = bool(np.any(net.shift) or np.any(net.slack_angle))
         self.index = pandapower_bus_index(source)
-        at = {k: bus for bus, k in self.index.items() if k >= 0 and k != net.slack}
+        at = {k: bus for bus, k in self.index.items() if k >= 0 and k not in net.slacks}
         self.buses = np.array(list(at))
         self.first = len(source.sgen)
         for bus in at.values():

@@ -28,7 +28,7 @@ class PowerBalance:
         self.y_bus = sparse.csr_array(
             (np.concatenate(entries), (np.concatenate(rows), np.concatenate(columns))), (net.n_bus, net.n_bus)
         )
-        self.active = diagonal != net.slack
+        self.active = ~np.isin(diagonal, net.slacks)
         self.reactive = self.active & ~np.isin(diagonal, net.pv)
 
     def mismatch(self, v: np.ndarray, p: np.ndarray, q: np.ndarray) -> np.ndarray:

@@ -56,7 +56,7 @@ def parts(net: anmjax.Network, p: np.ndarray, q: np.ndarray) -> dict[str, Part]:
     many = lanes.chord_block_size(plan, jnp.asarray(p.T))
     few = lanes.newton_block_size(plan, (jnp.asarray(p.T), adm))
     v = np.array(jax.jit(jax.vmap(lambda p, q: anmjax.power_flow(net, p, q).v))(p, q)).T
-    v = v[np.asarray(plan.order)] * np.exp(-1j * float(net.slack_angle))
+    v = v[np.asarray(plan.order)] * np.exp(-1j * float(net.slack_angle[0]))
     d = jnp.asarray(np.stack([v.real - 1, v.imag]))
     sent = newton.bus_power(plan, adm, d)
 

@@ -44,6 +44,8 @@ def peers(net: Network, p: np.ndarray, q: np.ndarray, *, tol: float, threads: in
       threads: threads of each peer.
     """
     found: dict[str, Peer] = {}
+    if net.n_slack > 1 or net.current_load_bus or net.asymmetry is not None:
+        return found  # the peers are built with one source, loads of constant power and symmetric branches
     settings: dict[str, Any] = {"tol": tol, "threads": threads}
     if importlib.util.find_spec("lightsim2grid"):
         found["lightsim2grid, flat"] = LightSim2Grid(net, p, q, warm=False, **settings)

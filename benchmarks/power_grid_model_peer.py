@@ -97,7 +97,7 @@ def _power_grid_model_input(net: Network, base_va: float, base_v: float) -> dict
     branch["k"], branch["theta"] = net.tap, net.shift
     source = tables["source"]
     source["node"], source["status"] = net.slack, 1
-    source["u_ref"], source["u_ref_angle"] = net.v_set[net.slack], net.slack_angle
+    source["u_ref"], source["u_ref_angle"] = net.v_set[net.slack], net.slack_angle[0]
     source["sk"], source["rx_ratio"] = 1e14 * base_va, 0.1  # held to 14 digits
     load = tables["sym_load"]
     load["node"], load["status"], load["type"] = free, 1, 0  # 0: constant power

@@ -28,6 +28,9 @@ def test_a_packaged_network_is_that_of_pandapower(monkeypatch, name):
     read = networks.load(name)
     for field in fields(built):
         values = getattr(read, field.name), getattr(built, field.name)
+        if values[1] is None:
+            assert values[0] is None
+            continue
         np.testing.assert_allclose(*values, rtol=1e-12, err_msg=f"{field.name}: run benchmarks.networks")
     assert isinstance(read.slack, int)
     assert hash(read.from_bus) == hash(built.from_bus)

@@ -10,7 +10,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from anmjax import ANMEnv, InitialState, NetworkError
+from anmjax import ANMEnv, InitialState, Network, NetworkError, transition
+from anmjax.agents.mpc import dc_model
 from tests.envs.samples import NETWORK, Feeder, start
 
 KEY = jax.random.key(0)
@@ -66,6 +67,17 @@ def test_an_argument_out_of_range_is_named_with_its_value(arguments: dict[str, A
 def test_an_observation_at_fault_is_named_with_what_is_allowed(observation: Any, sentence: str) -> None:
     with pytest.raises(ValueError, match=sentence):
         Feeder(observation)
+
+
+def test_several_slacks_are_refused_where_devices_are_dispatched_around_one() -> None:
+    two = Network.from_dict(NETWORK).replace(slacks=(0, 2), slack_angle=np.zeros(2))
+    with pytest.raises(ValueError, match="network is one with 2 slack buses, but must be one with exactly"):
+        ANMEnv(two, "state", 0, 1.0, 0.9, 1)
+    sizes = 1, len(two.loads), len(two.generators), len(two.generators) + 1, len(two.generators) + 1
+    with pytest.raises(ValueError, match=r"2 slack buses \(0, 2\), and devices are dispatched around"):
+        transition(two, *(np.zeros(n) for n in sizes), delta_t=1.0)
+    with pytest.raises(ValueError, match="2 slack buses"):
+        dc_model(two)
 
 
 def test_a_network_at_fault_is_refused_with_its_faults() -> None:
