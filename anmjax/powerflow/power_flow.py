@@ -37,7 +37,7 @@ class PowerFlow:
 
     v: jax.Array  # (n_bus,) complex p.u., those of the flat start when not converged
     mismatch: jax.Array  # () p.u., largest power-balance error over the buses
-    converged: jax.Array  # () bool, False: no solution, the network has collapsed or is islanded
+    converged: jax.Array  # () bool, False: no solution, or a bus without a path to a slack
     iterations: jax.Array  # () int, updates made, with a shared Jacobian or an own one
 
 
@@ -163,8 +163,10 @@ def power_flow(
 ) -> PowerFlow:
     """Solves the AC power flow.
 
-    The slack is held at ``net.v_set`` and ``net.slack_angle``, the buses in ``net.pv`` at their
-    ``net.v_set``; all others are PQ buses. Differentiable in the injections and in every leaf of the
+    The slacks are held at their ``net.v_set`` and ``net.slack_angle``, the buses in ``net.pv`` at their
+    ``net.v_set``; all others are PQ buses, with loads of constant current where the network has them.
+    Several slacks may feed one island or an island each; ``slack_powers`` and ``island_losses`` tell what
+    each gives and loses. Differentiable in the injections and in every leaf of the
     network that it depends on (branches, ``in_service`` and shunts among them), in forward and reverse mode
     and twice; ``jax.vmap`` over any of them: injections, set-points, taps, or all single outages of a grid.
 
@@ -174,27 +176,33 @@ def power_flow(
 
     Args:
       net: network.
-      p: (n_bus,) p.u., active injections by bus id, positive into the network; the slack's is ignored.
-      q: (n_bus,) p.u., reactive injections; those of the slack and of PV buses are ignored.
+      p: (n_bus,) p.u., active injections by bus id, positive into the network; those of slacks are ignored.
+      q: (n_bus,) p.u., reactive injections; those of slacks and of PV buses are ignored.
       num_iters: Newton updates at most; those with a shared Jacobian are not counted.
-      init: where to start: ``"flat"`` (the slack's angle; 1 p.u., or the set-point where there is one),
-        ``"dc"`` (as flat, with the angles of the DC power flow: for networks with large phase shifts), or
-        (n_bus,) complex p.u., the voltages of an earlier solution. Derivatives do not depend on it.
+      init: where to start: ``"flat"`` (the angle of a slack nearby; 1 p.u., or the set-point where there is
+        one), ``"dc"`` (as flat, with the angles of the DC power flow: for networks with large phase shifts),
+        or (n_bus,) complex p.u., the voltages of an earlier solution. Derivatives do not depend on it.
       tol: p.u., largest power-balance error of a solution. A lane stops at its first iterate within
         it; ask for less than the default where voltages are needed to more than five digits.
 
     Returns:
-      The voltages. Where there is no solution, and where an open branch leaves a bus without a path to the
+      The voltages. Where there is no solution, and where an open branch leaves a bus without a path to a
       slack, ``converged`` is False, the voltages are those of the flat start and their derivatives zero:
       never NaN.
 
     Raises:
-      ValueError: an argument has the wrong shape, ``init`` is none of the above, or ``num_iters`` or ``tol``
+      ValueError: an argument has the wrong shape, or what the network holds at slacks or of loads of
+        constant current; ``init`` is none of the above, or ``num_iters`` or ``tol``
         is not a number or negative.
     """
     for name, x in (("p", p), ("q", q)):
         if jnp.shape(x) != (net.n_bus,):
             raise ValueError(f"{name} has shape {jnp.shape(x)}, expected ({net.n_bus},): one value per bus")
+    n_load = len(net.current_load_bus)
+    for name, size in (("slack_angle", net.n_slack), ("p_current", n_load), ("q_current", n_load)):
+        if jnp.size(getattr(net, name)) != size:
+            shape = jnp.shape(getattr(net, name))
+            raise ValueError(f"net.{name} has shape {shape}, expected ({size},)")
     if not isinstance(num_iters, numbers.Integral) or num_iters < 0:
         raise ValueError(f"num_iters is {num_iters!r}, expected a whole number, not negative")
     if not isinstance(tol, numbers.Real) or not tol >= 0:

@@ -46,7 +46,7 @@ def sensitivities(
 ) -> Sensitivities:
     """Derivatives of voltage magnitudes and angles by the injections.
 
-    Columns of the slack, and reactive ones of PV buses, are zero: their injections are not inputs. All are
+    Columns of slacks, and reactive ones of PV buses, are zero: their injections are not inputs. All are
     zero where the power flow has no solution.
 
     Args:
@@ -73,9 +73,9 @@ def sensitivities(
 def loss_factors(
     net: Network, p: jax.Array, q: jax.Array, *, num_iters: int = DEFAULT_NUM_ITERS, tol: float = _TOL
 ) -> LossFactors:
-    """Derivatives of the total active loss by the injections, the slack taking up the difference.
+    """Derivatives of the total active loss by the injections, the slacks taking up the difference.
 
-    A factor of -0.05 says that one more unit injected there saves 0.05 units of loss: the slack gives 1.05
+    A factor of -0.05 says that one more unit injected there saves 0.05 units of loss: the slacks give 1.05
     less. Zero where the power flow has no solution.
 
     Args:

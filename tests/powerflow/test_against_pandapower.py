@@ -24,6 +24,8 @@ CASES = [
     *(pytest.param(name, "dc", marks=slow) for name in ("case1354pegase", "case2869pegase")),
     pytest.param("create_cigre_network_lv", "dc", marks=slow),
     pytest.param("create_kerber_landnetz_kabel_1", "dc", marks=slow),
+    # Two external grids, on one network and on several islands.
+    *(pytest.param(name, "dc", marks=slow) for name in ("mv_oberrhein", "lv_schutterwald")),
 ]
 FEEDERS = [
     pytest.param("create_kerber_landnetz_freileitung_1", "dc", marks=slow),
@@ -47,7 +49,7 @@ def test_voltages_and_iterations_equal_pandapowers(name, init):
     if init == "flat":
         if net.slack_angle != 0:
             # pandapower's flat start leaves all other angles at zero, ours puts them at the slack's.
-            held = [net.slack, *net.pv]
+            held = [*net.slacks, *net.pv]
             start = np.ones(net.n_bus, complex)
             start[held] = net.v_set[held]
             start[net.slack] *= np.exp(1j * net.slack_angle)

@@ -216,3 +216,10 @@ def test_buses_that_are_all_held_are_solved_without_an_update():
     assert flow.converged
     assert flow.iterations == 0
     np.testing.assert_allclose(flow.v, np.exp(1j * angle), rtol=0, atol=1e-15)
+
+
+@pytest.mark.parametrize("name", ["slack_angle", "p_current", "q_current"])
+def test_what_slacks_and_loads_hold_has_one_value_each(name):
+    net = parallel(False).replace(**{name: np.zeros(2)})
+    with pytest.raises(ValueError, match=rf"net.{name} has shape \(2,\), expected \([35],\)"):
+        power_flow(net, net.p, net.q)
