@@ -1,56 +1,71 @@
-"""Reads MATPOWER case files (.m, format version 2) without executing them.
+"""Reads MATPOWER case files (.m, format versions 1 and 2) without executing them.
 
-The tables are read as numbers. Other statements, such as the unit conversions at the end of MATPOWER's
-distribution cases, go through a small reader of arithmetic (``anmjax.grid.matlab``); what it cannot read
-is refused, for a statement that is skipped would change the case.
+The file's statements go through a reader of the part of MATLAB that such files use (``anmjax.grid.matlab``):
+tables, the unit conversions at the end of MATPOWER's distribution cases, conditions and loops. What it
+cannot carry out is refused, for a statement that is skipped would change the case.
 
-Reference: R. D. Zimmerman and C. E. Murillo-Sanchez, MATPOWER User's Manual, Appendix B.
+Reference: R. D. Zimmerman and C. E. Murillo-Sanchez, MATPOWER User's Manual, Appendix B; MATPOWER's
+``loadcase`` for how the outputs of a file become a case.
 """
 
 from __future__ import annotations
 
 import os
-import re
-from collections.abc import Iterator
+import warnings
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from anmjax.grid import matlab
 from anmjax.grid.cases import CaseError
 from anmjax.grid.faults import Fault, NetworkError
-from anmjax.grid.matlab import Unreadable, Workspace
 from anmjax.grid.ppc import PowerTables, network_fields
-
-# Text outside of comments: up to a percent sign that is in no string.
-_CODE = re.compile(r"(?:[^'\"%]|'(?:[^']|'')*'|\"[^\"]*\"|['\"](?=[^'\"]*$))*")
-_STRING = re.compile(r"'(?:[^']|'')*'|\"[^\"]*\"")
-_FUNCTION = re.compile(r"\s*function\s+(\w+)\s*=\s*\w+\s*(?:\(\s*\))?\s*;?\s*$")
-_TABLE = re.compile(r"\s*([A-Za-z][\w.]*)\s*=\s*\[([^\[\]]*)\]\s*;?\s*$")
-_CELL = re.compile(r"\s*([A-Za-z][\w.]*)\s*=\s*\{.*\}\s*;?\s*$", re.DOTALL)
-_BLOCK = re.compile(r"\s*(if|for|while|switch|try|parfor|unwind_protect)\b")
-_END = re.compile(r"\s*(end|endif|endfunction|return)\s*;?\s*$")
-_IF = re.compile(r"\s*if\s*\(?\s*([A-Za-z]\w*)\s*\)?\s*,?\s*$")
 
 # Fields that a power flow does not depend on: costs, names, areas, and data of other studies.
 _NOT_READ = {"version", "gencost", "areas", "bus_name", "branch_name", "gen_name", "gentype", "genfuel"}
 _NOT_READ |= {"reserves", "softlims", "dclinecost", "A", "l", "u", "N", "fparm", "H", "Cw", "zl", "zu", "z0"}
 _NOT_READ |= {"if", "success", "et", "f", "order"}
 _READ = ("baseMVA", "bus", "gen", "branch", "dcline")
+# Data of MATPOWER's extensions, PowerModels and MatACDC with which the grid is another one.
+_CHANGING = {"userfcn", "storage", "switch", "busdc", "branchdc", "convdc"}
+_CHANGING |= {"bus3p", "line3p", "xfmr3p", "shunt3p", "load3p", "gen3p", "buslink"}
+_VERSION_1 = ("baseMVA", "bus", "gen", "branch", "areas", "gencost")  # outputs by their places
 _DC_STATUS = 2  # column of a dcline's status
+
+
+class IgnoredFieldWarning(UserWarning):
+    """Warns that fields of a case were ignored, since no power flow is known to depend on them.
+
+    Attributes:
+      fields: names of the fields, in their order in the case.
+    """
+
+    def __init__(self, fields: Sequence[str], origin: str) -> None:
+        self.fields, self.origin = tuple(fields), origin
+        listed = ", ".join(f"mpc.{name}" for name in self.fields[:20])
+        more = f" and {len(self.fields) - 20} more" if len(self.fields) > 20 else ""
+        super().__init__(f"{origin}: fields that are not known were ignored: {listed}{more}")
+
+    def __reduce__(self) -> tuple[type[IgnoredFieldWarning], tuple[Any, ...]]:
+        """Pickles by its parts."""
+        return IgnoredFieldWarning, (self.fields, self.origin)
 
 
 def read_matpower(path: str | os.PathLike[str]) -> dict[str, Any]:
     """Reads a case file into the fields of a network, see ``Network.from_matpower``."""
     origin = f"the case {os.fspath(path)}"
-    case = _read_case(path, origin)
+    case = read_case(path, origin)
     faults = []
-    for name, value in case.items():
-        if name not in _READ and name.partition(".")[0] not in _NOT_READ:
-            allowed = f"must be absent: only {', '.join(_READ)} are read, and costs and names ignored"
-            faults.append(Fault("network", f"mpc.{name}", _shape(value), allowed))
+    for name in _CHANGING & case.keys():
+        if not _is_empty(case[name]):
+            allowed = "must be absent or empty: such elements of the grid are not represented"
+            faults.append(Fault("network", f"mpc.{name}", _shape(case[name]), allowed))
     required = {name: case.get(name) for name in ("baseMVA", "bus", "gen", "branch")}
-    numbers = {name: value for name, value in required.items() if isinstance(value, np.ndarray)}
+    numbers = {
+        n: v.astype(float) for n, v in required.items() if isinstance(v, np.ndarray) and v.dtype != object
+    }
     faults += [Fault("network", f"mpc.{n}", None, "is required") for n in required if n not in numbers]
     dcline = case.get("dcline", ())
     for row, values in enumerate(dcline if isinstance(dcline, np.ndarray) else ()):
@@ -68,121 +83,74 @@ def read_matpower(path: str | os.PathLike[str]) -> dict[str, Any]:
         branch=numbers["branch"],
         branch_g=np.zeros(len(numbers["branch"])),
     )
-    return network_fields(source, origin)
+    try:
+        with np.errstate(over="raise"):
+            fields = network_fields(source, origin)
+    except FloatingPointError:
+        allowed = "must be so large that powers divided by it, and their sums, are numbers"
+        raise NetworkError([Fault("network", "baseMVA", source.base_mva, allowed)], origin) from None
+    unknown = [name for name in case if name not in _CHANGING | _NOT_READ and name not in _READ]
+    if unknown:
+        # The caller of Network.from_matpower, above the classmethod.
+        warnings.warn(IgnoredFieldWarning(unknown, origin), stacklevel=3)
+    return fields
 
 
-def _read_case(path: str | os.PathLike[str], origin: str) -> dict[str, np.ndarray | str]:
-    """Reads the fields of the case struct.
+def read_case(path: str | os.PathLike[str], origin: str) -> Mapping[str, matlab.Value]:
+    """Reads the fields of a case: tables of numbers are two-dimensional float64 arrays.
 
     Raises:
-      CaseError: the file cannot be read.
-      NetworkError: the file holds statements beyond tables and their arithmetic.
+      CaseError: the file cannot be read as text.
+      NetworkError: the file holds statements beyond those that are read, or gives no case.
     """
+    outcome = matlab.run(_read_text(path), script_output="mpc")
+    if outcome.complaints:
+        allowed = "must be of the part of MATLAB that case files use"
+        raise NetworkError(
+            [
+                Fault(
+                    f"line {complaint.line}",
+                    "statement",
+                    complaint.statement,
+                    f"{allowed}: {complaint.reason}",
+                )
+                for complaint in outcome.complaints
+            ],
+            origin,
+        )
+    first = outcome.values[0] if outcome.values else None
+    if isinstance(first, Mapping):
+        return first
+    # As in loadcase: what is no struct are the tables of version 1, whatever their names in the file.
+    values = zip(_VERSION_1, outcome.values, strict=False)
+    return {name: value for name, value in values if value is not None}
+
+
+def _read_text(path: str | os.PathLike[str]) -> str:
+    """Reads UTF-8, or Latin-1 with accents in old comments: code itself is ASCII in both."""
+    name = os.fspath(path)
     if Path(path).suffix != ".m":
-        raise CaseError(f"{os.fspath(path)}: must be a MATPOWER case file, ending in .m")
+        raise CaseError(f"{name}: must be a MATPOWER case file, ending in .m")
     try:
-        data = Path(path).read_bytes()
-    except OSError as error:
-        raise CaseError(f"{os.fspath(path)}: cannot be read ({error})") from error
+        with Path(path).open("rb") as file:
+            data = file.read(matlab.MAX_BYTES + 1)
+    except (OSError, ValueError) as error:
+        raise CaseError(f"{name}: cannot be read ({error})") from error
+    if len(data) > matlab.MAX_BYTES:
+        raise CaseError(f"{name}: has more than {matlab.MAX_BYTES} bytes, which are read at most")
+    if b"\0" in data or data.startswith((b"\xff\xfe", b"\xfe\xff")):
+        raise CaseError(f"{name}: must be a text file in UTF-8 or Latin-1, without zero bytes as in UTF-16")
     try:
-        text = data.decode("utf-8-sig")
+        return data.decode("utf-8-sig")
     except UnicodeDecodeError:
-        text = data.decode("latin-1")  # accents in old comments; any byte is a letter there
-    workspace, struct, faults = Workspace(), "mpc", []
-    skipped = 0  # depth of blocks, counted from one that is not entered
-    for line, statement in _statements(text):
-        if skipped:
-            skipped += 1 if _BLOCK.match(statement) else -1 if _END.match(statement) else 0
-            continue
-        if match := _FUNCTION.match(statement):
-            struct = match[1]
-            continue
-        if _END.match(statement):
-            continue
-        try:
-            if statement.lstrip().startswith("function"):
-                raise Unreadable("of functions only 'function mpc = name' is read, case format version 2")
-            if _BLOCK.match(statement):
-                skipped = 0 if _enters(statement, workspace) else 1
-            elif not _read_table(statement, workspace):
-                workspace.run(statement)
-        except (Unreadable, RecursionError) as error:
-            allowed = f"must assign a table or arithmetic on tables: {error}"
-            faults.append(Fault(f"line {line}", "statement", " ".join(statement.split()), allowed))
-            if _BLOCK.match(statement):
-                skipped = 1
-    if faults:
-        raise NetworkError(faults, origin)
-    prefix = f"{struct}."
-    return {name.removeprefix(prefix): v for name, v in workspace.values.items() if name.startswith(prefix)}
+        return data.decode("latin-1")
 
 
-def _statements(text: str) -> Iterator[tuple[int, str]]:
-    """Yields (line number, statement): lines without comments, joined while a bracket is open."""
-    pending: list[str] = []
-    first, depth, in_comment, continued = 0, 0, 0, False
-    for number, line in enumerate(text.splitlines(), 1):
-        bare = line.strip()
-        if bare in ("%{", "#{"):
-            in_comment += 1
-        elif in_comment:
-            in_comment -= bare in ("%}", "#}")
-            continue
-        if in_comment:
-            continue
-        quoted = "'" in line or '"' in line
-        code = line.partition("%")[0] if not quoted else _code(line)
-        code, dots, _ = code.partition("...") if "..." in code else (code, "", "")
-        if not code.strip() and not dots and not pending:
-            continue
-        first = first if pending else number
-        if continued:
-            pending[-1] += f" {code}"
-        else:
-            pending.append(code)
-        continued = bool(dots)
-        outside = _STRING.sub("", code) if quoted else code
-        depth += sum(map(outside.count, "[{(")) - sum(map(outside.count, "]})"))
-        if depth <= 0 and not continued:
-            yield first, "\n".join(pending)
-            pending, depth = [], 0
-    if pending:
-        yield first, "\n".join(pending)
+def _is_empty(value: matlab.Value) -> bool:
+    if isinstance(value, np.ndarray):
+        return value.size == 0
+    return isinstance(value, (str, Mapping)) and len(value) == 0
 
 
-def _code(line: str) -> str:
-    match = _CODE.match(line)
-    return match[0] if match else line
-
-
-def _read_table(statement: str, workspace: Workspace) -> bool:
-    """Reads ``name = [numbers]`` or ``name = {cells}``; False where the statement is neither."""
-    if match := _CELL.match(statement):
-        workspace.values[match[1]] = "cells"
-        return True
-    match = _TABLE.match(statement)
-    if not match or "_" in match[2]:  # Python's float() would take 1_000
-        return False
-    rows = [row.replace(",", " ").split() for line in match[2].split("\n") for row in line.split(";")]
-    try:
-        numbers = [[float(cell) for cell in row] for row in rows if row]
-    except ValueError:
-        return False  # expressions among the numbers
-    widths = {len(row) for row in numbers}
-    if len(widths) > 1:
-        raise Unreadable(f"the rows of {match[1]} have {' or '.join(map(str, sorted(widths)))} columns")
-    workspace.values[match[1]] = np.array(numbers, np.float64).reshape(len(numbers), -1 if numbers else 0)
-    return True
-
-
-def _enters(statement: str, workspace: Workspace) -> bool:
-    """Whether ``if name`` holds; blocks of any other kind are not read."""
-    match = _IF.match(statement)
-    value = workspace.values.get(match[1]) if match else None
-    if not isinstance(value, np.ndarray):
-        raise Unreadable("of blocks only 'if name ... end' is read")
-    return bool(np.all(value != 0))
-
-
-def _shape(value: np.ndarray | str) -> str:
-    return f"a table of shape {value.shape}" if isinstance(value, np.ndarray) else "a string or cells"
+def _shape(value: matlab.Value) -> str:
+    return f"a table of shape {value.shape}" if isinstance(value, np.ndarray) else "a string or struct"
