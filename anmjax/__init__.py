@@ -12,6 +12,7 @@ states = jax.jit(jax.vmap(env.step))(states, actions)
 from anmjax.envs import ANMEnv, Box, GridState, InitialState, State, transition
 from anmjax.grid import (
     BranchAsymmetry,
+    IgnoredFieldWarning,
     IsolatedBusWarning,
     Network,
     NetworkError,
@@ -57,6 +58,7 @@ __all__ = [
     "BranchQuantities",
     "EpisodeStatistics",
     "GridState",
+    "IgnoredFieldWarning",
     "InitialState",
     "IsolatedBusWarning",
     "LossFactors",

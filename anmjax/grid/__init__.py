@@ -2,6 +2,7 @@
 
 from anmjax.grid.asymmetry import BranchAsymmetry
 from anmjax.grid.cases import CaseError, list_cases, load_case, save_case
+from anmjax.grid.matpower_case import IgnoredFieldWarning
 from anmjax.grid.network import Network
 from anmjax.grid.pandapower_net import pandapower_bus_index
 from anmjax.grid.ppc import IsolatedBusWarning, ReferenceBusWarning
@@ -11,6 +12,7 @@ __all__ = [
     "BranchAsymmetry",
     "CaseError",
     "Fault",
+    "IgnoredFieldWarning",
     "IsolatedBusWarning",
     "Network",
     "NetworkError",

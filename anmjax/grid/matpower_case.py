@@ -58,15 +58,19 @@ def read_matpower(path: str | os.PathLike[str]) -> dict[str, Any]:
     origin = f"the case {os.fspath(path)}"
     case = read_case(path, origin)
     faults = []
-    for name in _CHANGING & case.keys():
-        if not _is_empty(case[name]):
+    for name, value in case.items():
+        if name in _CHANGING and not _is_empty(value):
             allowed = "must be absent or empty: such elements of the grid are not represented"
-            faults.append(Fault("network", f"mpc.{name}", _shape(case[name]), allowed))
+            faults.append(Fault("network", f"mpc.{name}", _shape(value), allowed))
     required = {name: case.get(name) for name in ("baseMVA", "bus", "gen", "branch")}
     numbers = {
         n: v.astype(float) for n, v in required.items() if isinstance(v, np.ndarray) and v.dtype != object
     }
-    faults += [Fault("network", f"mpc.{n}", None, "is required") for n in required if n not in numbers]
+    for name, found in required.items():
+        if found is None:
+            faults.append(Fault("network", f"mpc.{name}", None, "is required"))
+        elif name not in numbers:
+            faults.append(Fault("network", f"mpc.{name}", _shape(found), "must be a table of numbers"))
     dcline = case.get("dcline", ())
     for row, values in enumerate(dcline if isinstance(dcline, np.ndarray) else ()):
         status = values[_DC_STATUS] if len(values) > _DC_STATUS else None
@@ -86,6 +90,10 @@ def read_matpower(path: str | os.PathLike[str]) -> dict[str, Any]:
     try:
         with np.errstate(over="raise"):
             fields = network_fields(source, origin)
+            np.divide(1.0, fields["base_mva"])
+            for name in ("p", "q"):
+                if not np.isfinite(fields[name]).all():  # sums of generators overflow without a word
+                    raise FloatingPointError
     except FloatingPointError:
         allowed = "must be so large that powers divided by it, and their sums, are numbers"
         raise NetworkError([Fault("network", "baseMVA", source.base_mva, allowed)], origin) from None
@@ -153,4 +161,6 @@ def _is_empty(value: matlab.Value) -> bool:
 
 
 def _shape(value: matlab.Value) -> str:
-    return f"a table of shape {value.shape}" if isinstance(value, np.ndarray) else "a string or struct"
+    if isinstance(value, np.ndarray):
+        return f"{'cells' if value.dtype == object else 'a table'} of shape {value.shape}"
+    return "a string" if isinstance(value, str) else "a struct" if isinstance(value, Mapping) else "unknown"

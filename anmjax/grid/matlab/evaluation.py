@@ -56,7 +56,6 @@ class Evaluator:
         # The table whose index is read, with the place and count of its indices: what ``end`` stands for.
         self._indexed: list[tuple[np.ndarray, int, int]] = []
         self._readers: dict[type, Callable[[Expression], Value]] = {
-            Literal: lambda node: node.value,  # type: ignore[union-attr]
             Name: self._name,
             Colon: self._colon,
             End: self._end,
@@ -74,6 +73,9 @@ class Evaluator:
         Raises:
           Unreadable: it is beyond what is read, or an error in MATLAB as well.
         """
+        if isinstance(node, Literal):
+            self.budget.spend(0, Budget.WORD)
+            return node.value
         value = self._readers[type(node)](node)
         self.budget.spend(value.size if isinstance(value, np.ndarray) else 1)
         return value

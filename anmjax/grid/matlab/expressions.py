@@ -22,7 +22,7 @@ from anmjax.grid.matlab.tree import (
     Rows,
     Unary,
 )
-from anmjax.grid.matlab.values import DoubleQuoted
+from anmjax.grid.matlab.values import DoubleQuoted, numbers
 
 # Operators between operands, those that bind least first; all bind from the left.
 _OPERATORS = (
@@ -133,6 +133,10 @@ class ExpressionParser:
         self.enter()
         operand = self._unary()  # binds less than a power: -2^2 is -4
         self.leave()
+        value = operand.value if isinstance(operand, Literal) else None
+        if sign == "-" and isinstance(value, np.ndarray) and value.shape == (1, 1):
+            # So that the negative numbers of a table are words, as the others are, and not steps.
+            return Literal(-numbers(value))
         return Unary(sign, operand)
 
     def _power(self) -> Expression:

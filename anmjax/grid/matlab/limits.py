@@ -13,7 +13,7 @@ MAX_DEPTH = 25  # of brackets, signs and blocks within each other: a parser recu
 MAX_DIGITS = 400  # of a number: float64 needs 17, and the smallest written out in full 350
 MAX_NAME = 63  # characters of a name: MATLAB cuts longer ones
 MAX_ELEMENTS = 10_000_000  # of one value: 80 MB of numbers
-MAX_WORK = 1_000_000_000  # elements that a program touches, see Budget
+MAX_WORK = 500_000_000  # elements that a program touches, see Budget
 
 
 class Unreadable(ValueError):
@@ -33,21 +33,22 @@ class OutOfBudget(Unreadable):
 
 
 class Budget:
-    """Counts the work of a program: a few hundred elements for a step, and one for each it touches."""
+    """Counts the work of a program: a thousand elements for a step, and one for each it touches."""
 
-    STEP = 300  # what Python takes for a step, in elements that NumPy copies meanwhile
+    STEP = 1000  # what Python takes for a step, in elements that NumPy copies meanwhile
+    WORD = 100  # and for a number or string of the file
 
     def __init__(self) -> None:
         self.left = MAX_WORK
 
-    def spend(self, elements: int) -> None:
+    def spend(self, elements: int, step: int = STEP) -> None:
         """Takes one step over so many elements.
 
         Raises:
           OutOfBudget: the value is too large, or the program has done too much.
         """
         check_size(elements)
-        self.left -= self.STEP + elements
+        self.left -= step + elements
         if self.left < 0:
             raise OutOfBudget("the statements up to here take too much work, in loops or on large tables")
 

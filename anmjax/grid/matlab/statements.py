@@ -109,7 +109,7 @@ class _Parser(ExpressionParser):
         body = self._block((*_ENDS["function"], "function", "stop"))
         has_end = self._at_keyword(*_ENDS["function"])
         if has_end:
-            self._next += 1
+            self.statement_start = self.take().start
             if self.peek().kind != "stop":
                 self._end_statement()
         return Function(name, outputs, body, start, stop), has_end
