@@ -15,7 +15,7 @@ Number = tuple[str, Callable[[dict[str, Any]], float]]
 Step = tuple[str, Callable[[dict[str, Any]], "str | None"]]
 
 COLUMNS = 4
-STRINGS = ("'a%b'", "'it''s'", "'... no'", "'end'", "'[1 2'", "'%{'", "''", "' x'' '", '"say ''hi'' %"')
+STRINGS = ("'a%b'", "'it''s'", "'... no'", "'end'", "'[1 2'", "'%{'", "''", "' x'' '", '"say hi %"')
 COMMENTS = ("% mpc.t(1, 1) = 99;", "%{ one line", "%} '", "% it's [", "%% end", "# if 1", "%")
 BLOCK_COMMENT = "%{\nmpc.t(1, 1) = 99;\n  %{\nend\n  %}\n'\n%}\n"
 
@@ -117,7 +117,9 @@ class Writer:
     def end(self) -> str:
         """What ends a statement: a sign, a comment, a line, more than one of these."""
         text = self.pick(";", ";", "", ",", ";;") + self.space()
-        return f"{text}{self.pick('', self.pick(*COMMENTS))}\n" + self.pick("", "", "\n", self.pick("", BLOCK_COMMENT))
+        return f"{text}{self.pick('', self.pick(*COMMENTS))}\n" + self.pick(
+            "", "", "\n", self.pick("", BLOCK_COMMENT)
+        )
 
     def simple(self) -> Step:
         (x, f), (y, g) = self.number(), self.number()
@@ -204,7 +206,9 @@ class Writer:
         if jump and self.random.random() < 0.4:
             c, holds = self.condition()
             word = f"if {c}, {jump}, end{self.end()}"
-            steps.insert(self.random.randrange(len(steps) + 1), (word, lambda env: jump if holds(env) else None))
+            steps.insert(
+                self.random.randrange(len(steps) + 1), (word, lambda env: jump if holds(env) else None)
+            )
         return "".join(text for text, _ in steps), lambda env: run_all([run for _, run in steps], env)
 
     def branch(self) -> Step:

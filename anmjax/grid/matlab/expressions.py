@@ -47,6 +47,7 @@ class ExpressionParser:
         self._next = 0
         self._depth = 0
         self._in_matrix = False
+        self._in_index = 0  # how many indices, or calls, are open
 
     def peek(self) -> Token:
         """The token that comes next."""
@@ -187,6 +188,7 @@ class ExpressionParser:
     def _arguments(self) -> list[Expression]:
         closer = ")" if self.take().text == "(" else "}"
         inside, self._in_matrix = self._in_matrix, False
+        self._in_index += 1
         arguments: list[Expression] = []
         while not self.at(closer):
             if arguments:
@@ -199,6 +201,7 @@ class ExpressionParser:
                 arguments.append(self.expression())
         self._next += 1
         self._in_matrix = inside
+        self._in_index -= 1
         return arguments
 
     def _operand(self) -> Expression:
@@ -224,7 +227,7 @@ class ExpressionParser:
             return Literal(token.text)
         if token.kind == "double_quoted":
             return Literal(DoubleQuoted(token.text))
-        if token.kind == "operand_end":
+        if token.kind == "operand_end" and self._in_index:
             return End()
         self._next -= 1
         raise self.unexpected("a value was expected")

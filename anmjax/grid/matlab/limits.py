@@ -13,7 +13,7 @@ MAX_DEPTH = 25  # of brackets, signs and blocks within each other: a parser recu
 MAX_DIGITS = 400  # of a number: float64 needs 17, and the smallest written out in full 350
 MAX_NAME = 63  # characters of a name: MATLAB cuts longer ones
 MAX_ELEMENTS = 10_000_000  # of one value: 80 MB of numbers
-MAX_WORK = 500_000_000  # elements that a program touches, see Budget
+MAX_WORK = 1_000_000_000  # elements that a program touches, see Budget
 
 
 class Unreadable(ValueError):
@@ -33,10 +33,10 @@ class OutOfBudget(Unreadable):
 
 
 class Budget:
-    """Counts the work of a program: a thousand elements for a step, and one for each it touches."""
+    """Counts the work of a program: thousands of elements for a step, and one for each it touches."""
 
-    STEP = 1000  # what Python takes for a step, in elements that NumPy copies meanwhile
-    WORD = 100  # and for a number or string of the file
+    STEP = 5000  # what Python takes for a step, in elements that NumPy copies meanwhile
+    WORD = 500  # and for a number or string of the file
 
     def __init__(self) -> None:
         self.left = MAX_WORK

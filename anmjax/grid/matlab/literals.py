@@ -18,7 +18,7 @@ _TABLE = re.compile(r"\[((?:[-+0-9.eE,; \t\n]++|[-+]?+(?:Inf|inf|NaN|nan)(?![A-Z
 _NAMES = re.compile(r"\{((?:[ \t\n]*+'(?:[^'\n]++|'')*+'[ \t]*+[;\n])++[ \t\n]*+)\}")
 _NAME = re.compile(r"'((?:[^'\n]++|'')*+)'")
 _COMMENT = re.compile(r"%[^\n]*+")
-_BLOCK = re.compile(r"^[ \t]*%[{}][ \t]*$", re.MULTILINE)
+_BLOCK = re.compile(r"%[{}][ \t]*$", re.MULTILINE)  # maybe a comment over several lines
 _EMPTY_CELL = re.compile(r"(?:^|[,\n])[ \t]*,", re.MULTILINE)
 
 

@@ -197,9 +197,10 @@ class _Parser(ExpressionParser):
             self._opened.pop()
         else:
             action = self._simple()
-            stop = self.peek().start
+            stop = self.peek().stop if self.at(";") else self.peek().start
         # A block ends by its own word, and another block around it may end right behind.
-        if isinstance(action, (Evaluate, Assign, Command, Jump)) or self.peek().kind != "keyword":
+        is_block = isinstance(action, (If, While, For, Switch))
+        if not (is_block and self.peek().kind == "keyword" and self.peek().text.startswith("end")):
             self._end_statement()
         self.leave()
         return Statement(action, start, stop)
@@ -243,10 +244,17 @@ class _Parser(ExpressionParser):
     def _jump(self) -> tuple[Action, int]:
         return Jump(self._tokens[self._next - 1].text), self.peek().start
 
+    def _condition(self) -> Expression:
+        """Reads what a block depends on; a statement on the same line must open with a name or keyword."""
+        condition = self.expression()
+        if self.peek().kind not in ("name", "keyword", "newline") and not self.at(";", ","):
+            raise self.unexpected()
+        return condition
+
     def _if(self) -> tuple[Action, int]:
         branches: list[tuple[Expression | None, list[Statement]]] = []
         words = ("elseif", "else", *_ENDS["if"])
-        condition: Expression | None = self.expression()
+        condition: Expression | None = self._condition()
         opened = self.peek().start
         while True:
             branches.append((condition, self._block(words)))
@@ -256,10 +264,10 @@ class _Parser(ExpressionParser):
             if condition is None:
                 self._next -= 1
                 raise self.unexpected()
-            condition = self.expression() if word == "elseif" else None
+            condition = self._condition() if word == "elseif" else None
 
     def _while(self) -> tuple[Action, int]:
-        condition = self.expression()
+        condition = self._condition()
         opened = self.peek().start
         return While(condition, self._closed("while")), opened
 
@@ -274,7 +282,7 @@ class _Parser(ExpressionParser):
             self._next += 1
         name = self._a_name()
         self.expect("=")
-        value = self.expression()
+        value = self.expression() if inside else self._condition()
         if inside:
             self.expect(")")
         opened = self.peek().start
@@ -295,4 +303,4 @@ class _Parser(ExpressionParser):
             if cases and cases[-1][0] is None:
                 self._next -= 1
                 raise self.unexpected()
-            cases.append((self.expression() if word == "case" else None, self._block(words)))
+            cases.append((self._condition() if word == "case" else None, self._block(words)))

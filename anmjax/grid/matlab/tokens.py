@@ -3,7 +3,7 @@
 The rules that depend on what stands around: a quote after an operand is a transpose, elsewhere it opens a
 string; within brackets spaces part elements; ``%{`` alone on its line opens a comment over several lines;
 ``clear all`` is a command with words. Lines end at line feeds, carriage returns or both, and nowhere else.
-Where MATLAB and GNU Octave differ on a text (``++``, ``!``, ``#}`` in a ``%{`` comment), it is refused.
+Where MATLAB and GNU Octave differ on a text (``++``, ``!``, ``%{`` behind a statement), it is refused.
 """
 
 from __future__ import annotations
@@ -202,8 +202,10 @@ class _Tokenizer:
     def _comment(self, text: str) -> None:
         start = self._position
         self._position += len(text)
-        if not self._line_is_blank or text.rstrip(" \t") not in ("%{", "#{"):
+        if text.rstrip(" \t") not in ("%{", "#{"):
             return
+        if not self._line_is_blank:  # one line to MATLAB, several to Octave
+            raise Unreadable(f"{text[:2]} at the end of a line is not read", start)
         depth, opener = 1, text[0]
         while depth:
             if self._position >= len(self._text):
