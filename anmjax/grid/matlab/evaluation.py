@@ -8,7 +8,7 @@ import numpy as np
 
 from anmjax.grid.matlab.functions import call
 from anmjax.grid.matlab.indexing import select
-from anmjax.grid.matlab.limits import Budget, Unreadable
+from anmjax.grid.matlab.limits import MAX_CALLS, Budget, OutOfBudget, Unreadable
 from anmjax.grid.matlab.tree import (
     Chain,
     Colon,
@@ -53,6 +53,7 @@ class Evaluator:
         self.variables: dict[str, Value] = {}
         self.budget = budget
         self._local = local_functions
+        self._calls = 0  # of evaluate, within each other
         # The table whose index is read, with the place and count of its indices: what ``end`` stands for.
         self._indexed: list[tuple[np.ndarray, int, int]] = []
         self._readers: dict[type, Callable[[Expression], Value]] = {
@@ -76,7 +77,13 @@ class Evaluator:
         if isinstance(node, Literal):
             self.budget.spend(0, Budget.WORD)
             return node.value
-        value = self._readers[type(node)](node)
+        self._calls += 1
+        if self._calls > MAX_CALLS:
+            raise OutOfBudget("the expression is nested too deep")
+        try:
+            value = self._readers[type(node)](node)
+        finally:
+            self._calls -= 1
         self.budget.spend(value.size if isinstance(value, np.ndarray) else 1)
         return value
 

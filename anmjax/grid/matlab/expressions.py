@@ -143,7 +143,7 @@ class ExpressionParser:
     def _power(self) -> Expression:
         value = self._postfix()
         chain: Chain | None = None
-        while True:
+        for _ in range(MAX_DEPTH):
             if self.at("'", ".'"):
                 self._next += 1
                 value, chain = Unary("'", value), None
@@ -155,6 +155,7 @@ class ExpressionParser:
                 chain.rest.append((operator, exponent))
             else:
                 return value
+        raise self.unexpected(f"more than {MAX_DEPTH} powers and transposes are not read")
 
     def _exponent(self) -> Expression:
         if not self.at("+", "-", "~"):
@@ -167,7 +168,7 @@ class ExpressionParser:
 
     def _postfix(self) -> Expression:
         value = self._operand()
-        while True:
+        for _ in range(MAX_DEPTH):
             token = self.peek()
             if token.kind == "field":
                 self._check_indexable(value)
@@ -180,6 +181,7 @@ class ExpressionParser:
                 value = Index(value, self._arguments(), token.text == "{")
             else:
                 return value
+        raise self.unexpected(f"more than {MAX_DEPTH} fields and indices are not read")
 
     def _check_indexable(self, value: Expression) -> None:
         if not isinstance(value, (Name, Field, Index)):

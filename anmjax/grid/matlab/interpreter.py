@@ -324,7 +324,10 @@ class _Interpreter:
 def _matches(value: Value, case: Value) -> bool:
     """Whether a case of a switch is that of the value."""
     if isinstance(case, np.ndarray) and case.dtype == object:
-        return any(_matches(value, content) for content in case.reshape(-1, order="F"))
+        contents = case.reshape(-1, order="F").tolist()
+        if any(isinstance(content, np.ndarray) and content.dtype == object for content in contents):
+            raise Unreadable("cells within the cells of a case are not read")
+        return any(_matches(value, content) for content in contents)
     if type(value) is str and type(case) is str:
         return value == case
     if isinstance(value, str) or isinstance(case, str):

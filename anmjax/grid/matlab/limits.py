@@ -9,7 +9,8 @@ from __future__ import annotations
 
 MAX_BYTES = 200_000_000  # of a file
 MAX_TOKENS = 2_000_000  # words and signs of a file; a table of plain numbers counts as one
-MAX_DEPTH = 25  # of brackets, signs and blocks within each other: a parser recurses as deep
+MAX_DEPTH = 25  # of brackets, signs and blocks within each other, and of indices behind one
+MAX_CALLS = 100  # of the evaluation by itself: what is within and what is behind add up
 MAX_DIGITS = 400  # of a number: float64 needs 17, and the smallest written out in full 350
 MAX_NAME = 63  # characters of a name: MATLAB cuts longer ones
 MAX_ELEMENTS = 10_000_000  # of one value: 80 MB of numbers

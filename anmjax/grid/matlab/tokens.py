@@ -115,7 +115,10 @@ class _Tokenizer:
         if kind == "newline":
             if self._brackets and self._brackets[-1] == "(":
                 raise Unreadable("a line ends within parentheses without '...'", self._position)
-            self._add(kind, text, stop)
+            if self._tokens and self._tokens[-1].kind == "newline":
+                self._position = stop  # an empty line says nothing
+            else:
+                self._add(kind, text, stop)
         elif kind == "number":
             if (
                 len(text) > MAX_DIGITS
