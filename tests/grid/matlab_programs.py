@@ -260,16 +260,11 @@ class Writer:
         (x, f), (y, g) = self.number(), self.number()
 
         def run(env: dict[str, Any]) -> None:
-            for value in (f(env), -g(env)):
-                env["b"] = env["b"] + value
-
-        # The values are fixed before the first turn.
-        def fixed(env: dict[str, Any]) -> None:
-            values = (f(env), -g(env))
+            values = (f(env), -g(env))  # fixed before the first turn
             for value in values:
                 env["b"] = env["b"] + value
 
-        return f"for v = [{x} -{y}] b = b + v; end{self.end()}", fixed
+        return f"for v = [{x} -{y}] b = b + v; end{self.end()}", run
 
     def repeat(self) -> Step:
         name, turns = f"n{self.depth}", self.random.randint(0, 3)
