@@ -32,7 +32,6 @@ _READ = ("baseMVA", "bus", "gen", "branch", "dcline")
 _CHANGING = {"userfcn", "storage", "switch", "busdc", "branchdc", "convdc"}
 _CHANGING |= {"bus3p", "line3p", "xfmr3p", "shunt3p", "load3p", "gen3p", "buslink"}
 _VERSION_1 = ("baseMVA", "bus", "gen", "branch", "areas", "gencost")  # outputs by their places
-_DC_STATUS = 2  # column of a dcline's status
 
 
 class IgnoredFieldWarning(UserWarning):
@@ -71,12 +70,12 @@ def read_matpower(path: str | os.PathLike[str]) -> dict[str, Any]:
             faults.append(Fault("network", f"mpc.{name}", None, "is required"))
         elif name not in numbers:
             faults.append(Fault("network", f"mpc.{name}", _shape(found), "must be a table of numbers"))
-    dcline = case.get("dcline", ())
-    for row, values in enumerate(dcline if isinstance(dcline, np.ndarray) else ()):
-        status = values[_DC_STATUS] if len(values) > _DC_STATUS else None
-        if status != 0:
-            allowed = "must be 0 (out of service): direct-current lines are not represented"
-            faults.append(Fault(f"dcline (row {row})", "BR_STATUS", status, allowed))
+    dcline = case.get("dcline")
+    if dcline is not None and not _is_empty(dcline):
+        if isinstance(dcline, np.ndarray) and dcline.dtype != object:
+            numbers["dcline"] = dcline.astype(float)
+        else:
+            faults.append(Fault("network", "mpc.dcline", _shape(dcline), "must be a table of numbers"))
     if faults:
         raise NetworkError(faults, origin)
     base = numbers["baseMVA"]
@@ -86,6 +85,7 @@ def read_matpower(path: str | os.PathLike[str]) -> dict[str, Any]:
         gen=numbers["gen"],
         branch=numbers["branch"],
         branch_g=np.zeros(len(numbers["branch"])),
+        dcline=numbers.get("dcline"),
     )
     try:
         with np.errstate(over="raise"):
