@@ -92,7 +92,8 @@ def add_dclines(source: PowerTables, faults: list[Fault]) -> PowerTables:
     """Stands two generators for every line of direct current in service, as MATPOWER does.
 
     One takes PF out of the from bus, the other gives PF - (LOSS0 + LOSS1 PF) to the to bus; both hold their
-    bus at VF or VT, which makes a PQ bus a PV bus. Lines out of service may hold anything.
+    bus at VF or VT, which makes a PQ bus a PV bus and comes before what other generators there hold; of
+    several lines the last counts. Lines out of service may hold anything.
     """
     dc = source.dcline
     if dc is None or len(dc) == 0:
@@ -132,7 +133,11 @@ def add_dclines(source: PowerTables, faults: list[Fault]) -> PowerTables:
     bus = source.bus.copy()
     held = np.isin(bus[:, BUS_I], lines[:, [DC_F, DC_T]]) & (bus[:, BUS_TYPE] == PQ)
     bus[held, BUS_TYPE] = PV
-    return replace(source, bus=bus, gen=np.concatenate([source.gen, *ends]))
+    gen = np.concatenate([source.gen, *ends])
+    # Of the set-points at a bus MATPOWER takes the last, and the lines' come after the generators'.
+    for number, v in np.concatenate(ends)[:, [GEN_BUS, VG]]:
+        gen[gen[:, GEN_BUS] == number, VG] = v
+    return replace(source, bus=bus, gen=gen)
 
 
 def choose_references(source: PowerTables, faults: list[Fault]) -> tuple[PowerTables, list[int]]:

