@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import traceback
 import warnings
 from dataclasses import dataclass
 from typing import Any
@@ -10,25 +11,77 @@ from typing import Any
 import numpy as np
 
 from anmjax.grid.faults import Fault, NetworkError
-from anmjax.grid.pandapower_limits import find_faults, find_set_point_conflicts
-from anmjax.grid.ppc import (
+from anmjax.grid.pandapower_checks import find_broken_tables, tidy
+from anmjax.grid.pandapower_limits import (
+    SimplificationWarning,
+    find_limits,
+    find_set_point_conflicts,
+    find_simplifications,
+)
+from anmjax.grid.pandapower_names import branch_names, element_name
+from anmjax.grid.ppc import IsolatedBusWarning, network_fields
+from anmjax.grid.ppc_tables import (
+    BS,
     BUS_I,
     F_BUS,
     GEN_BUS,
+    GS,
+    PD,
+    QD,
     RATE_A,
     T_BUS,
     VMAX,
     VMIN,
-    IsolatedBusWarning,
     PowerTables,
-    network_fields,
 )
 
 _ORIGIN = "the pandapower net"
-# Columns that pandapower appends to MATPOWER's branch table.
+# Columns that pandapower appends to MATPOWER's bus and branch tables.
+_CONSTANT_CURRENT, _CONSTANT_IMPEDANCE = (13, 16), (14, 17)  # shares of PD and QD
 _BR_G = 23
-_ASYMMETRIES = {21: "BR_R_ASYM", 22: "BR_X_ASYM", 24: "BR_G_ASYM", 25: "BR_B_ASYM"}
+_ASYMMETRIES = (21, 22, 24, 25)  # BR_R_ASYM, BR_X_ASYM, BR_G_ASYM, BR_B_ASYM
 _VOLTAGE_LIMITS = {"max_vm_pu": (VMAX, 2.0, np.fmin), "min_vm_pu": (VMIN, 0.0, np.fmax)}  # as pandapower's
+# Options of a power flow that are ours to set, whatever is stored in the net.
+_OPTIONS: dict[str, Any] = {
+    "algorithm": "nr",
+    "calculate_voltage_angles": True,
+    "init": "flat",
+    "max_iteration": "auto",
+    "tolerance_mva": 1e-8,
+    "trafo_loading": "current",
+    "check_connectivity": True,
+    "numba": False,
+    "lightsim2grid": False,
+    "recycle": None,
+    "init_vm_pu": None,
+    "init_va_degree": None,
+}
+# Those that make another model, as runpp has them where the net stores no others.
+_MODEL: dict[str, Any] = {
+    "trafo_model": "t",
+    "enforce_p_lims": False,
+    "enforce_q_lims": False,
+    "voltage_depend_loads": True,
+}
+# Functions of pandapower's conversion, and the table that each reads.
+_READERS = {
+    "_add_dcline_gens": "dcline",
+    "_build_pp_ext_grid": "ext_grid",
+    "_build_pp_gen": "gen",
+    "_build_pp_xward": "xward",
+    "_calc_impedance_parameter": "impedance",
+    "_calc_line_parameter": "line",
+    "_calc_pq_elements_and_add_on_ppc": "load, motor, sgen, storage, ward or xward",
+    "_calc_shunts_and_add_on_ppc": "shunt, ward or xward",
+    "_calc_switch_parameter": "switch",
+    "_calc_trafo3w_parameter": "trafo3w",
+    "_calc_trafo_parameter": "trafo",
+    "_calc_xward_parameter": "xward",
+    "_get_motor_pq": "motor",
+    "_get_symmetric_pq_of_unsymetric_element": "asymmetric_load or asymmetric_sgen",
+    "_switch_branches": "switch",
+    "create_bus_lookup": "switch",
+}
 
 
 @dataclass(frozen=True)
@@ -37,11 +90,16 @@ class _Conversion:
 
     tables: PowerTables
     bus_ids: dict[int, int]  # index of net.bus -> id of the bus that it became
+    simplifications: tuple[tuple[list[str], str], ...]  # names of elements, what was done with them
 
 
 def read_pandapower(net: Any) -> dict[str, Any]:
     """Reads a pandapower net into the fields of a network, see ``Network.from_pandapower``."""
-    return network_fields(_convert(net).tables, _ORIGIN)
+    conversion = _convert(net)
+    for elements, done in conversion.simplifications:
+        # The caller of Network.from_pandapower.
+        warnings.warn(SimplificationWarning(elements, done, _ORIGIN), stacklevel=3)
+    return network_fields(conversion.tables, _ORIGIN)
 
 
 def pandapower_bus_index(net: Any) -> dict[int, int]:
@@ -71,50 +129,63 @@ def _convert(net: Any) -> _Conversion:
 
     Raises:
       ImportError: pandapower is not installed.
-      NetworkError: the net holds what cannot be represented, or what pandapower refuses.
+      NetworkError: the net has faults, or what cannot be represented, or what pandapower refuses.
     """
     try:
-        from pandapower.auxiliary import pandapowerNet
-        from pandapower.converter.pypower.to_ppc import to_ppc
+        from pandapower.auxiliary import _add_dcline_gens, _init_runpp_options, pandapowerNet
+        from pandapower.create import create_empty_network
         from pandapower.pd2ppc import _pd2ppc
     except ModuleNotFoundError as error:
         message = "pandapower is not installed: pip install 'anmjax[pandapower]'"
         raise ImportError(message) from error
     if not isinstance(net, pandapowerNet):
         raise TypeError(f"a pandapower net is needed, not a {type(net).__name__}")
-    faults = list(find_faults(net))
-    if faults:
+    empty = create_empty_network()
+    if faults := list(find_broken_tables(net, empty)):
         raise NetworkError(faults, _ORIGIN)
     # The conversion leaves its marks in the net.
     net = copy.deepcopy(net)
-    stored = net.get("user_pf_options", {})
-    options = {name: stored[name] for name in ("trafo_model", "switch_rx_ratio") if name in stored}
-    try:
-        # Not in the mode "opf", which costs would choose: there loads become generators.
-        to_ppc(net, calculate_voltage_angles=True, init="flat", mode="pf", **options)
-        # It returns what is in service. The function beneath it returns everything, by the same options.
-        ppc, _ = _pd2ppc(net)
-    except (UserWarning, ValueError, KeyError, IndexError, NotImplementedError) as error:
-        raise NetworkError(_explain(error, net), _ORIGIN) from error
-    lookup = net["_pd2ppc_lookups"]
-    names = _branch_names(net, lookup["branch"], len(ppc["branch"]))
-    faults = _find_asymmetries(ppc["branch"], names)
+    faults = tidy(net, empty)
+    faults += find_limits(net)
     if faults:
         raise NetworkError(faults, _ORIGIN)
-    return _renumber(net, ppc, lookup["bus"], names)
+    n_gen = len(net.gen)
+    net["_pd2ppc_lookups"] = {}
+    try:
+        with np.errstate(all="ignore"):  # what comes of it is checked
+            # As runpp: with its options, and two generators for every line of direct current.
+            _init_runpp_options(net, **_OPTIONS, **_MODEL, passed_parameters=_OPTIONS)
+            if len(net.dcline):
+                _add_dcline_gens(net)
+            ppc, _ = _pd2ppc(net)
+    except (ArithmeticError, AttributeError, LookupError, NotImplementedError, TypeError) as error:
+        raise NetworkError(_explain(error, net, n_gen), _ORIGIN) from error
+    except (UserWarning, ValueError) as error:
+        raise NetworkError(_explain(error, net, n_gen), _ORIGIN) from error
+    lookup = net["_pd2ppc_lookups"]["bus"]
+    simplifications = tuple(find_simplifications(net, lookup))
+    return _renumber(net, ppc, lookup, simplifications)
 
 
-def _explain(error: Exception, net: Any) -> list[Fault]:
-    """Names what pandapower refused, in its own words where there are no better ones."""
-    lookup = net.get("_pd2ppc_lookups", {}).get("bus")
-    faults = [] if lookup is None else list(find_set_point_conflicts(net, lookup))
-    allowed = "must be what pandapower can convert to MATPOWER's tables"
-    return faults or [Fault("network", "conversion", str(error), allowed)]
+def _explain(error: Exception, net: Any, n_gen: int) -> list[Fault]:
+    """Names what pandapower refused: by its words and the table that it read, if nothing better is known."""
+    lookup = net["_pd2ppc_lookups"].get("bus")
+    net.gen = net.gen.iloc[:n_gen]  # without those of lines of direct current, which have names of their own
+    if lookup is not None and (faults := list(find_set_point_conflicts(net, lookup))):
+        return faults
+    functions = [frame.name for frame in traceback.extract_tb(error.__traceback__)]
+    tables = [_READERS[name] for name in functions if name in _READERS]
+    field = f"conversion of {tables[-1]}" if tables else "conversion"
+    said = str(error) if isinstance(error, (UserWarning, ValueError)) else f"{type(error).__name__}: {error}"
+    return [Fault("network", field, said, "must be what pandapower can convert to MATPOWER's tables")]
 
 
-def _renumber(net: Any, ppc: Any, lookup: np.ndarray, names: tuple[str, ...]) -> _Conversion:
+def _renumber(
+    net: Any, ppc: Any, lookup: np.ndarray, simplifications: tuple[tuple[list[str], str], ...]
+) -> _Conversion:
     """Gives buses the indices of the net, and limits where the power flow tables have placeholders."""
     bus, gen, branch = (np.array(ppc[name], np.float64) for name in ("bus", "gen", "branch"))
+    names = branch_names(net, net["_pd2ppc_lookups"]["branch"], len(branch))
     indices = np.sort(net.bus.index.to_numpy())
     ids: dict[int, int] = {}  # row -> id
     for index in indices:
@@ -133,6 +204,7 @@ def _renumber(net: Any, ppc: Any, lookup: np.ndarray, names: tuple[str, ...]) ->
     gen[:, GEN_BUS] = number[gen[:, GEN_BUS].astype(int)]
     branch[:, [F_BUS, T_BUS]] = number[branch[:, [F_BUS, T_BUS]].astype(int)]
     _set_voltage_limits(net, bus, lookup)
+    current_load = _split_loads(bus)
     branch[:, RATE_A] = _ratings(net, names)
     tables = PowerTables(
         base_mva=float(net.sn_mva),
@@ -142,8 +214,28 @@ def _renumber(net: Any, ppc: Any, lookup: np.ndarray, names: tuple[str, ...]) ->
         branch_g=branch[:, _BR_G],
         branch_names=names,
         auxiliary=frozenset(i for i in ids.values() if i > largest),
+        current_load=current_load[rows],
+        asymmetry=branch[:, _ASYMMETRIES],
     )
-    return _Conversion(tables, {int(i): ids[int(lookup[i])] for i in net.bus.index})
+    bus_ids = {int(i): ids[int(lookup[i])] for i in net.bus.index}
+    return _Conversion(tables, bus_ids, simplifications)
+
+
+def _split_loads(bus: np.ndarray) -> np.ndarray:
+    """Takes the parts of constant impedance and current out of the demand of the bus table.
+
+    A load of constant impedance is a shunt: with its share z of P and Q, GS grows by z P and BS falls by z Q.
+
+    Returns:
+      (n_bus, 2) MW and MVAr of constant current, at 1 p.u. of voltage.
+    """
+    demand = bus[:, [PD, QD]]
+    current = demand * bus[:, _CONSTANT_CURRENT]
+    impedance = demand * bus[:, _CONSTANT_IMPEDANCE]
+    bus[:, [PD, QD]] = demand - current - impedance
+    bus[:, GS] += impedance[:, 0]
+    bus[:, BS] -= impedance[:, 1]
+    return current
 
 
 def _set_voltage_limits(net: Any, bus: np.ndarray, lookup: np.ndarray) -> None:
@@ -172,32 +264,5 @@ def _ratings(net: Any, names: tuple[str, ...]) -> np.ndarray:
             else:
                 power = elements[f"sn_{side}_mva"]
             for index, mva in zip(elements.index, share * np.asarray(power, np.float64), strict=True):
-                rating[_name(table, index, side)] = 0.0 if np.isnan(mva) else mva
+                rating[element_name(net, table, index, side)] = 0.0 if np.isnan(mva) else mva
     return np.array([rating[name] for name in names])
-
-
-def _branch_names(net: Any, ranges: dict[str, tuple[int, int]], n_branch: int) -> tuple[str, ...]:
-    """Names of the elements that the branches came from."""
-    names = ["switch"] * n_branch
-    for table, (first, last) in ranges.items():
-        if table == "switch":
-            indices = net.switch.index[net["_impedance_bb_switches"].astype(bool)]
-        else:
-            indices = net[table].index
-        sides = ("hv", "mv", "lv") if table == "trafo3w" else ("",)
-        names[first:last] = [_name(table, index, side) for side in sides for index in indices]
-    return tuple(names)
-
-
-def _name(table: str, index: int, side: str = "") -> str:
-    return f"{table} {index} ({side})" if side else f"{table} {index}"
-
-
-def _find_asymmetries(branch: np.ndarray, names: tuple[str, ...]) -> list[Fault]:
-    """Branches that look different from their two ends, those out of service too: they may be closed."""
-    faults = []
-    for column, field in _ASYMMETRIES.items():
-        for row in np.flatnonzero(branch[:, column]).tolist():
-            allowed = "must be 0: a branch is the same from both ends"
-            faults.append(Fault(names[row], field, branch[row, column], allowed))
-    return faults
