@@ -17,6 +17,7 @@ from anmjax.grid import (
     Network,
     NetworkError,
     ReferenceBusWarning,
+    SimplificationWarning,
     pandapower_bus_index,
 )
 from anmjax.powerflow import (
@@ -69,6 +70,7 @@ __all__ = [
     "PowerFlow",
     "QPSolution",
     "ReferenceBusWarning",
+    "SimplificationWarning",
     "SafeAction",
     "SafeProjection",
     "Sensitivities",

@@ -4,6 +4,7 @@ from anmjax.grid.asymmetry import BranchAsymmetry
 from anmjax.grid.cases import CaseError, list_cases, load_case, save_case
 from anmjax.grid.matpower_case import IgnoredFieldWarning
 from anmjax.grid.network import Network
+from anmjax.grid.pandapower_limits import SimplificationWarning
 from anmjax.grid.pandapower_net import pandapower_bus_index
 from anmjax.grid.ppc import IsolatedBusWarning, ReferenceBusWarning
 from anmjax.grid.validation import Fault, NetworkError, validate
@@ -17,6 +18,7 @@ __all__ = [
     "Network",
     "NetworkError",
     "ReferenceBusWarning",
+    "SimplificationWarning",
     "list_cases",
     "load_case",
     "pandapower_bus_index",

@@ -13,9 +13,10 @@ from anmjax.grid.pandapower_tables import NUMBERS
 
 # Tables that have no part in a balanced power flow.
 _NOT_READ = {"measurement", "pwl_cost", "poly_cost", "group", "controller"}
-_DIRECT_CURRENT = ("b2b_vsc", "vsc", "vsc_stacked", "vsc_bipolar", "bus_dc", "line_dc", "source_dc", "load_dc")
+_CONVERTERS = ("b2b_vsc", "vsc", "vsc_stacked", "vsc_bipolar")
 _NOT_REPRESENTED = {
-    **dict.fromkeys(_DIRECT_CURRENT, "grids of direct current are not represented"),
+    **dict.fromkeys(_CONVERTERS, "converters are not represented"),
+    **dict.fromkeys(("bus_dc", "line_dc", "source_dc", "load_dc"), "direct-current grids are not represented"),
     **dict.fromkeys(("svc", "tcsc", "ssc"), "controlled (FACTS) elements are not represented"),
 }
 # Options stored in a net that change how a power flow is solved, not only its tables.
@@ -91,8 +92,8 @@ def _find_averaged_loads(net: Any, lookup: np.ndarray) -> Iterator[tuple[list[st
         different |= set(lookup[net[name].bus[net[name].in_service].to_numpy()])
     mixed = load.index[shares.to_numpy().any(1) & np.isin(at, list(different))]
     if names := [element_name(net, "load", index) for index in mixed]:
-        done = "the mean share of constant current and impedance of the loads at a bus is that of all power there"
-        yield names, f"{done}, as in pandapower"
+        mean = "the mean share of constant current and impedance of the loads at a bus"
+        yield names, f"{mean} is that of all power there, as in pandapower"
 
 
 def find_set_point_conflicts(net: Any, lookup: np.ndarray) -> Iterator[Fault]:

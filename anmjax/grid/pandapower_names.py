@@ -9,7 +9,7 @@ from anmjax.grid.faults import show
 
 def element_name(net: Any, table: str, index: object, side: str = "") -> str:
     """Names an element by its table, its index, the name it has in the net, and a side of it."""
-    names = net[table]["name"] if "name" in net[table] else {}
+    names = net[table].get("name", {})
     name = names.get(index)
     called = f" {show(name)}" if isinstance(name, str) and name else ""
     return f"{table} {index}{called}" + (f" ({side})" if side else "")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import functools
 import traceback
 import warnings
 from dataclasses import dataclass
@@ -133,14 +134,13 @@ def _convert(net: Any) -> _Conversion:
     """
     try:
         from pandapower.auxiliary import _add_dcline_gens, _init_runpp_options, pandapowerNet
-        from pandapower.create import create_empty_network
         from pandapower.pd2ppc import _pd2ppc
     except ModuleNotFoundError as error:
         message = "pandapower is not installed: pip install 'anmjax[pandapower]'"
         raise ImportError(message) from error
     if not isinstance(net, pandapowerNet):
         raise TypeError(f"a pandapower net is needed, not a {type(net).__name__}")
-    empty = create_empty_network()
+    empty = _empty_net()
     if faults := list(find_broken_tables(net, empty)):
         raise NetworkError(faults, _ORIGIN)
     # The conversion leaves its marks in the net.
@@ -150,7 +150,8 @@ def _convert(net: Any) -> _Conversion:
     if faults:
         raise NetworkError(faults, _ORIGIN)
     n_gen = len(net.gen)
-    net["_pd2ppc_lookups"] = {}
+    tables = ("bus", "bus_dc", "ext_grid", "gen", "branch", "branch_dc")
+    net["_pd2ppc_lookups"] = dict.fromkeys(tables, np.array([], np.int64))
     try:
         with np.errstate(all="ignore"):  # what comes of it is checked
             # As runpp: with its options, and two generators for every line of direct current.
@@ -167,11 +168,19 @@ def _convert(net: Any) -> _Conversion:
     return _renumber(net, ppc, lookup, simplifications)
 
 
+@functools.cache  # which takes longer than most conversions
+def _empty_net() -> Any:
+    """A net without elements, as the installed pandapower makes it; not to be changed."""
+    from pandapower.create import create_empty_network
+
+    return create_empty_network()
+
+
 def _explain(error: Exception, net: Any, n_gen: int) -> list[Fault]:
     """Names what pandapower refused: by its words and the table that it read, if nothing better is known."""
-    lookup = net["_pd2ppc_lookups"].get("bus")
+    lookup = net["_pd2ppc_lookups"]["bus"]
     net.gen = net.gen.iloc[:n_gen]  # without those of lines of direct current, which have names of their own
-    if lookup is not None and (faults := list(find_set_point_conflicts(net, lookup))):
+    if len(lookup) and (faults := list(find_set_point_conflicts(net, lookup))):
         return faults
     functions = [frame.name for frame in traceback.extract_tb(error.__traceback__)]
     tables = [_READERS[name] for name in functions if name in _READERS]

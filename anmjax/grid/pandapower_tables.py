@@ -31,7 +31,7 @@ ANY = Rule("a number, or empty", lambda v: np.ones(v.shape, bool))
 _PHASES = "p_a_mw p_b_mw p_c_mw q_a_mvar q_b_mvar q_c_mvar scaling"
 _CONSTANT = "const_z_p_percent const_i_p_percent const_z_q_percent const_i_q_percent"
 _LIMITS = "min_p_mw max_p_mw min_q_mvar max_q_mvar"
-_TAP = " ".join(f"tap{k}_{what}" for k in ("", "2") for what in ("pos", "neutral", "step_percent", "step_degree"))
+_TAP = "tap_pos tap_neutral tap_step_percent tap_step_degree"
 _CHANGERS = ("Ratio", "Symmetrical", "Ideal", "Tabular")
 
 # Columns of numbers that the conversion reads, of every table that it reads.
@@ -88,7 +88,7 @@ OPTIONAL_NUMBERS: dict[str, list[tuple[Rule, str]]] = {
     "bus": [(ANY, "min_vm_pu max_vm_pu")],
     "line": [(ANY, "max_loading_percent")],
     "trafo": [
-        (ANY, f"max_loading_percent {_TAP}"),
+        (ANY, f"max_loading_percent {_TAP} {_TAP.replace('tap_', 'tap2_')}"),
         (SHARE, "leakage_resistance_ratio_hv leakage_reactance_ratio_hv"),
     ],
     "trafo3w": [(ANY, f"max_loading_percent {_TAP}")],
