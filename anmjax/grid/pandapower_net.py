@@ -20,6 +20,7 @@ from anmjax.grid.pandapower_limits import (
     find_simplifications,
 )
 from anmjax.grid.pandapower_names import branch_names, element_name
+from anmjax.grid.pandapower_tables import NUMBERS
 from anmjax.grid.ppc import IsolatedBusWarning, network_fields
 from anmjax.grid.ppc_tables import (
     BS,
@@ -143,8 +144,10 @@ def _convert(net: Any) -> _Conversion:
     empty = _empty_net()
     if faults := list(find_broken_tables(net, empty)):
         raise NetworkError(faults, _ORIGIN)
-    # The conversion leaves its marks in the net.
-    net = copy.deepcopy(net)
+    # The conversion leaves its marks in the net, and in tables that it reads.
+    net = copy.copy(net)
+    for name in NUMBERS:
+        net[name] = net[name].copy()
     faults = tidy(net, empty)
     faults += find_limits(net)
     if faults:
