@@ -16,7 +16,9 @@ _NOT_READ = {"measurement", "pwl_cost", "poly_cost", "group", "controller"}
 _CONVERTERS = ("b2b_vsc", "vsc", "vsc_stacked", "vsc_bipolar")
 _NOT_REPRESENTED = {
     **dict.fromkeys(_CONVERTERS, "converters are not represented"),
-    **dict.fromkeys(("bus_dc", "line_dc", "source_dc", "load_dc"), "direct-current grids are not represented"),
+    **dict.fromkeys(
+        ("bus_dc", "line_dc", "source_dc", "load_dc"), "direct-current grids are not represented"
+    ),
     **dict.fromkeys(("svc", "tcsc", "ssc"), "controlled (FACTS) elements are not represented"),
 }
 # Options stored in a net that change how a power flow is solved, not only its tables.

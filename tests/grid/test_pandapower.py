@@ -86,7 +86,10 @@ def test_a_model_stored_in_the_net_is_kept(options):
         ({"trafo3w_losses": "mv"}, with_trafo3w),
         ({"trafo3w_losses": "star"}, with_trafo3w),
         ({"neglect_open_switch_branches": True}, with_open_ends),
-        ({"consider_line_temperature": True}, lambda net: net.line.insert(0, "temperature_degree_celsius", 60.0)),
+        (
+            {"consider_line_temperature": True},
+            lambda net: net.line.insert(0, "temperature_degree_celsius", 60.0),
+        ),
     ],
     ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
 )
@@ -100,11 +103,15 @@ def test_other_options_of_a_power_flow_stored_in_the_net_are_kept(options, chang
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", SimplificationWarning)
         plain = Network.from_pandapower(net)
-    numbers = [np.concatenate([n.p, n.q, n.r, n.g_shunt, n.b_shunt, n.g, n.p_current]) for n in (network, plain)]
+    numbers = [
+        np.concatenate([n.p, n.q, n.r, n.g_shunt, n.b_shunt, n.g, n.p_current]) for n in (network, plain)
+    ]
     assert numbers[0].shape != numbers[1].shape or np.any(numbers[0] != numbers[1])
 
 
-@pytest.mark.parametrize("stored", [{"calculate_voltage_angles": False}, {"init": "results"}, {"init_vm_pu": 0.9}])
+@pytest.mark.parametrize(
+    "stored", [{"calculate_voltage_angles": False}, {"init": "results"}, {"init_vm_pu": 0.9}]
+)
 def test_options_that_only_steer_the_solution_do_not_matter(stored):
     net = small_net()
     plain = Network.from_pandapower(net)

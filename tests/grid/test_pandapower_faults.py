@@ -105,7 +105,10 @@ REFUSED = {
         "dcline 1: vm_from_pu is 0.99, must be 1.01, as at gen 0 of the same bus",
     ),
     "no impedance": (put("line", "length_km", 0.0), "line 0: BR_X is 0, must not be 0 where BR_R is 0"),
-    "no impedance of a transformer": (put("trafo", "vk_percent", 0.0), "trafo 0: vk_percent is 0, must be a fin"),
+    "no impedance of a transformer": (
+        put("trafo", "vk_percent", 0.0),
+        "trafo 0: vk_percent is 0, must be a fin",
+    ),
     "no impedance of an impedance": (
         add(pp.create_impedance, 5, 3, rft_pu=0, xft_pu=0, sn_mva=2.0),
         "impedance 0: BR_X is 0",
@@ -113,7 +116,10 @@ REFUSED = {
     "not a number": (put("load", "p_mw", np.nan), "load 0: p_mw is nan, must be a finite number"),
     "a name": (with_names, "load 0 'Mill Lane 4': p_mw is nan, must be a finite number"),
     "a word": (put("line", "x_ohm_per_km", "low"), "line 0: x_ohm_per_km is 'low', must be a finite number"),
-    "a negative length": (put("line", "length_km", -1.0), "line 0: length_km is -1, must be a finite number >= 0"),
+    "a negative length": (
+        put("line", "length_km", -1.0),
+        "line 0: length_km is -1, must be a finite number >= 0",
+    ),
     "unlimited power": (put("sgen", "p_mw", np.inf), "sgen 0: p_mw is inf, must be a finite number"),
     "a resistance beyond the impedance": (
         put("trafo", "vkr_percent", 20.0),
@@ -123,7 +129,10 @@ REFUSED = {
         lambda net: net.trafo.insert(0, "leakage_reactance_ratio_hv", 1.0),
         "trafo 0: leakage_reactance_ratio_hv is 1, must be between 0 and 1",
     ),
-    "neither true nor false": (put("line", "in_service", "yes"), "line 0: in_service is 'yes', must be True or F"),
+    "neither true nor false": (
+        put("line", "in_service", "yes"),
+        "line 0: in_service is 'yes', must be True or F",
+    ),
     "an ideal tap changer without position": (
         put("trafo", "tap_pos", np.nan, put("trafo", "tap_changer_type", "Ideal")),
         "trafo 0: tap_pos is nan, must be a number, for an ideal phase shifter",
@@ -147,8 +156,14 @@ REFUSED = {
         put("switch", "element", 9, with_open_ends),
         "switch 0: element is 9, must be the index of a line",
     ),
-    "a switch elsewhere": (put("switch", "bus", 7, with_open_ends), "switch 0: bus is 7, must be an end of line 0"),
-    "an unknown kind of switch": (put("switch", "et", "x", with_open_ends), "switch 0: et is 'x', must be one of b"),
+    "a switch elsewhere": (
+        put("switch", "bus", 7, with_open_ends),
+        "switch 0: bus is 7, must be an end of line 0",
+    ),
+    "an unknown kind of switch": (
+        put("switch", "et", "x", with_open_ends),
+        "switch 0: et is 'x', must be one of b",
+    ),
     "a switch of unknown impedance": (
         put("switch", "z_ohm", np.nan, with_joined_buses),
         "switch 0: z_ohm is nan, must be a number: 0 joins the buses",
@@ -157,7 +172,10 @@ REFUSED = {
         with_a_table_of_its_own,
         "network: flux_capacitor is '1 rows', must be empty: this table is not known",
     ),
-    "no table": (without("motor"), "network: motor is 'no table', must be one: pandapower.convert_format(net)"),
+    "no table": (
+        without("motor"),
+        "network: motor is 'no table', must be one: pandapower.convert_format(net)",
+    ),
     "no column": (without("line", "c_nf_per_km"), "network: line.c_nf_per_km is 'no column', must be one: "),
     "a column twice": (with_a_column_twice, "network: load.p_mw is '2 columns', must be one"),
     "an index twice": (number("line", 1, 1, 2), "network: line.index is 1, must be unique"),
@@ -165,7 +183,10 @@ REFUSED = {
     "a huge index": (number("bus", 7, 3, 12, 10**12), "network: bus.index is 1000000000000, must be from 0"),
     "a word for an index": (number("bus", 7, 3, 12, "b"), "network: bus.index is 'b', must be an integer"),
     "no bus": (lambda net: net.__setitem__("bus", net.bus.iloc[:0]), "network: bus is 'without a row'"),
-    "no base": (lambda net: net.__setitem__("sn_mva", 0.0), "network: sn_mva is 0, must be a finite number > 0"),
+    "no base": (
+        lambda net: net.__setitem__("sn_mva", 0.0),
+        "network: sn_mva is 0, must be a finite number > 0",
+    ),
     "other solution": (
         add(pp.set_user_pf_options, distributed_slack=True),
         "network: user_pf_options['distributed_slack'] is True, must be False",
@@ -238,7 +259,9 @@ def test_what_is_out_of_service_may_hold_anything(table):
         expected = Network.from_pandapower(clean)
         numbers = net[table].select_dtypes(float).columns
         net[table][numbers] = np.nan
-        net[table]["bus" if "bus" in net[table] else "from_bus" if "from_bus" in net[table] else "hv_bus"] = 999
+        net[table]["bus" if "bus" in net[table] else "from_bus" if "from_bus" in net[table] else "hv_bus"] = (
+            999
+        )
         network = Network.from_pandapower(net)
     buses = [k for k, i in enumerate(expected.bus_ids) if i <= 12]
     for name in ("p", "q", "g_shunt", "b_shunt", "v_set"):
@@ -313,7 +336,9 @@ def test_shares_that_pandapower_averages_over_a_bus_are_said():
         assert_balanced(net)
 
 
-@pytest.mark.parametrize("change", [with_a_tap_changer_table, with_a_shunt_table, with_a_symmetrical_tap_changer])
+@pytest.mark.parametrize(
+    "change", [with_a_tap_changer_table, with_a_shunt_table, with_a_symmetrical_tap_changer]
+)
 def test_the_net_itself_is_not_tidied(change):
     net = small_net()
     change(net)

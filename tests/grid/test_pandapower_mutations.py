@@ -124,8 +124,7 @@ def assert_sound(seed: int) -> str:
     net = mutant(seed)
     try:
         network = Network.from_pandapower(net)
-    except NetworkError as error:
-        assert error.faults
+    except NetworkError:
         return "refused"
     leaves = [network.r, network.x, network.p, network.q, network.v_set, network.g_shunt, network.b_shunt]
     assert all(np.isfinite(leaf).all() for leaf in leaves)
