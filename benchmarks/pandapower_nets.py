@@ -24,14 +24,14 @@ from benchmarks.pandapower_peer import read_voltages
 
 # Functions that make no net by themselves.
 NO_NETS = ("sorted_from_json", "create_dickert_lv_feeders")
-_DICKERT = ("short", "middle", "long")
 _SYNTHETIC = ("rural_2", "village_1", "village_2", "suburb_1")
 # Arguments that make another net.
 VARIANTS: dict[str, tuple[dict[str, Any], ...]] = {
     "create_cigre_network_mv": ({"with_der": "pv_wind"}, {"with_der": "all"}),
     "create_dickert_lv_network": (
-        *({"feeders_range": length, "customer": "multiple"} for length in _DICKERT),
-        *({"feeders_range": length, "linetype": "C&OHL", "case": "bad"} for length in _DICKERT),
+        {"case": "bad"},
+        *({"feeders_range": of, "customer": "multiple", "case": "bad"} for of in ("short", "middle", "long")),
+        *({"feeders_range": of, "linetype": "C&OHL", "customer": "multiple"} for of in ("middle", "long")),
     ),
     "create_synthetic_voltage_control_lv_network": tuple({"network_class": kind} for kind in _SYNTHETIC),
     "ieee_european_lv_asymmetric": ({"scenario": "off_peak_1"}, {"scenario": "off_peak_1440"}),

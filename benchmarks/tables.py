@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 from benchmarks import (
     headline,
+    pandapower_tables,
     policy_tables,
     power_flow_tables,
     projection_tables,
@@ -27,6 +28,7 @@ DOCUMENTS = tuple(
     for name in (
         "README.md",
         "docs/index.md",
+        "docs/pandapower-nets.md",
         "docs/performance/index.md",
         "docs/performance/environment-steps.md",
         "docs/performance/ppo.md",
@@ -52,6 +54,7 @@ TABLES = {
     "anm6easy_table": Table(policy_tables.anm6easy, ("anm6easy_table",)),
     "clairvoyant": Table(policy_tables.clairvoyant, ("clairvoyant",)),
     "mpc": Table(policy_tables.mpc, ("mpc",)),
+    "pandapower_nets": Table(pandapower_tables.nets, ("pandapower_nets",)),
     "power_flow": Table(power_flow_tables.speed, ("power_flow",)),
     "power_flow_accuracy": Table(power_flow_tables.accuracy, ("power_flow_accuracy",)),
     "power_flow_parts": Table(power_flow_tables.parts, ("power_flow_parts",)),

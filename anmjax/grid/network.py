@@ -283,13 +283,15 @@ class Network:
     def from_pandapower(cls, net: Any) -> Network:
         """Builds a network from a pandapower net, which stays as it is; no power flow is run.
 
-        The electrical model is pandapower's own (T-model transformers unless ``user_pf_options`` says
-        otherwise, tap changers, switches, wards, motors and so on), always with voltage angles:
-        ``runpp(net, calculate_voltage_angles=True)`` is its solution. As there, reactive limits of
-        generators are not enforced. ``p`` and ``q`` are what the tables say; the slack's own part, and the
-        ``q`` of PV buses, are not known before a power flow. ``rating`` is the power at 100 % loading, or
-        at ``max_loading_percent``, and nominal voltage. Branches out of service and the only device are as
-        in ``from_matpower``.
+        The electrical model is pandapower's own, by the options in ``user_pf_options`` (T-model
+        transformers unless they say otherwise, tap changers, switches, wards, motors and so on), always
+        with voltage angles: ``runpp(net, calculate_voltage_angles=True)`` is its solution. As there,
+        reactive limits of generators are not enforced, and controllers are not run. ``p`` and ``q`` are
+        what the tables say; the slacks' own part, and the ``q`` of PV buses, are not known before a power
+        flow. Parts of loads of constant impedance are shunts, lines of direct current an injection at each
+        end that holds its voltage. ``rating`` is the power at 100 % loading, or at
+        ``max_loading_percent``, and nominal voltage. Slacks, devices and what is out of service are as in
+        ``from_matpower``.
 
         Bus ids are indices of ``net.bus``. Buses joined by closed bus-bus switches without impedance are
         one bus, under the smallest index. Star points of three-winding transformers, inner buses of
@@ -302,13 +304,15 @@ class Network:
         Raises:
           ImportError: pandapower is not installed.
           TypeError: ``net`` is no pandapower net.
-          NetworkError: the net has faults, or what a network cannot represent: controllers in service,
-            voltage-dependent loads, direct-current lines and grids, FACTS, impedances that differ by
-            direction, tables that are not known.
+          NetworkError: the net has faults, or what a network cannot represent: FACTS, converters and
+            direct-current grids in service, a distributed slack, enforced reactive limits, tables that are
+            not known.
 
         Warns:
           IsolatedBusWarning: buses out of service, or not supplied, were left out with all that is
             connected to them.
+          SimplificationWarning: loads by phase are taken as balanced, controllers are not run, or
+            pandapower takes the mean of the voltage dependence of several loads at one bus.
         """
         return cls(**read_pandapower(net))
 

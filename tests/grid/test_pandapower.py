@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from anmjax.grid import IsolatedBusWarning, Network, SimplificationWarning, pandapower_bus_index
+from benchmarks.pandapower_nets import factories
 from tests.grid.pandapower_nets import (
     ELEMENTS,
     assert_balanced,
@@ -31,20 +32,16 @@ with warnings.catch_warnings():
 # pandapower says it of nets that it ships itself.
 pytestmark = pytest.mark.filterwarnings("ignore:tap_dependency_table is missing:DeprecationWarning")
 
-SHIPPED = [
-    *("case4gs", "case5", "case6ww", "case9", "case14", "case24_ieee_rts", "case30", "case33bw", "case39"),
-    *("case57", "case89pegase", "case118", "case_illinois200", "case300", "case1354pegase", "iceland"),
-    *("create_cigre_network_mv", "create_cigre_network_lv", "example_simple", "example_multivoltage"),
-    *("kb_extrem_landnetz_freileitung", "kb_extrem_landnetz_kabel", "kb_extrem_landnetz_freileitung_trafo"),
-    *("kb_extrem_landnetz_kabel_trafo", "kb_extrem_dorfnetz", "kb_extrem_dorfnetz_trafo"),
-    *("kb_extrem_vorstadtnetz_1", "kb_extrem_vorstadtnetz_2", "kb_extrem_vorstadtnetz_trafo_1"),
-    *("kb_extrem_vorstadtnetz_trafo_2", "create_kerber_landnetz_freileitung_1"),
-    *("create_kerber_landnetz_freileitung_2", "create_kerber_landnetz_kabel_1"),
-    *("create_kerber_landnetz_kabel_2", "create_kerber_dorfnetz", "create_kerber_vorstadtnetz_kabel_1"),
-    "create_kerber_vorstadtnetz_kabel_2",
+# Those with thousands of buses, and one that has no solution: at 99 % of its loads it has.
+LARGE = [
+    *("case1888rte", "case2848rte", "case2869pegase", "case3120sp", "case6470rte", "case6495rte"),
+    *("case6515rte", "case9241pegase", "GBnetwork", "lv_schutterwald"),
 ]
+UNSOLVED = ["case11_iwamoto"]
+SHIPPED = [name for name in factories() if name not in (*LARGE, *UNSOLVED)]
 
 
+@pytest.mark.filterwarnings("ignore::anmjax.grid.SimplificationWarning")  # of ieee_european_lv_asymmetric
 @pytest.mark.parametrize("name", SHIPPED)
 def test_pandapowers_solution_solves_the_networks_it_ships(name):
     assert_balanced(getattr(shipped, name)())
@@ -56,9 +53,18 @@ def test_pandapowers_solution_solves_the_cigre_network_with_its_generation(der):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["case2869pegase", "GBnetwork"])
+@pytest.mark.parametrize("name", LARGE)
 def test_pandapowers_solution_solves_the_largest_networks(name):
     assert_balanced(getattr(shipped, name)())
+
+
+@pytest.mark.parametrize("name", UNSOLVED)
+def test_pandapowers_solution_solves_a_network_without_one_at_a_lower_load(name):
+    net = getattr(shipped, name)()
+    with pytest.raises(pp.LoadflowNotConverged):
+        assert_balanced(net)
+    net.load["scaling"] = 0.99
+    assert_balanced(net)
 
 
 @pytest.mark.parametrize("change", ELEMENTS, ids=lambda change: change.__name__)
