@@ -22,6 +22,7 @@ from anmjax.envs.spaces import Box
 from anmjax.envs.transition import Setpoints, as_jax
 from anmjax.grid.network import Network
 from anmjax.powerflow.power_flow import DEFAULT_NUM_ITERS, DEFAULT_TOL
+from anmjax.powerflow.varying import as_varying
 from anmjax.projection.controls import controlled_devices, set_points
 
 MAX_RESET_DRAWS = 100
@@ -128,7 +129,8 @@ class ANMEnv(PyTree):
         def draw(carry: tuple[jax.Array, jax.Array, State]) -> tuple[jax.Array, jax.Array, State]:
             draws, key, _ = carry
             key, key_start, key_state = jax.random.split(key, 3)
-            return draws + 1, key, self.reset_to(key_state, self.init_state(key_start))
+            state = self.reset_to(key_state, self.init_state(key_start))
+            return as_varying((draws + 1, key, state), (self, key))
 
         def again(carry: tuple[jax.Array, jax.Array, State]) -> jax.Array:
             draws, _, state = carry
@@ -137,7 +139,7 @@ class ANMEnv(PyTree):
         shapes = jax.eval_shape(lambda key: self.reset_to(key, self.init_state(key)), key)
         blank = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), replace(shapes, key=None))
         none_yet = replace(blank, terminated=jnp.array(True), key=key)
-        return jax.lax.while_loop(again, draw, (jnp.int32(0), key, none_yet))[2]
+        return jax.lax.while_loop(again, draw, as_varying((jnp.int32(0), key, none_yet), (self, key)))[2]
 
     def reset_to(self, key: jax.Array, start: InitialState | jax.Array) -> State:
         """Starts an episode from a given start.
@@ -315,7 +317,7 @@ class ANMEnv(PyTree):
             v=jnp.where(terminated, jnp.ones_like(grid.v), grid.v),
             converged=~terminated,
         )
-        return State(
+        state = State(
             obs=unless_terminated(self._observe(grid, d, aux)),
             reward=reward,
             terminated=terminated,
@@ -326,6 +328,7 @@ class ANMEnv(PyTree):
             t=t,
             key=key,
         )
+        return as_varying(state, state)
 
     def _split_sizes(self) -> list[int]:
         net = self.network

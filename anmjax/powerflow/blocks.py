@@ -11,6 +11,8 @@ from typing import Any, TypeVar
 import jax
 import jax.numpy as jnp
 
+from anmjax.powerflow.varying import as_varying
+
 _In = TypeVar("_In")
 _Out = TypeVar("_Out")
 
@@ -61,6 +63,7 @@ def map_blocks(fn: Callable[[_In], _Out], args: _In, size: int, axis: int = -1) 
         return jnp.zeros(shape, y.dtype)
 
     out = jax.tree.map(room, jax.eval_shape(lambda: fn(_slice_lanes(args, 0, size, axis))))
+    out = as_varying(out, args)
     return jax.lax.fori_loop(0, -(-lanes // size), body, out)
 
 

@@ -131,7 +131,7 @@ def _in_currents(
     error = residual(d, phasor.multiply(voltage(d), j))
     largest = largest_entry(error)
     d, j = (jnp.broadcast_to(y, error.shape) for y in (d, j))
-    at = _Currents(d, j, error, largest, jnp.zeros(largest.shape, np.int32))
+    at = _Currents(d, j, error, largest, jnp.zeros_like(largest, np.int32))
     at, _ = jax.lax.while_loop(lambda carry: carry[1].any(), step, (at, at.largest > tol))
     d = jnp.concatenate([at.d, jnp.broadcast_to(start[:, n:], (2, plan.n_slack, *at.d.shape[2:]))], 1)
     error = residual(d, bus_power(plan, problem.adm, d)[:, :n])

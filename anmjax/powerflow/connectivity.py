@@ -8,6 +8,7 @@ import numpy as np
 
 from anmjax.powerflow.gather import gather_sum, take
 from anmjax.powerflow.plan import SolverPlan
+from anmjax.powerflow.varying import as_varying
 
 
 def all_energised(plan: SolverPlan, in_service: jax.Array) -> jax.Array:
@@ -30,7 +31,7 @@ def all_energised(plan: SolverPlan, in_service: jax.Array) -> jax.Array:
         return (reached_from(plan, edge, start.at[plan.n_unknown :].set(1)) > 0).all(axis=0)
 
     def as_planned(_: None) -> jax.Array:
-        return jnp.full(closed.shape[1:], plan.connected)
+        return as_varying(jnp.full(closed.shape[1:], plan.connected), closed)
 
     return jax.lax.cond(closed.all(), as_planned, spread, None)
 
@@ -55,7 +56,8 @@ def reached_from(plan: SolverPlan, edge: jax.Array, start: jax.Array) -> jax.Arr
         more = jnp.where(arriving > 0, 1, reached)
         return more, (more != reached).any()
 
-    return jax.lax.while_loop(lambda carry: carry[1], step, (start, jnp.array(True)))[0]
+    begin = as_varying((start, jnp.array(True)), (edge, start))
+    return jax.lax.while_loop(lambda carry: carry[1], step, begin)[0]
 
 
 def buses_of_slacks(plan: SolverPlan, in_service: jax.Array) -> jax.Array:
@@ -99,10 +101,11 @@ def angles_of_slacks(plan: SolverPlan, in_service: jax.Array, angle: jax.Array) 
 
         unknown = jnp.zeros((plan.n_unknown, *batch), angle.dtype)
         reached = jnp.concatenate([unknown, jnp.ones_like(angle)])
-        carry = reached, jnp.concatenate([unknown, angle]), jnp.array(True)
-        return jax.lax.while_loop(lambda carry: carry[2], step, carry)[1][: plan.n_unknown]
+        begin = reached, jnp.concatenate([unknown, angle]), jnp.array(True)
+        begin = as_varying(begin, (edge, angle))
+        return jax.lax.while_loop(lambda carry: carry[2], step, begin)[1][: plan.n_unknown]
 
     def as_planned(_: None) -> jax.Array:
-        return take(angle, plan.nearest_slack)
+        return as_varying(take(angle, plan.nearest_slack), (closed, angle))
 
     return jax.lax.cond(closed.all(), as_planned, spread, None)

@@ -25,6 +25,7 @@ from anmjax.powerflow.lanes import Inputs, solve_jacobian_lanes, solve_lanes, un
 from anmjax.powerflow.newton import Schedule, equations, polar_deviation
 from anmjax.powerflow.plan import SolverPlan
 from anmjax.powerflow.trailing import batch_trailing, jvp_of_perturbed
+from anmjax.powerflow.varying import as_varying, tangents_of
 
 
 class Solved(NamedTuple):
@@ -99,15 +100,26 @@ def differentiable_solve(plan: SolverPlan, schedule: Schedule) -> Callable[[Inpu
         d = polar_deviation(inputs.apart, re[slacks[1:]])
         return re.at[slacks[1:]].set(d[0]), im.at[slacks[1:]].set(d[1])
 
+    def at_slack_or_not(own: _Pair, others: _Pair) -> _Pair:
+        slack = at_slack.reshape(-1, *[1] * (others[0].ndim - 1))
+        return jnp.where(slack, own[0], others[0]), jnp.where(slack, own[1], others[1])
+
+    @jax.jit
+    def equations_change(adm: Admittance, current: _Pair | None, d: _Pair, dv: _Pair) -> _Pair:
+        """Change of the equations with the voltages; at slacks the voltages' own."""
+        moved = at_slack_or_not(jax.tree.map(jnp.zeros_like, dv), dv)
+        out = jax.jvp(functools.partial(equations_by_bus, adm, current), (d,), (moved,))[1]
+        return at_slack_or_not(dv, out)
+
     def rule(primals: tuple[Inputs], tangents: tuple[Inputs]) -> tuple[Solved, Solved]:
         (inputs,) = primals
         result = solve(inputs)
         d, converged = (result.re, result.im), result.converged
+        # custom_linear_solve casts what its functions close over, but not those functions: second derivatives
+        # want closures that vary as the solution does, and constants inside a function of their own.
         adm = admittance(plan, inputs.branch, inputs.shunts)
-        slack, held = (x.reshape(-1, *[1] * (result.re.ndim - 1)) for x in (at_slack, is_pv))
-
-        def at_slack_or_not(own: _Pair, others: _Pair) -> _Pair:
-            return jnp.where(slack, own[0], others[0]), jnp.where(slack, own[1], others[1])
+        adm, current = as_varying((adm, inputs.current), result)
+        held = is_pv.reshape(-1, *[1] * (result.re.ndim - 1))
 
         def error(inputs: Inputs) -> _Pair:
             excess, of_slacks = inputs.v_set - 1, held_at_slacks(inputs)
@@ -117,26 +129,22 @@ def differentiable_solve(plan: SolverPlan, schedule: Schedule) -> Callable[[Inpu
             missed = jax.tree.map(jnp.subtract, asked, given)
             return at_slack_or_not(jax.tree.map(jnp.negative, of_slacks), missed)
 
-        def matvec(dv: _Pair) -> _Pair:
-            moved = at_slack_or_not(jax.tree.map(jnp.zeros_like, dv), dv)
-            out = jax.jvp(functools.partial(equations_by_bus, adm, inputs.current), (d,), (moved,))[1]
-            return at_slack_or_not(dv, out)
-
         def jacobian_solve(transposed: bool, _: Callable, rhs: _Pair) -> _Pair:
-            at = jax.lax.stop_gradient((adm, d, inputs.current))
+            at = jax.lax.stop_gradient((adm, d, current))
             return lane_solve[transposed](at, converged, rhs)
 
         _, (re, im) = jvp_of_perturbed(error, primals, tangents)
         # Both parts have to be functions of the tangents for custom_linear_solve to be transposed.
         rhs = -jnp.where(False, im, re), -jnp.where(False, re, im)
         dre, dim = jax.lax.custom_linear_solve(
-            matvec,
+            functools.partial(equations_change, adm, current, d),
             rhs,
             solve=functools.partial(jacobian_solve, False),
             transpose_solve=functools.partial(jacobian_solve, True),
         )
         no_tangent: Any = np.zeros(converged.shape, jax.dtypes.float0)
-        return result, Solved(dre, dim, jnp.zeros_like(result.mismatch), no_tangent, no_tangent)
+        change = Solved(dre, dim, jnp.zeros_like(result.mismatch), no_tangent, no_tangent)
+        return result, tangents_of(result, change)
 
     solve.defjvp(rule, symbolic_zeros=True)
     return solve

@@ -167,7 +167,7 @@ def equations(plan: SolverPlan, adm: Admittance, d: jax.Array, current: jax.Arra
 def start_at(plan: SolverPlan, problem: Problem, x: jax.Array) -> Iterate:
     """The iterate at ``x``, which lanes of one network may share: then they share all of it but the error."""
     at = evaluate(plan, problem, x, jnp.int32(0))
-    at = at._replace(updates=jnp.zeros(at.largest.shape, np.int32))
+    at = at._replace(updates=jnp.zeros_like(at.largest, np.int32))
     return at if at.shared else of_lanes(at)
 
 

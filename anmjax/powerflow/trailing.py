@@ -17,6 +17,7 @@ import jax.numpy as jnp
 from jax.custom_derivatives import SymbolicZero
 
 from anmjax.powerflow.blocks import even_blocks, map_blocks
+from anmjax.powerflow.varying import as_varying, tangents_of
 
 _Out = TypeVar("_Out")
 
@@ -48,7 +49,9 @@ def batch_trailing(fn: Callable[..., _Out], chunks: Chunks | None = None) -> Cal
     Returns:
       The same function for one lane.
     """
-    fn = jax.jit(fn)  # traced once a shape, though of_lane asks for it again and again
+    own = fn
+    # Traced once a shape, though of_lane asks for it again and again.
+    fn = jax.jit(lambda *args: own(*as_varying(args, args)))
     lane = jax.custom_batching.custom_vmap(fn)
     lanes = jax.custom_batching.custom_vmap(lambda *args: _evaluate(fn, chunks, args))
 
@@ -131,4 +134,5 @@ def jvp_of_perturbed(
             merged[i] = value
         return fn(*jax.tree.unflatten(treedef, merged))
 
-    return jax.jvp(of_perturbed, [leaves[i] for i in perturbed], [dots[i] for i in perturbed])
+    out, dot = jax.jvp(of_perturbed, [leaves[i] for i in perturbed], [dots[i] for i in perturbed])
+    return out, tangents_of(out, dot)

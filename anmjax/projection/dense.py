@@ -25,6 +25,7 @@ from jax.lax import dynamic_slice_in_dim, dynamic_update_slice_in_dim, fori_loop
 from jax.scipy.linalg import lu_factor, lu_solve
 
 from anmjax.powerflow.gather import one_kernel
+from anmjax.powerflow.varying import as_varying
 
 
 class Algebra(NamedTuple):
@@ -55,7 +56,7 @@ def _set_row(x: jax.Array, i: Any, value: jax.Array) -> jax.Array:
 def _loop_over_rows(
     combine: Callable[[jax.Array, jax.Array], jax.Array], fn: Callable[..., jax.Array], *rows: jax.Array
 ) -> jax.Array:
-    out = jnp.zeros((1, rows[0].shape[-1]), rows[0].dtype)
+    out = as_varying(jnp.zeros((1, rows[0].shape[-1]), rows[0].dtype), rows)
 
     def run(rows: tuple[jax.Array, ...], out: jax.Array) -> jax.Array:
         def row(i: Any, out: jax.Array) -> jax.Array:
@@ -68,7 +69,7 @@ def _loop_over_rows(
 
 def _loop_weighted_sum(axis: int, m: jax.Array, x: jax.Array) -> jax.Array:
     """Sum of the rows, or columns, of a matrix, each times an entry of x."""
-    out = jnp.zeros((m.shape[1 - axis], m.shape[2]), m.dtype)
+    out = as_varying(jnp.zeros((m.shape[1 - axis], m.shape[2]), m.dtype), (m, x))
 
     def run(m: jax.Array, x: jax.Array, out: jax.Array) -> jax.Array:
         def entry(i: Any, out: jax.Array) -> jax.Array:

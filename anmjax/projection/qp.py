@@ -28,6 +28,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from anmjax.powerflow.trailing import batch_trailing, jvp_of_perturbed
+from anmjax.powerflow.varying import as_varying, tangents_of
 from anmjax.projection import kkt
 from anmjax.projection.homogeneous import Problem
 from anmjax.projection.lanes import Perturbed, QPSolution, Solved, solve_derivative_lanes, solve_lanes
@@ -170,8 +171,10 @@ def _differentiable(
             P, q, A, b, G, h, _ = problem
             return kkt.Triple(P @ x + q + y @ A + z @ G, A @ x - b, G @ x - h + give * problem.price)
 
+        # What the functions of custom_linear_solve close over has to vary as the solution does.
+        P, A, G = as_varying((problem.P, problem.A, problem.G), out)
+
         def matvec(d: kkt.Triple) -> kkt.Triple:
-            P, A, G = problem.P, problem.A, problem.G
             return kkt.Triple(P @ d.x + d.y @ A + d.z @ G, A @ d.x, G @ d.x - theta * d.z)
 
         def inverse(_: Callable, rhs: kkt.Triple) -> kkt.Triple:
@@ -184,7 +187,7 @@ def _differentiable(
         rhs = jax.tree.map(lambda part: -jnp.where(False, any_change, part), change)
         dx, dy, dz = jax.lax.custom_linear_solve(matvec, rhs, solve=inverse, symmetric=True)
         none = jax.tree.map(_no_tangent, out)
-        return out, none._replace(solution=replace(none.solution, x=dx, y=dy, z=dz))
+        return out, tangents_of(out, none._replace(solution=replace(none.solution, x=dx, y=dy, z=dz)))
 
     solve.defjvp(rule, symbolic_zeros=True)
     return solve

@@ -22,6 +22,7 @@ from flax import struct
 
 from anmjax.grid.network import Network
 from anmjax.powerflow.gather import evaluated
+from anmjax.powerflow.varying import as_varying, tangents_of
 from anmjax.projection.controls import (
     Reach,
     as_action,
@@ -120,6 +121,9 @@ def project_safe(
     potential = grid.p_potential if p_potential is None else p_potential
     potential = jnp.clip(potential, net.p_min[generators], net.p_max[generators])
     devices = reach(net, grid.soc, potential, delta_t=delta_t)
+    # What is asked for is in every part of the answer.
+    options = voltage_margin, flow_margin, violation_cost, smoothing
+    asked = as_varying(asked, (net, grid, ahead, potential, options))
 
     region, bound = _device_limits(devices)
     eye = jnp.eye(len(asked), dtype=net.dtype)
@@ -147,7 +151,8 @@ def project_safe(
         a = _onto_devices(devices, asked + program.x)
         return _Found(a, jnp.maximum(rows @ (a - asked) - room, 0).sum(), program.converged)
 
-    begin = _Found(_onto_devices(devices, asked), jnp.zeros((), net.dtype), jnp.array(True))
+    none_yet = as_varying((jnp.zeros((), net.dtype), jnp.array(True)), asked)
+    begin = _Found(_onto_devices(devices, asked), *none_yet)
     safe, violation, converged = jax.lax.fori_loop(0, num_linearisations, closer, begin)
     return SafeProjection(
         action=as_action(net, *jnp.split(safe, 2)),
@@ -180,7 +185,6 @@ def _linearise(
         return limited(net, deviations(net, a, load)[0])
 
     here, push = jax.linearize(solved, at, load_at)
-    slope = jax.vmap(push, out_axes=-1)(
-        jnp.eye(len(at), dtype=at.dtype), jnp.zeros((len(at), len(load_at)), at.dtype)
-    )
+    each = jnp.eye(len(at), dtype=at.dtype), jnp.zeros((len(at), len(load_at)), at.dtype)
+    slope = jax.vmap(push, out_axes=-1)(*tangents_of((at, load_at), each))
     return jax.tree.map(jnp.add, here, push(to - at, load_to - load_at)), slope
