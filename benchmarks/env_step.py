@@ -138,7 +138,6 @@ def random_rollout(env: Any, mesh: Mesh, share: float = 1.0, part: int | None = 
         mesh=mesh,
         in_specs=(LANES, LANES, PartitionSpec()),
         out_specs=LANES,
-        check_vma=False,  # custom_batching rules carry no varying-axes annotations
     )
 
 

@@ -37,7 +37,7 @@ class Lanes:
         mesh = mesh if self.batch % mesh.size == 0 else Mesh(mesh.devices[:1], mesh.axis_names)
         shards = NamedSharding(mesh, LANES)
         self.inputs = [jax.device_put(x, shards) for x in inputs]
-        spread = jax.shard_map(call, mesh=mesh, in_specs=LANES, out_specs=LANES, check_vma=False)
+        spread = jax.shard_map(call, mesh=mesh, in_specs=LANES, out_specs=LANES)
         self.program = compile_program(spread, *self.inputs)
         self.kernels = count_kernels(self.program.text)
         start = time.perf_counter()

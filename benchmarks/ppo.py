@@ -121,7 +121,6 @@ class Learners:
                 mesh=mesh,
                 in_specs=(sharding.SHARED, sharding.LEARNERS, sharding.SHARED),
                 out_specs=lanes,
-                check_vma=False,
             )
         )
 

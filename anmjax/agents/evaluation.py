@@ -15,6 +15,7 @@ from scipy import stats
 
 from anmjax.agents.violation import VIOLATION_TOLERANCE, violates
 from anmjax.envs.records import State
+from anmjax.powerflow.varying import as_varying
 
 # Metrics that are averaged over the steps.
 MEANS = ("e_loss", "penalty", "curtailment")
@@ -217,7 +218,7 @@ def _evaluate_lanes(
         states, totals = carry
         alive = ~states.terminated
         actions = actions_of(policy, jax.vmap(jax.random.fold_in, (0, None))(keys, time), states)
-        after = jax.vmap(env.step)(states, actions)
+        after = as_varying(jax.vmap(env.step)(states, actions), states)
         metrics = after.metrics
         broken = (violates(metrics) | after.terminated) & alive
         terms = {
@@ -236,6 +237,7 @@ def _evaluate_lanes(
     whole = {"steps", "violations", "voltage", "branch", "collapsed"}
     names = ("discounted", "last_day", *MEANS, *whole)
     zeros = {name: jnp.zeros(count, jnp.int32 if name in whole else dtype) for name in names}
+    starts, zeros = as_varying((starts, zeros), (env, policy, starts, keys, gamma))
     return jax.lax.scan(act, (starts, zeros), jnp.arange(horizon))[0][1]
 
 
@@ -257,5 +259,4 @@ def _run(
         mesh=mesh,
         in_specs=(everywhere, everywhere, shared, shared, everywhere),
         out_specs=shared,
-        check_vma=False,
     )(env, policy, starts, keys, jnp.asarray(gamma, starts.reward.dtype))

@@ -33,7 +33,7 @@ def as_varying(tree: _Tree, like: Any) -> _Tree:
 
 
 def tangents_of(outputs: _Tree, tangents: _Tree) -> _Tree:
-    """Tangents that vary as the outputs of a derivative rule do; those of integers and flags begin as constants."""
+    """Tangents that vary as the outputs of a derivative rule do: those of flags begin as constants."""
     return jax.tree.map(lambda x, dx: as_varying(dx, x), outputs, tangents)
 
 

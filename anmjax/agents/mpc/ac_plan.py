@@ -31,6 +31,7 @@ from anmjax.grid import tables
 from anmjax.grid.network import Network
 from anmjax.powerflow import phasor
 from anmjax.powerflow.power_flow import branch_powers
+from anmjax.powerflow.varying import as_varying
 from anmjax.projection.controls import by_bus, by_device, controlled_devices
 from anmjax.projection.device_region import DeviceLimits, region_inequalities
 from anmjax.projection.network_limits import (
@@ -171,6 +172,7 @@ def plan_ac(
         return _Found(last.x + step.x, jnp.full_like(last.cost, jnp.inf), step.converged), best
 
     none_yet = _Found(_variables(program, start, at.soc), jnp.array(jnp.inf, p_load.dtype), start.converged)
+    none_yet = as_varying(none_yet, (program, start, at))
     last, best = jax.lax.fori_loop(0, num_linearisations, closer, (none_yet, none_yet))
     here, solved = over_stages(_quantities)(program.network, _powers(program, last.x), at.p_load)
     best = _better(best, last._replace(cost=_cost(program, last.x, here, solved)))
@@ -225,7 +227,8 @@ def _quantities(net: Network, a: jax.Array, p_load: jax.Array) -> tuple[_Quantit
 def _linearised(net: Network, a: jax.Array, p_load: jax.Array) -> tuple[_Quantities, _Quantities, jax.Array]:
     """The AC power flow of a stage, its derivatives by ``a`` along a last axis, and whether there is one."""
     at, push, solved = jax.linearize(lambda a: _quantities(net, a, p_load), a, has_aux=True)
-    return at, jax.vmap(push, out_axes=-1)(jnp.eye(len(a), dtype=a.dtype)), solved
+    each = as_varying(jnp.eye(len(a), dtype=a.dtype), a)
+    return at, jax.vmap(push, out_axes=-1)(each), solved
 
 
 def _cost(program: ACProgram, x: jax.Array, at: _Quantities, solved: jax.Array) -> jax.Array:

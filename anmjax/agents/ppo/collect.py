@@ -12,6 +12,7 @@ from anmjax.agents.ppo.lanes import Lanes
 from anmjax.agents.ppo.network import Policy, log_prob, unscale
 from anmjax.agents.violation import violates
 from anmjax.envs.records import State
+from anmjax.powerflow.varying import as_varying
 
 
 @struct.dataclass
@@ -66,7 +67,7 @@ def collect(
             lanes.keys(key, len(mean))
         )
         sample = mean + jnp.broadcast_to(jnp.exp(log_std), mean.shape) * noise
-        after = jax.vmap(env.step)(states, unscale(policy.box, sample))
+        after = as_varying(jax.vmap(env.step)(states, unscale(policy.box, sample)), states)
 
         done = after.terminated | after.truncated
         totals = gamma * totals + after.reward

@@ -123,7 +123,6 @@ def run_chunk(
         mesh=mesh,
         in_specs=(SHARED, LEARNERS, SHARED),
         out_specs=(LEARNERS, SHARED),
-        check_vma=False,  # custom_batching rules carry no varying-axes annotations
     )(ppo, learners, count)
 
 
@@ -134,7 +133,6 @@ def _init(ppo: PPO, keys: jax.Array, mesh: Mesh) -> Learner:
         mesh=mesh,
         in_specs=SHARED,
         out_specs=LEARNERS,
-        check_vma=False,
     )(ppo, keys)
 
 

@@ -19,6 +19,7 @@ from anmjax.agents.ppo.loss import Batch, ppo_loss
 from anmjax.agents.ppo.network import ActorCritic, Policy
 from anmjax.agents.ppo.starts import exploring_starts
 from anmjax.envs.records import State
+from anmjax.powerflow.varying import as_varying
 from anmjax.wrappers import AutoReset, EpisodeStatistics, RunningStatistics, TimeLimit
 
 NUM_STARTS = 1024  # different starts of training episodes
@@ -225,7 +226,9 @@ class PPO:
             # One axis of steps: products of matrices with two are a third slower.
             minibatch = jax.tree.map(lambda leaf: leaf[:, chosen].reshape(-1, *leaf.shape[2:]), batch)
             gradient = jax.grad(ppo_loss, has_aux=True)
-            gradient, losses = self.lanes.mean(gradient(params, network.apply, minibatch, config, self.lanes))
+            # Of this device's own loss: by parameters that all share it would be the sum of all devices'.
+            own = as_varying(params, minibatch)
+            gradient, losses = self.lanes.mean(gradient(own, network.apply, minibatch, config, self.lanes))
             updates, optimizer = transform.update(gradient, optimizer, params)
             return (optax.apply_updates(params, updates), optimizer), losses
 
