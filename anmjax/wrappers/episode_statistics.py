@@ -7,13 +7,13 @@ from typing import ClassVar
 
 import jax
 import jax.numpy as jnp
-from flax import struct
 
 from anmjax.envs.records import State
+from anmjax.wrappers.record import record
 from anmjax.wrappers.wrapper import Wrapper
 
 
-@struct.dataclass
+@record()
 class EpisodeStatistics(Wrapper):
     """Adds four entries to ``metrics``, undiscounted, up to and including the step that made them.
 

@@ -8,15 +8,15 @@ from typing import Any, ClassVar
 import jax
 import jax.numpy as jnp
 import numpy as np
-from flax import struct
 
 from anmjax.envs.records import State
 from anmjax.envs.spaces import Box
+from anmjax.wrappers.record import record
 from anmjax.wrappers.running_statistics import RunningStatistics
 from anmjax.wrappers.wrapper import Wrapper
 
 
-@struct.dataclass(init=False)
+@record(init=False)
 class NormalizeObservation(Wrapper):
     """Replaces ``obs`` by ``clip((obs - mean) / std)`` with the statistics that the wrapper holds.
 
@@ -72,7 +72,7 @@ class NormalizeObservation(Wrapper):
         return self.statistics.normalize(obs, clip=self.clip)
 
 
-@struct.dataclass(init=False)
+@record(init=False)
 class NormalizeReward(Wrapper):
     """Divides ``reward`` by the standard deviation of the discounted return.
 

@@ -6,13 +6,13 @@ import operator
 from dataclasses import replace
 
 import jax
-from flax import struct
 
 from anmjax.envs.records import State
+from anmjax.wrappers.record import record
 from anmjax.wrappers.wrapper import Wrapper
 
 
-@struct.dataclass
+@record()
 class TimeLimit(Wrapper):
     """Sets ``truncated`` once ``state.t >= max_steps`` and the network has not collapsed.
 
@@ -30,7 +30,7 @@ class TimeLimit(Wrapper):
     max_steps: int | jax.Array
 
     def __post_init__(self) -> None:
-        # Inside JAX transformations leaves may be tracers or placeholders: only plain numbers are checked.
+        # A limit may be a tracer: only plain numbers are checked.
         if isinstance(self.max_steps, (float, str)) or (
             isinstance(self.max_steps, int) and operator.index(self.max_steps) < 1
         ):

@@ -6,13 +6,13 @@ from dataclasses import replace
 from typing import Any, ClassVar
 
 import jax
-from flax import struct
 
 from anmjax.envs.records import InitialState, State
 from anmjax.envs.spaces import Box
+from anmjax.wrappers.record import record
 
 
-@struct.dataclass
+@record()
 class Wrapper:
     """Base of all wrappers: forwards the environment's methods, attributes and leaves.
 
