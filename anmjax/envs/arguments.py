@@ -6,9 +6,12 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+import jax
 import jax.numpy as jnp
+import numpy as np
 
-from anmjax.envs.records import InitialState
+from anmjax.envs.records import InitialState, State
+from anmjax.projection.controls import check_real
 
 if TYPE_CHECKING:
     from anmjax.envs.env import ANMEnv
@@ -57,8 +60,73 @@ def check_arguments(env: ANMEnv) -> None:
         )
 
 
+def split_state_vector(vector: jax.Array, sizes: Sequence[int]) -> InitialState:
+    """The parts of a state vector, of the given sizes."""
+    if vector.shape != (sum(sizes),):
+        raise ValueError(
+            f"the start state has shape {vector.shape}, expected ({sum(sizes)},): P and Q of "
+            f"{sizes[0]} devices, {sizes[2]} states of charge, {sizes[3]} potentials, K = {sizes[4]}"
+        )
+    return InitialState(*jnp.split(vector, np.cumsum(sizes)[:-1]))
+
+
 def check_start(start: InitialState, sizes: Sequence[int]) -> None:
-    """Raises ``ValueError`` naming a part of a start that has not the size asked for."""
+    """Checks a start: the sizes of its parts, and their numbers where they are known.
+
+    Raises:
+      TypeError: a part is not made of real numbers.
+      ValueError: a part has not the size asked for, or a number that is not finite.
+    """
     for (name, part), size in zip(vars(start).items(), sizes, strict=True):
         if jnp.shape(part) != (size,):
             raise ValueError(f"{name} of the start has shape {jnp.shape(part)}, expected ({size},)")
+        check_real(f"{name} of the start", part)
+        if not isinstance(part, jax.core.Tracer):
+            for i in np.flatnonzero(~np.isfinite(np.asarray(part, float))):
+                raise ValueError(f"{name}[{i}] of the start is {part[i]}, but must be finite")
+
+
+def check_key(key: Any) -> None:
+    """Checks the key of a lane.
+
+    Raises:
+      TypeError: it is not a key, or one of the old style.
+      ValueError: it is an array of keys.
+    """
+    dtype, shape = getattr(key, "dtype", None), getattr(key, "shape", ())
+    expected = "expected a key, as jax.random.key(0) makes one"
+    if dtype is None or not jnp.issubdtype(dtype, jax.dtypes.prng_key):
+        if dtype == np.uint32 and shape[-1:] == (2,):
+            raise TypeError(
+                f"key is of the old style of jax.random.PRNGKey, {expected}, or jax.random.wrap_key_data(key)"
+            )
+        raise TypeError(f"key is {key!r}, {expected}")
+    if shape != ():
+        raise ValueError(f"key has shape {shape}, expected one key; for many lanes, jax.vmap the function")
+
+
+def check_state(state: Any, sizes: Sequence[int]) -> None:
+    """Checks what a step is to go on from.
+
+    Raises:
+      TypeError: it is not a ``State``, or its key is none.
+      ValueError: it is of other sizes: a batch of states, or one of another environment.
+    """
+    if not isinstance(state, State):
+        raise TypeError(f"state is a {type(state).__name__}, expected a State, as reset and step return it")
+    grid = state.grid
+    parts = {
+        "grid.p": grid.p,
+        "grid.q": grid.q,
+        "grid.soc": grid.soc,
+        "grid.p_potential": grid.p_potential,
+        "aux": state.aux,
+    }
+    for (name, part), size in zip(parts.items(), sizes, strict=True):
+        shape = jnp.shape(part)
+        if shape != (size,):
+            hint = (
+                "for many lanes, jax.vmap the function" if shape[-1:] == (size,) else "another environment's?"
+            )
+            raise ValueError(f"{name} of the state has shape {shape}, expected ({size},); {hint}")
+    check_key(state.key)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -11,11 +10,18 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from anmjax.envs.arguments import check_arguments, check_start, parse_costs_clipping
+from anmjax.envs.arguments import (
+    check_arguments,
+    check_key,
+    check_start,
+    check_state,
+    parse_costs_clipping,
+    split_state_vector,
+)
 from anmjax.envs.observation import STATE_QUANTITIES, bounds, observe, parse_observation
 from anmjax.envs.pytree import PyTree
 from anmjax.envs.records import GridState, InitialState, State
-from anmjax.envs.reward import Costs
+from anmjax.envs.reward import Costs, reward_of
 from anmjax.envs.simulation import Simulated, simulation
 from anmjax.envs.simulator_names import SimulatorNames
 from anmjax.envs.spaces import Box
@@ -40,14 +46,16 @@ class ANMEnv(PyTree):
     - State vector: P of all devices (MW), Q of all devices (MVAr), charge of the storage units (MWh),
       potential P of the non-slack generators (MW), ``K`` auxiliary variables; each by device id.
     - Action: P of the non-slack generators, Q of them, P of the storage units, Q of them; MW, MVAr.
-      Any action is accepted and moved to the nearest one that each device can reach.
+      Any action is accepted and moved to the nearest one that each device can reach. An infinite component
+      asks for all there is; one that is NaN for 0, and ``action_finite`` says so.
     - Reward: minus the energy lost and the penalty for violated limits, see ``anmjax.envs.reward``.
-    - Termination: a power flow without solution is a collapse. Reward -c2 / (1 - gamma) (minus infinity
-      where the penalty is not clipped), state and observation zero, the voltages of ``state.grid`` flat;
-      later steps change nothing and bring reward 0.
+    - Termination: a power flow without solution is a collapse, and so are variables that are not finite.
+      Reward -c2 / (1 - gamma) (minus infinity where the penalty is not clipped), state and observation zero,
+      the voltages of ``state.grid`` flat; later steps change nothing and bring reward 0.
     - Metrics of a step: ``e_loss`` (p.u.h) and ``penalty`` (p.u.h) as clipped in the reward,
       ``voltage_violation`` and ``branch_violation`` (p.u., summed over elements, neither weighted nor
-      clipped), ``curtailment`` (p.u., summed over renewables), ``mismatch`` (p.u.), ``converged``.
+      clipped), ``curtailment`` (p.u., summed over renewables), ``mismatch`` (p.u.), ``converged``,
+      ``action_finite`` (the action had no NaN and no infinity in it). Zero and False after a collapse.
 
     ``state.key`` changes at resets only; the randomness of step t is that key folded with t.
 
@@ -124,7 +132,12 @@ class ANMEnv(PyTree):
         """Starts an episode from a drawn start, drawing again until the power flow has a solution.
 
         After 100 draws in vain the state is returned as terminated.
+
+        Raises:
+          TypeError: ``key`` is not a key.
+          ValueError: ``key`` is an array of keys.
         """
+        check_key(key)
 
         def draw(carry: tuple[jax.Array, jax.Array, State]) -> tuple[jax.Array, jax.Array, State]:
             draws, key, _ = carry
@@ -152,11 +165,17 @@ class ANMEnv(PyTree):
           start: an ``InitialState``, or the state vector in its order and units.
 
         Returns:
-          The state; terminated where the power flow has no solution.
+          The state; terminated where the power flow has no solution, and where, inside a transformation, a
+          number of the start is not finite.
+
+        Raises:
+          TypeError: ``key`` is not a key, or the start is not made of real numbers.
+          ValueError: a part of the start has the wrong shape, or a number in it is not finite.
         """
-        net = self.network
-        parts = start if isinstance(start, InitialState) else self._split_state_vector(jnp.asarray(start))
-        check_start(parts, self._split_sizes())
+        check_key(key)
+        net, sizes = self.network, self._split_sizes()
+        parts = start if isinstance(start, InitialState) else split_state_vector(jnp.asarray(start), sizes)
+        check_start(parts, sizes)
         begin: InitialState = jax.tree.map(lambda x: jnp.asarray(x, net.dtype), parts)
         p, q = begin.p_dev / net.base_mva, begin.q_dev / net.base_mva
         storage, controlled = np.array(net.storage, int), controlled_devices(net)
@@ -174,8 +193,8 @@ class ANMEnv(PyTree):
             aux=begin.aux,
             t=jnp.int32(0),
             reward=zero,
-            terminated=~grid.converged,
-            metrics=self._metrics(jax.tree.map(jnp.zeros_like, _costs_like(zero)), zero, zero, grid),
+            terminated=~grid.converged | ~jnp.isfinite(grid.soc).all() | ~jnp.isfinite(begin.aux).all(),
+            metrics=self._metrics(Costs(zero, zero, zero, zero), zero, zero, grid, jnp.array(True)),
         )
 
     def step(self, state: State, action: jax.Array) -> State:
@@ -183,16 +202,25 @@ class ANMEnv(PyTree):
 
         Args:
           state: current state of the lane.
-          action: (n_action,) MW and MVAr, see ``action_space``.
+          action: (n_action,) MW and MVAr, see ``action_space``; real numbers of any type. Where one is NaN,
+            nothing (0) is asked for, and ``metrics["action_finite"]`` is False.
 
         Returns:
           The next state, with the reward of this step.
+
+        Raises:
+          TypeError: ``state`` is not a State, or ``action`` not made of real numbers.
+          ValueError: either has the wrong shape.
         """
+        check_state(state, self._split_sizes())
         p_load, p_potential, aux = self.exogenous(state)
         wanted = Setpoints(p_load, p_potential, *set_points(self.network, action))
         grid, d, cost = self._simulate(state.grid.soc, wanted)
-        e_loss, penalty, reward = self._reward(cost, grid.converged)
-        metrics = self._metrics(cost, e_loss, penalty, grid)
+        solved = grid.converged & jnp.isfinite(aux).all()
+        e_loss, penalty, reward = reward_of(
+            cost, solved, weight=self.delta_t * self.lamb, clipping=self.costs_clipping, gamma=self.gamma
+        )
+        metrics = self._metrics(cost, e_loss, penalty, grid, jnp.isfinite(action).all())
         ended = state.terminated
         return self._state(
             key=state.key,
@@ -201,7 +229,7 @@ class ANMEnv(PyTree):
             aux=aux,
             t=state.t + 1,
             reward=jnp.where(ended, 0, reward),
-            terminated=ended | ~grid.converged,
+            terminated=ended | ~solved,
             metrics=jax.tree.map(lambda x: jnp.where(ended, jnp.zeros_like(x), x), metrics),
         )
 
@@ -266,20 +294,8 @@ class ANMEnv(PyTree):
     def _simulate(self, soc: jax.Array, wanted: Setpoints) -> Simulated:
         return simulation(self.delta_t, self.num_iters, self.tol)(self.network, soc, wanted)
 
-    def _reward(self, cost: Costs, converged: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
-        c1, c2 = self.costs_clipping
-        e_loss = jnp.clip(cost.energy, -c1, c1)
-        violation = cost.voltage_violation + cost.branch_violation
-        penalty = jnp.minimum(self.delta_t * self.lamb * violation, c2)
-        collapse = -c2 / (1 - self.gamma) if self.gamma < 1 else -math.inf
-        return (
-            jnp.where(converged, e_loss, c1),
-            jnp.where(converged, penalty, c2),
-            jnp.where(converged, -(e_loss + penalty), collapse),
-        )
-
     def _metrics(
-        self, cost: Costs, e_loss: jax.Array, penalty: jax.Array, grid: GridState
+        self, cost: Costs, e_loss: jax.Array, penalty: jax.Array, grid: GridState, finite: jax.Array
     ) -> dict[str, jax.Array]:
         return {
             "e_loss": e_loss,
@@ -289,6 +305,7 @@ class ANMEnv(PyTree):
             "curtailment": cost.curtailment,
             "mismatch": grid.mismatch,
             "converged": grid.converged,
+            "action_finite": finite,
         }
 
     def _state(
@@ -333,16 +350,3 @@ class ANMEnv(PyTree):
     def _split_sizes(self) -> list[int]:
         net = self.network
         return [net.n_device, net.n_device, len(net.storage), len(net.generators), self.K]
-
-    def _split_state_vector(self, vector: jax.Array) -> InitialState:
-        sizes = self._split_sizes()
-        if vector.shape != (sum(sizes),):
-            raise ValueError(
-                f"the start state has shape {vector.shape}, expected ({sum(sizes)},): P and Q of "
-                f"{sizes[0]} devices, {sizes[2]} states of charge, {sizes[3]} potentials, K = {self.K}"
-            )
-        return InitialState(*jnp.split(vector, np.cumsum(sizes)[:-1]))
-
-
-def _costs_like(x: jax.Array) -> Costs:
-    return Costs(energy=x, voltage_violation=x, branch_violation=x, curtailment=x)

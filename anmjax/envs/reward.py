@@ -13,6 +13,8 @@ Reference: Henry & Ernst, "Gym-ANM", Energy and AI 5 (2021), eqs. 12-15; gym-anm
 
 from __future__ import annotations
 
+import math
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -41,7 +43,8 @@ def costs(net: Network, grid: GridState, solution: Solution, *, delta_t: float) 
     renewables = np.array(net.renewables, int)
     position = {device: k for k, device in enumerate(net.generators)}
     in_generators = np.array([position[device] for device in net.renewables], int)
-    curtailment = jnp.maximum(0, take(grid.p_potential, in_generators) - take(grid.p, renewables)).sum(0)
+    unused = jnp.maximum(0, take(grid.p_potential, in_generators) - take(grid.p, renewables))
+    curtailment = jnp.where(jnp.isnan(unused), 0, unused).sum(0)  # a potential that is NaN: a collapse
     not_storage = np.array([i for i in range(net.n_device) if i not in net.storage], int)
 
     vm = phasor.magnitude(voltage(solution.d))
@@ -54,3 +57,30 @@ def costs(net: Network, grid: GridState, solution: Solution, *, delta_t: float) 
         branch_violation=jnp.maximum(0, s - net.rating).sum(0),
         curtailment=curtailment,
     )
+
+
+def reward_of(
+    cost: Costs, solved: jax.Array, *, weight: float, clipping: tuple[float, float], gamma: float
+) -> tuple[jax.Array, jax.Array, jax.Array]:
+    """Energy loss and penalty as clipped, and the reward of a step.
+
+    Args:
+      cost: of the operating point.
+      solved: () bool, False where the network has collapsed.
+      weight: h, penalty of a violation of 1 p.u.: delta_t lambda.
+      clipping: p.u.h, c1 and c2.
+      gamma: discount factor.
+    """
+    c1, c2 = clipping
+    e_loss = jnp.clip(cost.energy, -c1, c1)
+    penalty = jnp.minimum(weight * (cost.voltage_violation + cost.branch_violation), c2)
+    return (
+        jnp.where(solved, e_loss, c1),
+        jnp.where(solved, penalty, c2),
+        jnp.where(solved, -(e_loss + penalty), return_of_collapse(c2, gamma)),
+    )
+
+
+def return_of_collapse(c2: float, gamma: float) -> float:
+    """What a collapse costs once and for all: the largest penalty, in every step that would have followed."""
+    return -c2 / (1 - gamma) if gamma < 1 else -math.inf

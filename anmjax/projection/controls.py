@@ -5,7 +5,7 @@ Arrays are ``[component, *batch]``, see ``anmjax.powerflow.trailing``.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -15,6 +15,9 @@ from anmjax.grid.network import Network
 from anmjax.powerflow.gather import gather_sum, take
 from anmjax.powerflow.plan import GatherSum
 from anmjax.projection.device_region import DeviceLimits, storage_power_limits
+
+# p.u., what an infinite set-point asks for: far beyond every device, and its square is a number.
+FARTHEST = 1e6
 
 
 class Reach(NamedTuple):
@@ -30,8 +33,18 @@ def controlled_devices(net: Network) -> np.ndarray:
     return np.array(net.generators + net.storage, int)
 
 
+def check_real(name: str, x: Any) -> None:
+    """Raises ``TypeError`` where ``x`` is not made of real numbers."""
+    dtype = getattr(x, "dtype", None)
+    dtype = np.asarray(x).dtype if dtype is None else dtype
+    if not any(jnp.issubdtype(dtype, kind) for kind in (jnp.floating, jnp.integer, jnp.bool_)):
+        raise TypeError(f"{name} is of type {dtype}, expected real numbers")
+
+
 def set_points(net: Network, action: jax.Array) -> tuple[jax.Array, jax.Array]:
     """The set-points of an action.
+
+    A component that is NaN asks for nothing, 0 MW or MVAr; an infinite one for more than any device can do.
 
     Args:
       net: network.
@@ -42,6 +55,7 @@ def set_points(net: Network, action: jax.Array) -> tuple[jax.Array, jax.Array]:
       P and Q, each (n_controlled,) p.u.
 
     Raises:
+      TypeError: the action is not made of real numbers.
       ValueError: the action has another shape.
     """
     n_generator, n_storage = len(net.generators), len(net.storage)
@@ -51,7 +65,9 @@ def set_points(net: Network, action: jax.Array) -> tuple[jax.Array, jax.Array]:
             f"the action has shape {jnp.shape(action)}, expected {expected}: P of {n_generator} generators, "
             f"Q of them, P of {n_storage} storage units, Q of them; for many lanes, jax.vmap the function"
         )
+    check_real("the action", action)
     action = jnp.asarray(action, net.dtype) / net.base_mva
+    action = jnp.nan_to_num(action, nan=0.0, posinf=FARTHEST, neginf=-FARTHEST)
     p_gen, q_gen, p_sto, q_sto = jnp.split(action, np.cumsum([n_generator, n_generator, n_storage]))
     return jnp.concatenate([p_gen, p_sto]), jnp.concatenate([q_gen, q_sto])
 

@@ -82,7 +82,10 @@ class SafeAction(Wrapper):
             num_iters=self.num_iters,
             smoothing=self.smoothing,
         )
-        return self._with_metrics(self.env.step(inner, safe.action), safe.distance, safe.violation)
+        after = self.env.step(inner, safe.action)
+        asked = {"action_finite": jnp.isfinite(action).all() & ~inner.terminated}
+        after = replace(after, metrics={**after.metrics, **asked})
+        return self._with_metrics(after, safe.distance, safe.violation)
 
     def _begin(self, state: State) -> State:
         zero = jnp.zeros_like(state.reward)

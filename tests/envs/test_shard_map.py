@@ -118,8 +118,12 @@ def step(env, data):
 
 def gradients(env, data):
     # By what the devices share it is the sum over all of them: shard_map adds up by itself.
-    by_env, (_, by_action) = jax.grad(lambda *x: step(*x).reward.sum(), (0, 1), allow_int=True)(env, data)
-    return by_env.network.r, by_env.network.eff, by_action
+    def total(net, actions):
+        after = step(env.replace(network=net), (data[0], actions))
+        return after.reward.sum(), after
+
+    by, after = jax.grad(total, (0, 1), has_aux=True)(env.network, data[1])
+    return by[0].r, by[0].x, by[1], after
 
 def put(tree, mesh, spec):
     return jax.device_put(tree, NamedSharding(mesh, spec))
@@ -152,16 +156,17 @@ def same_on(devices, dtype, rtol):
 """
 # A power flow stops at 1e-5 p.u.; what differs is the order of sums, a few units in the last place.
 FEW = """
-env, data, alone = same_on([(8, auto), (2, explicit)], "float64", 1e-13)
-# From shardings alone, with axes of the type that jax.make_mesh gives by default.
-check(step, env, data, 2, explicit, LANES, 1e-13, alone, shard_map=False)
-summed = jax.device_get(jax.jit(gradients)(env, data))
-assert all(abs(x).max() > 0 for x in summed)
-check(gradients, env, data, 2, auto, (SHARED, SHARED, LANES), 1e-9, summed)
+env = Feeder()
+data = data_of(env)
+alone = jax.device_get(numbers(jax.jit(gradients)(env, data)))
+assert all(abs(x).max() > 0 for x in alone[:3])
+check(gradients, env, data, 8, explicit, (SHARED, SHARED, LANES, LANES), 1e-12, alone)
 """
 ALL = """
 for dtype, rtol in (("float64", 1e-13), ("float32", 2e-6)):
-    same_on([(1, auto), (2, auto), (4, explicit), (8, explicit)], dtype, rtol)
+    env, data, alone = same_on([(1, auto), (2, auto), (4, explicit), (8, explicit)], dtype, rtol)
+# From shardings alone, with axes of the type that jax.make_mesh gives by default.
+check(step, env, data, 2, explicit, LANES, rtol, alone, shard_map=False)
 """
 
 

@@ -222,7 +222,10 @@ def test_reset_and_step_return_the_same_structure() -> None:
         after_step = jax.eval_shape(env.step, after_reset, IDLE.astype(dtype))
         assert after_reset == after_start == after_step
         violations = {"voltage_violation", "branch_violation", "curtailment"}
-        assert set(after_step.metrics) == {"e_loss", "penalty", "mismatch", "converged"} | violations
+        assert (
+            set(after_step.metrics)
+            == {"e_loss", "penalty", "mismatch", "converged", "action_finite"} | violations
+        )
         # Strict promotion is on: nothing is raised to float64 on the way either.
         floats = {
             leaf.dtype for leaf in jax.tree.leaves(after_step) if jnp.issubdtype(leaf.dtype, jnp.inexact)
