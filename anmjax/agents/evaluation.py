@@ -15,6 +15,7 @@ from scipy import stats
 
 from anmjax.agents.violation import VIOLATION_TOLERANCE, violates
 from anmjax.envs.records import State
+from anmjax.envs.reward import return_of_collapse
 from anmjax.powerflow.varying import as_varying
 
 # Metrics that are averaged over the steps.
@@ -39,7 +40,7 @@ class Evaluation:
     energy_loss_per_step: float  # p.u.h, curtailment included, as clipped by the reward
     curtailment_per_step: float  # p.u., renewable power not used
     penalty_per_step: float  # p.u.h, for violated limits, as clipped by the reward
-    collapses: int  # starts from which the network collapsed
+    collapses: int  # starts from which the network collapsed, or where it had already
     returns: tuple[float, ...]  # (n) discounted return from every start
 
     def to_dict(self) -> dict[str, Any]:
@@ -153,7 +154,8 @@ def evaluate(
       env: the bare environment: a collapse ends a lane.
       policy: a pytree that is called with a key and an observation and returns an action; or that has a
         method ``act(key, state)``, as planners have, which know the whole state.
-      starts: State with a leading axis over the starts.
+      starts: State with a leading axis over the starts. One that is terminated counts as a collapse in the
+        first step.
       horizon: steps from each start.
       gamma: discount factor; None: the environment's.
       key: PRNG key of random policies; None: a fixed one.
@@ -170,7 +172,13 @@ def evaluate(
     gamma = float(env.gamma) if gamma is None else gamma
     day = max(1, round(24 / float(env.delta_t)))
     keys = jax.random.split(jax.random.key(0) if key is None else key, len(starts.reward))
-    totals = jax.device_get(_run(env, policy, starts, keys, gamma, horizon, day, _shares(len(keys))))
+    # What a lane that is dead from the start would have got in the step of its collapse.
+    collapse = 0.0, 0.0, 0.0
+    if bool(starts.terminated.any()):
+        collapse = return_of_collapse(env.costs_clipping[1], env.gamma), *env.costs_clipping
+    totals = jax.device_get(
+        _run(env, policy, starts, keys, gamma, collapse, horizon, day, _shares(len(keys)))
+    )
     returns = np.asarray(totals["discounted"], np.float64)
     steps = totals["steps"].sum()
     lasted = totals["collapsed"] == 0
@@ -208,9 +216,16 @@ def _shares(count: int) -> Mesh:
 
 
 def _evaluate_lanes(
-    env: Any, policy: Any, starts: State, keys: jax.Array, gamma: jax.Array, horizon: int, day: int
+    env: Any,
+    policy: Any,
+    starts: State,
+    keys: jax.Array,
+    gamma: jax.Array,
+    collapse: jax.Array,
+    horizon: int,
+    day: int,
 ) -> dict[str, jax.Array]:
-    """Sums over the horizon, by name, each ``(n,)``; ``keys`` (n,)."""
+    """Sums over the horizon, by name, each ``(n,)``; ``collapse`` (3,) are its reward, loss and penalty."""
     dtype = starts.reward.dtype
     count = starts.reward.shape[0]
 
@@ -237,8 +252,12 @@ def _evaluate_lanes(
     whole = {"steps", "violations", "voltage", "branch", "collapsed"}
     names = ("discounted", "last_day", *MEANS, *whole)
     zeros = {name: jnp.zeros(count, jnp.int32 if name in whole else dtype) for name in names}
-    starts, zeros = as_varying((starts, zeros), (env, policy, starts, keys, gamma))
-    return jax.lax.scan(act, (starts, zeros), jnp.arange(horizon))[0][1]
+    dead = starts.terminated
+    of_dead = dict(zip(("discounted", "e_loss", "penalty"), collapse, strict=True))
+    of_dead |= dict.fromkeys(("steps", "violations", "collapsed"), 1)
+    begin = zeros | {name: jnp.where(dead, x, zeros[name]) for name, x in of_dead.items()}
+    starts, begin = as_varying((starts, begin), (env, policy, starts, keys, gamma))
+    return jax.lax.scan(act, (starts, begin), jnp.arange(horizon))[0][1]
 
 
 # Sizes are static; the environment and the policy are pytrees, so another checkpoint needs no compilation.
@@ -249,6 +268,7 @@ def _run(
     starts: State,
     keys: jax.Array,
     gamma: float,
+    collapse: tuple[float, float, float],
     horizon: int,
     day: int,
     mesh: Mesh,
@@ -257,6 +277,6 @@ def _run(
     return jax.shard_map(
         functools.partial(_evaluate_lanes, horizon=horizon, day=day),
         mesh=mesh,
-        in_specs=(everywhere, everywhere, shared, shared, everywhere),
+        in_specs=(everywhere, everywhere, shared, shared, everywhere, everywhere),
         out_specs=shared,
-    )(env, policy, starts, keys, jnp.asarray(gamma, starts.reward.dtype))
+    )(env, policy, starts, keys, *(jnp.asarray(x, starts.reward.dtype) for x in (gamma, collapse)))

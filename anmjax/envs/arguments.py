@@ -82,8 +82,10 @@ def check_start(start: InitialState, sizes: Sequence[int]) -> None:
             raise ValueError(f"{name} of the start has shape {jnp.shape(part)}, expected ({size},)")
         check_real(f"{name} of the start", part)
         if not isinstance(part, jax.core.Tracer):
-            for i in np.flatnonzero(~np.isfinite(np.asarray(part, float))):
-                raise ValueError(f"{name}[{i}] of the start is {part[i]}, but must be finite")
+            values = np.asarray(part, float)
+            # An infinite potential means the generator's PMAX, as any above it does.
+            for i in np.flatnonzero(np.isnan(values) if name == "p_max" else ~np.isfinite(values)):
+                raise ValueError(f"{name}[{i}] of the start is {values[i]}, but must be finite")
 
 
 def check_key(key: Any) -> None:

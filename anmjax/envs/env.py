@@ -49,9 +49,9 @@ class ANMEnv(PyTree):
       Any action is accepted and moved to the nearest one that each device can reach. An infinite component
       asks for all there is; one that is NaN for 0, and ``action_finite`` says so.
     - Reward: minus the energy lost and the penalty for violated limits, see ``anmjax.envs.reward``.
-    - Termination: a power flow without solution is a collapse, and so are variables that are not finite.
-      Reward -c2 / (1 - gamma) (minus infinity where the penalty is not clipped), state and observation zero,
-      the voltages of ``state.grid`` flat; later steps change nothing and bring reward 0.
+    - Termination: a power flow without solution is a collapse, and so is a state with NaN in it. Reward
+      -c2 / (1 - gamma) (minus infinity where the penalty is not clipped), state and observation zero, the
+      voltages of ``state.grid`` flat; later steps change nothing and bring reward 0.
     - Metrics of a step: ``e_loss`` (p.u.h) and ``penalty`` (p.u.h) as clipped in the reward,
       ``voltage_violation`` and ``branch_violation`` (p.u., summed over elements, neither weighted nor
       clipped), ``curtailment`` (p.u., summed over renewables), ``mismatch`` (p.u.), ``converged``,
@@ -193,7 +193,7 @@ class ANMEnv(PyTree):
             aux=begin.aux,
             t=jnp.int32(0),
             reward=zero,
-            terminated=~grid.converged | ~jnp.isfinite(grid.soc).all() | ~jnp.isfinite(begin.aux).all(),
+            terminated=~grid.solved(begin.aux),
             metrics=self._metrics(Costs(zero, zero, zero, zero), zero, zero, grid, jnp.array(True)),
         )
 
@@ -216,7 +216,7 @@ class ANMEnv(PyTree):
         p_load, p_potential, aux = self.exogenous(state)
         wanted = Setpoints(p_load, p_potential, *set_points(self.network, action))
         grid, d, cost = self._simulate(state.grid.soc, wanted)
-        solved = grid.converged & jnp.isfinite(aux).all()
+        solved = grid.solved(aux)
         e_loss, penalty, reward = reward_of(
             cost, solved, weight=self.delta_t * self.lamb, clipping=self.costs_clipping, gamma=self.gamma
         )

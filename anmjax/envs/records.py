@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import jax
+import jax.numpy as jnp
 from flax import struct
 
 
@@ -20,6 +21,11 @@ class GridState:
     v: jax.Array  # (n_bus,) complex p.u., bus voltages
     mismatch: jax.Array  # () p.u., largest power-balance error left by the power flow
     converged: jax.Array  # () bool, False when the power flow has no solution: collapse
+
+    def solved(self, aux: jax.Array) -> jax.Array:
+        """() bool: converged, and no NaN where the power flow does not look, ``aux`` included."""
+        known = jnp.isfinite(self.soc).all() & ~jnp.isnan(self.p_potential).any()
+        return self.converged & known & jnp.isfinite(aux).all()
 
 
 @struct.dataclass

@@ -18,6 +18,9 @@ from anmjax.grid.network import Network
 Array: TypeAlias = Any
 
 
+SECOND = 1 / 3600  # h
+
+
 class ProfileError(ValueError):
     """Raised for daily tables that do not exist, are at fault, or do not fit their network."""
 
@@ -96,8 +99,12 @@ def _parse(text: str) -> DailyProfiles:
     hours, load, potential = (data.get(key) if isinstance(data, dict) else None for key in keys)
     if not isinstance(load, dict) or not isinstance(potential, dict):
         raise ProfileError(f"must be a JSON object with the keys {', '.join(keys)}")
-    if not isinstance(hours, float) or not 0 < hours <= 24 or abs(round(24 / hours) * hours - 24) > 1e-9:
-        raise ProfileError(f"step_hours is {hours!r}, must be a part of 24")
+    if (
+        not isinstance(hours, float)
+        or not SECOND <= hours <= 24
+        or abs(round(24 / hours) * hours - 24) > 1e-9
+    ):
+        raise ProfileError(f"step_hours is {hours!r}, must be a part of 24, of at least a second")
     load_ids, p_load = _rows("load", load, round(24 / hours), sign=-1)
     generator_ids, p_max = _rows("generator", potential, round(24 / hours), sign=1)
     return DailyProfiles(p_load, p_max, load_ids, generator_ids, hours)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 from dataclasses import replace
 from typing import Any, ClassVar
 
@@ -31,9 +32,12 @@ class AutoReset(Wrapper):
     Under ``jax.vmap`` both branches of a choice are paid for at every step, and a true reset (draws until a
     power flow converges) costs several steps. So the starts come from a pool of ``pool_size`` converged ones,
     drawn once at construction: a step pays for one random integer, one gather a leaf, one select. The trade:
-    there are only ``pool_size`` different starts, drawn with replacement and the same for every lane.
-    ``reset`` itself always draws afresh, ``start`` from the pool. ``pool_size=None`` does without a pool and
-    resets in place.
+    there are only ``pool_size`` different starts, drawn with replacement and the same for every lane: the
+    variance of what depends on n starts is 1 + n / ``pool_size`` times that of n independent ones. A loop
+    that is to pass for those draws the pool anew between two chunks of steps, ``env = env.renewed(key)``,
+    without a new compilation: n is then the starts of a chunk. ``reset`` itself always draws afresh,
+    ``start`` from the pool. ``pool_size=None`` does without a pool and resets in place, at twice the cost
+    of a step or more.
 
     The pool is a leaf, drawn for the environment as it was at construction: after changing a parameter
     (``replace``), make a new ``AutoReset``, or use ``pool_size=None``.
@@ -90,6 +94,27 @@ class AutoReset(Wrapper):
             key=jnp.where(done, fresh_key, after.key),
             metrics=after.metrics | {"final_obs": after.obs, "final_reward": after.reward},
         )
+
+    def renewed(self, key: jax.Array, share: float = 1.0) -> AutoReset:
+        """The wrapper with a share of its pool drawn anew; episodes that run go on.
+
+        Args:
+          key: PRNG key.
+          share: of the starts, above 0, at most 1; which ones is drawn too. A whole pool costs about as much
+            as ``pool_size`` steps.
+
+        Raises:
+          ValueError: ``share`` is out of range.
+        """
+        if not 0 < share <= 1:
+            raise ValueError(f"AutoReset: share is {share}, but must be above 0 and at most 1.")
+        if self.pool is None or self.pool_size is None:
+            return self
+        key, key_which = jax.random.split(key)
+        count = math.ceil(share * self.pool_size)
+        which = jax.random.permutation(key_which, self.pool_size)[:count]
+        fresh = replace(_draw_pool(self.env, key, pool_size=count), key=None)
+        return replace(self, pool=jax.tree.map(lambda old, new: old.at[which].set(new), self.pool, fresh))
 
     def start(self, key: jax.Array) -> State:
         """Begins an episode as ``step`` does where one has ended: at a start of the pool, if there is one."""

@@ -18,6 +18,7 @@ from flax import struct
 import anmjax
 from anmjax.agents.baselines import BASELINES, ConstantPolicy, do_nothing_policy, random_policy
 from anmjax.agents.evaluation import evaluate, starts_of
+from anmjax.agents.seeds import key_of_seed
 from anmjax.envs.spaces import Box
 from tests.agents.probes import Constant, Match
 
@@ -61,6 +62,37 @@ def test_starts_that_have_all_ended_are_refused():
     ended = starts.replace(terminated=jnp.ones(2, bool))
     with pytest.raises(ValueError, match="every start has already ended"):
         evaluate(env, random_policy(env), ended)
+
+
+def test_a_start_that_has_ended_is_scored_as_a_collapse_and_not_as_perfect():
+    env = anmjax.make("ANM6Easy-v0", gamma=0.9)
+    starts, _ = starts_of(env, KEY)
+    starts = jax.tree.map(lambda x: x[:2], starts)
+    dead = starts.replace(terminated=jnp.array([False, True]))
+    policy = do_nothing_policy(env)
+    result, alone = (evaluate(env, policy, each, horizon=3) for each in (dead, starts))
+    # c2 = 100 in every step for ever: -100 / (1 - 0.9) = -1000.
+    np.testing.assert_allclose(result.returns, [alone.returns[0], -1000], rtol=1e-12)
+    assert result.collapses == 1
+    # Three steps of the first, and the one of the collapse: c1 = 1, c2 = 100.
+    first = evaluate(env, policy, jax.tree.map(lambda x: x[:1], starts), horizon=3)
+    np.testing.assert_allclose(result.penalty_per_step, (3 * first.penalty_per_step + 100) / 4, rtol=1e-12)
+    np.testing.assert_allclose(
+        result.energy_loss_per_step, (3 * first.energy_loss_per_step + 1) / 4, rtol=1e-12
+    )
+    np.testing.assert_allclose(result.violation_share, (3 * first.violation_share + 1) / 4, rtol=1e-12)
+
+
+@pytest.mark.parametrize("seed", [2**32, -1, 1.0, True, "1", 10**23, float("inf")])
+def test_a_seed_that_is_no_whole_number_of_32_bits_is_refused(seed):
+    with pytest.raises(ValueError, match=r"seed is .*, expected a whole number from 0 to 4294967295"):
+        key_of_seed(seed)
+
+
+def test_seeds_give_different_keys_up_to_the_largest():
+    keys = [jax.random.key_data(key_of_seed(seed)).tolist() for seed in (0, 1, np.int64(2), 2**31, 2**32 - 1)]
+    assert len({tuple(key) for key in keys}) == 5
+    assert keys[0] == jax.random.key_data(jax.random.key(0)).tolist()
 
 
 def test_the_standard_error_is_that_of_the_mean_over_the_starts():

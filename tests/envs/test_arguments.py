@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from typing import Any
 
 import jax
@@ -10,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+import anmjax
 from anmjax import ANMEnv, InitialState, Network, NetworkError, transition
 from anmjax.agents.mpc import dc_model
 from tests.envs.samples import NETWORK, Feeder, start
@@ -127,3 +129,113 @@ def test_replace_copies_and_names_an_unknown_attribute() -> None:
     assert type(other) is Feeder
     with pytest.raises(ValueError, match="Feeder has no attribute 'gama' to replace"):
         env.replace(gama=0.5)
+
+
+ENV = Feeder()
+
+
+@pytest.mark.parametrize(
+    ("key", "error", "sentence"),
+    [
+        (0, TypeError, "key is 0, expected a key, as jax.random.key(0) makes one"),
+        (None, TypeError, "key is None, expected a key"),
+        (np.zeros(2, np.uint32), TypeError, "key is of the old style of jax.random.PRNGKey, expected a key"),
+        (jax.random.key_data(KEY), TypeError, "key is of the old style of jax.random.PRNGKey"),
+        (
+            jax.random.split(KEY, 3),
+            ValueError,
+            "key has shape (3,), expected one key; for many lanes, jax.vmap",
+        ),
+    ],
+)
+def test_what_is_no_key_is_refused(key: Any, error: type[Exception], sentence: str) -> None:
+    for function in (ENV.reset, lambda key: ENV.reset_to(key, start()), anmjax.TimeLimit(ENV, 3).reset):
+        with pytest.raises(error, match=re.escape(sentence)):
+            function(key)
+
+
+def test_what_is_no_state_is_refused() -> None:
+    state = jax.eval_shape(ENV.reset_to, KEY, start())
+    action = jnp.zeros(6)
+    for wrong, error, sentence in (
+        ((state, 0), TypeError, "state is a tuple, expected a State, as reset and step return it"),
+        (state.obs, TypeError, "state is a ShapeDtypeStruct, expected a State"),
+        (
+            jax.eval_shape(jax.vmap(ENV.reset), jax.random.split(KEY, 4)),
+            ValueError,
+            "grid.p of the state has shape (4, 5), expected (5,); for many lanes, jax.vmap the function",
+        ),
+        (
+            jax.eval_shape(anmjax.make("ANM6Easy-v0").reset, KEY),
+            ValueError,
+            "grid.p of the state has shape (7,), expected (5,); another environment's?",
+        ),
+        (state.replace(key=None), TypeError, "key is None, expected a key"),
+    ):
+        with pytest.raises(error, match=re.escape(sentence)):
+            ENV.step(wrong, action)
+
+
+def test_numbers_that_are_not_real_are_refused_and_real_ones_of_any_type_taken() -> None:
+    state = jax.eval_shape(ENV.reset_to, KEY, start())
+    with pytest.raises(TypeError, match="the action is of type complex128, expected real numbers"):
+        jax.eval_shape(ENV.step, state, jnp.zeros(6, complex))
+    with pytest.raises(TypeError, match="the action is of type <U1, expected real numbers"):
+        jax.eval_shape(lambda state: ENV.step(state, ["a"] * 6), state)
+    with pytest.raises(TypeError, match="p_dev of the start is of type complex128, expected real numbers"):
+        ENV.reset_to(KEY, start().astype(complex))
+    for dtype in (jnp.float16, jnp.bfloat16, np.float32, int, bool):
+        assert jax.eval_shape(ENV.step, state, jnp.zeros(6, dtype)).obs.dtype == np.float64
+
+
+def test_a_start_that_is_not_finite_is_refused_or_a_collapse_where_its_numbers_are_not_known() -> None:
+    at_fault = np.tile(np.asarray(start()), (4, 1))
+    at_fault[[1, 2, 3], [10, 13, 1]] = np.nan, np.inf, np.nan  # the charge, an auxiliary variable, a load
+    for row, sentence in (
+        (1, "soc[0] of the start is nan"),
+        (2, "aux[0] of the start is inf"),
+        (3, "p_dev[1]"),
+    ):
+        with pytest.raises(ValueError, match=re.escape(sentence)):
+            ENV.reset_to(KEY, at_fault[row])
+    states = jax.jit(jax.vmap(ENV.reset_to, in_axes=(None, 0)))(KEY, at_fault)
+    np.testing.assert_array_equal(states.terminated, [False, True, True, True])
+    assert np.isfinite(states.obs).all()
+
+
+def test_components_of_an_action_that_are_no_numbers_ask_for_nothing_and_infinite_ones_for_all() -> None:
+    after = [
+        [np.nan, 1.0, np.nan, 0.5, np.nan, np.nan],
+        [0.0, 1.0, 0.0, 0.5, 0.0, 0.0],
+        [np.inf, 1.0, 0.0, -np.inf, np.inf, 0.0],
+        [1e9, 1.0, 0.0, -1e9, 1e9, 0.0],
+    ]
+    state = jax.jit(ENV.reset_to)(KEY, start())
+    states = jax.jit(jax.vmap(ENV.step, in_axes=(None, 0)))(state, jnp.array(after))
+    np.testing.assert_array_equal(states.metrics["action_finite"], [False, True, False, True])
+    np.testing.assert_array_equal(states.terminated, [False] * 4)
+    assert all(np.isfinite(x).all() for x in jax.tree.leaves(states.replace(key=None)))
+    np.testing.assert_array_equal(states.obs[0], states.obs[1])
+    np.testing.assert_allclose(states.obs[2], states.obs[3], rtol=1e-9)
+
+
+class Spoilt(Feeder):
+    """Draws variables of which one is not finite."""
+
+    which = 0
+
+    def next_vars(self, key: jax.Array, state: jax.Array) -> jax.Array:
+        """The scripted ones, but for one."""
+        return super().next_vars(key, state).at[self.which].set(jnp.nan)
+
+
+def test_variables_that_are_not_finite_are_a_collapse() -> None:
+    env = Spoilt()
+    state = jax.jit(env.reset_to)(KEY, start())
+    for which in (0, 1, 3):  # a load, a potential, an auxiliary variable
+        env.__dict__["which"] = which
+        after = jax.jit(lambda s: env.step(s, jnp.zeros(6)))(state)
+        # -c2 / (1 - gamma) = -20 / 0.1
+        assert (bool(after.terminated), float(after.reward)) == (True, pytest.approx(-200, rel=1e-12))
+        assert bool(after.metrics["action_finite"])
+        assert all(np.isfinite(x).all() for x in jax.tree.leaves(after.replace(key=None)))

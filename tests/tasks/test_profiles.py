@@ -85,6 +85,14 @@ def test_a_table_is_a_pytree_of_its_numbers(write):
         (changed(lambda d: d.pop("p_max_mw")), "must be a JSON object with the keys"),
         (changed(lambda d: d.update(step_hours=7)), "step_hours is 7.0, must be a part of 24"),
         (changed(lambda d: d.update(step_hours=0)), "step_hours is 0.0"),
+        (changed(lambda d: d.update(step_hours=1e-320)), "step_hours is 1e-320, must be a part of 24, of at"),
+        (changed(lambda d: d.update(step_hours=1e-300)), "step_hours is 1e-300"),
+        (changed(lambda d: d.update(step_hours=1e308)), r"step_hours is 1e\+308"),
+        (changed(lambda d: d.update(step_hours=float("inf"))), "step_hours is inf"),
+        (changed(lambda d: d.update(step_hours=float("nan"))), "step_hours is nan"),
+        (changed(lambda d: d.update(step_hours=-6)), "step_hours is -6.0"),
+        (changed(lambda d: d.update(step_hours="6")), "step_hours is '6'"),
+        (changed(lambda d: d.update(step_hours=[6])), "step_hours is \\[6.0\\]"),
         (changed(lambda d: d.update(step_hours=True)), "step_hours is True"),
         (changed(lambda d: d["p_load_mw"].update({"a": []})), "load 'a': must be a device id"),
         (changed(lambda d: d["p_load_mw"].update({"02": []})), "load '02': must be a device id"),
@@ -108,7 +116,7 @@ def test_a_table_is_a_pytree_of_its_numbers(write):
             "load 2: -3.1 MW is below its PMIN -3 ",
         ),
     ],
-    ids=range(22),
+    ids=range(30),
 )
 def test_a_table_at_fault_is_refused_in_one_sentence_that_names_device_and_fault(data, message, write):
     path = write(data)

@@ -9,6 +9,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import scipy.stats
+from flax import struct
 
 from anmjax.wrappers import AutoReset, EpisodeStatistics, NormalizeObservation, NormalizeReward, TimeLimit
 from tests.agents.probes import Constant, Match
@@ -84,6 +86,52 @@ def test_a_start_of_the_pool_is_what_a_reset_is():
     np.testing.assert_array_equal(jax.random.key_data(start.key), jax.random.key_data(KEY))
     # Without a pool it is a reset of its own.
     assert np.isfinite(AutoReset(Match(), pool_size=None).start(KEY).obs).all()
+
+
+def hours_of_starts(*, renew):
+    """Hours of 20,480 starts, in 40 chunks of a loop that may renew the pool between them."""
+    env = AutoReset(Hour(), pool_size=8192)
+
+    @jax.jit
+    def chunk(env, keys):
+        return jax.vmap(lambda key: env.start(key).aux[0])(keys)
+
+    hours = []
+    for k in range(40):
+        hours.append(chunk(env, jax.random.split(jax.random.key(100 + k), 512)))
+        if renew:
+            env = env.renewed(jax.random.key(k))
+    return np.concatenate(hours).astype(int)
+
+
+@struct.dataclass
+class Hour(Constant):
+    """Begins at a uniform hour of 96."""
+
+    def next_signal(self, key, action):
+        return jax.random.randint(key, (1,), 0, 96).astype(action.dtype)
+
+
+def test_starts_of_a_pool_that_is_renewed_pass_for_draws_of_reset_and_others_do_not():
+    # Chi-square of 96 hours, on average 95. With n draws from a pool of m it is 1 + n / m times as large:
+    # with 512 from each of 40 pools of 8,192 1.06 times, with 20,480 from one 3.5 times.
+    for renew in (True, False):
+        p = scipy.stats.chisquare(np.bincount(hours_of_starts(renew=renew), minlength=96)).pvalue
+        assert (p > 0.01) == renew, p
+    assert p < 1e-10  # of 3.5 * 95 = 333
+
+
+def test_a_share_of_the_pool_is_renewed_and_the_rest_stays():
+    env = AutoReset(Match(), pool_size=40)
+    after = env.renewed(KEY, share=0.25)
+    same = np.asarray(after.pool.obs[:, 0]) == np.asarray(env.pool.obs[:, 0])
+    assert same.sum() == 30
+    assert jax.tree.structure(after) == jax.tree.structure(env)
+    assert len(np.unique(env.renewed(KEY).pool.obs[:, 0])) == 40
+    assert AutoReset(Match(), pool_size=None).renewed(KEY).pool is None
+    for share in (0, 1.5, float("nan")):
+        with pytest.raises(ValueError, match=r"share is .*, but must be above 0 and at most 1"):
+            env.renewed(KEY, share)
 
 
 def test_a_pool_of_no_starts_is_refused():

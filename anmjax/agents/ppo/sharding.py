@@ -67,6 +67,22 @@ def mesh_for(config: PPOConfig, num_devices: int | None = None) -> Mesh:
     return Mesh(np.array(devices[:num_devices]), (AXIS,))
 
 
+class Pools:
+    """The agent on the mesh, with the pool of starts that is in force."""
+
+    def __init__(self, ppo: PPO, mesh: Mesh) -> None:
+        """``ppo`` as ``PPO.create`` made it."""
+        self._ppo, self._mesh, self._begun = ppo, mesh, -1
+
+    def at(self, num_updates: int) -> tuple[PPO, int]:
+        """The agent after so many updates, and how many more there are with the same pool."""
+        period = self._ppo.config.renew_starts or self._ppo.config.num_updates
+        if num_updates // period != self._begun:
+            self._begun = num_updates // period
+            self._placed = everywhere(self._ppo.renewed(num_updates), self._mesh)
+        return self._placed, period - num_updates % period
+
+
 def begin(ppo: PPO, keys: jax.Array, mesh: Mesh) -> Learner:
     """The learners before their first update, on the mesh; ``keys`` (n_seed,)."""
     return _init(everywhere(ppo, mesh), everywhere(keys, mesh), mesh)

@@ -19,6 +19,7 @@ from anmjax.agents.ppo.config import PPOConfig
 from anmjax.agents.ppo.processes import Together
 from anmjax.agents.ppo.progress import Progress
 from anmjax.agents.ppo.update import PPO, Learner
+from anmjax.agents.seeds import key_of_seed
 
 CHECKPOINT_FILE = "checkpoint.msgpack"
 METRICS_FILE = "metrics.jsonl"
@@ -151,7 +152,7 @@ def _train(
             file.parent.mkdir(parents=True, exist_ok=True)
 
     if resume is None:
-        learners = sharding.begin(ppo, jnp.stack([jax.random.key(seed) for seed in outs]), mesh)
+        learners = sharding.begin(ppo, jnp.stack([key_of_seed(seed) for seed in outs]), mesh)
     else:
         learners = sharding.place([restore_learner(resume, ppo)], mesh)
     done = 0 if resume is None else resume.env_steps // config.steps_per_update
@@ -173,12 +174,13 @@ def _train(
     )
     with progress, Together() as together:
         try:
-            placed = sharding.everywhere(ppo, mesh)
+            pools = sharding.Pools(ppo, mesh)
             if done < config.num_updates:
                 progress.say("Compiling the training step...")
             while done < config.num_updates:
                 begun = time.monotonic()
-                count = min(config.updates_per_chunk, config.num_updates - done)
+                placed, most = pools.at(done)
+                count = min(config.updates_per_chunk, config.num_updates - done, most)
                 after, sums = sharding.run_chunk(placed, learners, np.int32(count), mesh)
                 learners, done = jax.block_until_ready(after), done + count
                 took = time.monotonic() - begun

@@ -22,7 +22,7 @@ from anmjax.envs.records import State
 from anmjax.powerflow.varying import as_varying
 from anmjax.wrappers import AutoReset, EpisodeStatistics, RunningStatistics, TimeLimit
 
-NUM_STARTS = 1024  # different starts of training episodes
+NUM_STARTS = 1024  # different starts of training episodes, until they are renewed
 
 
 @struct.dataclass
@@ -78,14 +78,17 @@ class PPO:
         if config.max_episode_steps:
             env = TimeLimit(env, max_steps=config.max_episode_steps)
         env = EpisodeStatistics(env)
-        pool = exploring_starts(
-            env,
-            jax.random.key(0),
-            num_starts=NUM_STARTS,
-            share=config.exploring_starts,
-            max_steps=config.max_episode_steps or 96,
-        )
-        return cls(env=AutoReset(env, NUM_STARTS, pool=pool), config=config)
+        return cls(env=AutoReset(env, NUM_STARTS, pool=_pool(env, config, 0)), config=config)
+
+    def renewed(self, num_updates: int) -> PPO:
+        """The agent with the pool of starts that update number ``num_updates``, from 0, draws from.
+
+        Every ``renew_starts`` updates it is another one, which follows from their number alone: a training
+        that goes on draws from the same as one that never stopped.
+        """
+        period = self.config.renew_starts
+        pool = _pool(self.env.env, self.config, num_updates // period if period else 0)
+        return replace(self, env=replace(self.env, pool=pool))
 
     @property
     def lanes(self) -> Lanes:
@@ -242,6 +245,18 @@ class PPO:
         chosen = chosen.reshape(-1, num_lanes // num_minibatches)
         (params, optimizer), losses = jax.lax.scan(descend, (params, optimizer), chosen)
         return params, optimizer, jax.tree.map(lambda leaf: leaf.mean(), losses)
+
+
+def _pool(env: Any, config: PPOConfig, number: int) -> State:
+    """Starts of training episodes, the pool of a number."""
+    key = jax.random.key(0)
+    return exploring_starts(
+        env,
+        jax.random.fold_in(key, number) if number else key,
+        num_starts=NUM_STARTS,
+        share=config.exploring_starts,
+        max_steps=config.max_episode_steps or 96,
+    )
 
 
 def network_for(env: Any, config: PPOConfig) -> ActorCritic:
