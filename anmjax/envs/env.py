@@ -220,7 +220,7 @@ class ANMEnv(PyTree):
         e_loss, penalty, reward = reward_of(
             cost, solved, weight=self.delta_t * self.lamb, clipping=self.costs_clipping, gamma=self.gamma
         )
-        metrics = self._metrics(cost, e_loss, penalty, grid, jnp.isfinite(action).all())
+        metrics = self._metrics(cost, e_loss, penalty, grid, jnp.isfinite(jnp.asarray(action)).all())
         ended = state.terminated
         return self._state(
             key=state.key,

@@ -60,12 +60,12 @@ def set_points(net: Network, action: jax.Array) -> tuple[jax.Array, jax.Array]:
     """
     n_generator, n_storage = len(net.generators), len(net.storage)
     expected = (2 * n_generator + 2 * n_storage,)
-    if jnp.shape(action) != expected:
+    check_real("the action", action)
+    if np.shape(action) != expected:
         raise ValueError(
-            f"the action has shape {jnp.shape(action)}, expected {expected}: P of {n_generator} generators, "
+            f"the action has shape {np.shape(action)}, expected {expected}: P of {n_generator} generators, "
             f"Q of them, P of {n_storage} storage units, Q of them; for many lanes, jax.vmap the function"
         )
-    check_real("the action", action)
     action = jnp.asarray(action, net.dtype) / net.base_mva
     action = jnp.nan_to_num(action, nan=0.0, posinf=FARTHEST, neginf=-FARTHEST)
     p_gen, q_gen, p_sto, q_sto = jnp.split(action, np.cumsum([n_generator, n_generator, n_storage]))

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import json
+from dataclasses import replace
 
 import chex
 import jax
@@ -81,6 +83,25 @@ def test_a_training_that_was_interrupted_goes_on_bit_for_bit(whole, tmp_path, mo
     np.testing.assert_array_equal(jax.random.key_data(got.key), jax.random.key_data(expected.key))
     np.testing.assert_array_equal(got.states.obs, expected.states.obs)
     chex.assert_trees_all_equal(got.optimizer, expected.optimizer)
+
+
+def test_the_starts_of_an_update_follow_from_its_number_alone(whole, tmp_path, monkeypatch):
+    often = replace(CONFIG, renew_starts=3)
+    expected = train(Match(), often, **OPTIONS).learner
+    # A chunk ends where other starts begin, so that neither its length nor an interrupt changes a number.
+    with monkeypatch.context() as patch:
+        interrupt_after(2, patch)
+        stopped = train(Match(), often, out=tmp_path, **OPTIONS)
+    assert int(stopped.learner.num_updates) == 3
+    resumed = train(Match(), resume=load(stopped.checkpoint), **(OPTIONS | {"seed": 0})).learner
+    chex.assert_trees_all_equal(resumed.policy.params, expected.policy.params)
+    np.testing.assert_array_equal(resumed.states.obs, expected.states.obs)
+    # Three updates of one pool are those of a training that keeps it; the next are of other starts.
+    assert not np.array_equal(whole[0].learner.states.obs, expected.states.obs)
+    ppo = whole[0].ppo
+    pools = [np.asarray(replace(ppo, config=often).renewed(k).env.pool.obs[:, 0]) for k in (0, 2, 3, 5, 6)]
+    np.testing.assert_array_equal(pools[0], ppo.env.pool.obs[:, 0])
+    assert [np.array_equal(a, b) for a, b in itertools.pairwise(pools)] == [True, False, True, False]
 
 
 def test_seeds_that_train_together_learn_what_each_learns_alone(whole, tmp_path):

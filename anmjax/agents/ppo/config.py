@@ -29,7 +29,7 @@ class PPOConfig:
     num_minibatches: int = _option(4, "gradient steps a pass; divides num_envs")
     max_episode_steps: int = _option(96, "steps until an episode is truncated and begins anew; 0: never")
     exploring_starts: float = _option(0.5, "share of the episodes that begin where random actions led to")
-    renew_starts: int = _option(100, "updates after which other starts are drawn; 0: the same for ever")
+    renew_starts: int = _option(250, "updates after which other starts are drawn; 0: the same for ever")
     gamma: float | None = _option(None, "discount factor; default: the task's own")
     gae_lambda: float = _option(0.98, "weight of long over short returns in the advantage, 0 to 1")
     learning_rate: float = _option(3e-3, "step size of Adam")
