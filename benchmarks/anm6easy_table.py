@@ -28,7 +28,7 @@ from anmjax.agents import ppo
 from anmjax.agents.baselines import BASELINES
 from anmjax.agents.evaluation import HORIZON, Evaluation, evaluate, paired_difference, starts_of
 from anmjax.agents.mpc import MPCPerfect
-from anmjax.agents.ppo.training import CHECKPOINT_FILE
+from anmjax.agents.training.run_folder import CHECKPOINT_FILE
 from anmjax.envs.records import State
 from benchmarks import command_line, record
 from benchmarks.training import train

@@ -22,7 +22,7 @@ from typing import Any
 
 import numpy as np
 
-from anmjax.agents.ppo.training import METRICS_FILE
+from anmjax.agents.training.run_folder import METRICS_FILE
 from benchmarks import command_line, record
 
 TASK = "ANM6Easy-v0"

@@ -23,7 +23,7 @@ import numpy as np
 
 import anmjax
 from anmjax.agents import baselines, evaluation, ppo
-from anmjax.agents.ppo.training import CHECKPOINT_FILE, METRICS_FILE
+from anmjax.agents.training.run_folder import CHECKPOINT_FILE, METRICS_FILE
 from benchmarks import command_line, record
 
 CURVE = ("env_steps", "seconds", "episode_return", "violation_share")

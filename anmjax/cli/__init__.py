@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import os
+import shlex
+import signal
 import sys
 from collections.abc import Sequence
 
 from anmjax.cli.errors import CommandError
 from anmjax.cli.parser import build_parser
+from anmjax.cli.screen import say
+from anmjax.cli.stopping import SIGNALS, Stopping, exit_code
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -16,16 +21,29 @@ def main(argv: Sequence[str] | None = None) -> int:
       argv: the arguments after the program's name; None: those of the process.
 
     Returns:
-      Exit code: 0 done, 2 the command was not understood or cannot be carried out, 130 stopped by Ctrl-C.
+      Exit code: 0 done, 2 the command was not understood or cannot be carried out, 130 stopped by Ctrl-C, 143
+      by SIGTERM, 141 nobody reads the output any more.
     """
-    try:
-        arguments = build_parser().parse_args(argv)
-        return arguments.run(arguments)
-    except CommandError as error:
-        print(f"anmjax: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        return 130
+    words = sys.argv[1:] if argv is None else list(argv)
+    with Stopping() as stopping:
+        try:
+            arguments = build_parser().parse_args(words)
+            arguments.command = shlex.join(["anmjax", *words])
+            return arguments.run(arguments)
+        except CommandError as error:
+            say(f"anmjax: {error}")
+            return 2
+        except BrokenPipeError:
+            # What is left to print would fail again when the process ends.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            return 141
+        except (KeyboardInterrupt, Exception):
+            # Within a library's callback, an interrupt comes out as an error of the library's own.
+            if stopping.number is None and not isinstance(sys.exception(), KeyboardInterrupt):
+                raise
+            number = stopping.number or signal.SIGINT
+            say(f"anmjax: stopped by {SIGNALS[number]}.")
+            return exit_code(number)
 
 
 __all__ = ["main"]

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import argparse
-import importlib.util
 import json
-import sys
 import time
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -17,27 +15,24 @@ import jax
 from anmjax.agents.baselines import BASELINES
 from anmjax.agents.day import a_day
 from anmjax.agents.evaluation import Evaluation, evaluate, starts_of
+from anmjax.agents.mpc import MPC
 from anmjax.agents.ppo import Checkpoint, CheckpointError, load, restore_policy
-from anmjax.agents.ppo.training import CHECKPOINT_FILE
+from anmjax.agents.training.run_folder import CHECKPOINT_FILE
 from anmjax.cli.devices import use_devices
 from anmjax.cli.errors import CommandError, nearest
+from anmjax.cli.outputs import check_plot
 from anmjax.cli.report import differences, rows, table
-from anmjax.cli.tasks import make_task
+from anmjax.cli.screen import say
+from anmjax.cli.tasks import make_task, task_of
 from anmjax.render.day import plot_day
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Evaluates every policy named, prints tables, writes JSON and CSV if asked to."""
-    if arguments.plot and importlib.util.find_spec("matplotlib") is None:
-        raise CommandError("--plot needs matplotlib: pip install 'anmjax[plot]'.")
+    check_plot(arguments.plot)
     use_devices(arguments.devices)
-    for name in ("horizon", "num_starts"):
-        if getattr(arguments, name) < 1:
-            flag = "--" + name.replace("_", "-")
-            raise CommandError(f"{flag} is {getattr(arguments, name)}, but must be at least 1.")
     checkpoints = {name: find_checkpoint(name) for name in arguments.policy if name not in BASELINES}
-    task, overrides = _task(arguments.task, list(checkpoints.values()))
-    env = make_task(task, overrides)
+    task, env = _task(arguments.task, list(checkpoints.values()))
     policies = {
         name: policy_of(checkpoints[name], env) if name in checkpoints else baseline_of(name, task, env)
         for name in arguments.policy
@@ -89,6 +84,7 @@ def score(
     num_starts: int = 96,
     drawn: bool = False,
     soc_mwh: Sequence[float] | None = None,
+    quiet: bool = False,
 ) -> dict[str, Evaluation]:
     """Evaluates policies on the same starts, by name."""
     starts_key, policy_key = jax.random.split(jax.random.key(seed))
@@ -98,10 +94,15 @@ def score(
         raise CommandError(f"{error}.") from error
     scores = {}
     for name, policy in policies.items():
+        if not quiet:
+            plans = "; planning at every step takes minutes" if isinstance(policy, MPC) else ""
+            count = len(starts.reward)
+            say(f"Evaluating {name}: compiling, then {count} starts, {horizon:,} steps each{plans}...")
         begun = time.perf_counter()
         scores[name] = evaluate(env, policy, starts, horizon=horizon, key=policy_key, described=described)
         took = time.perf_counter() - begun
-        print(f"{name}: {scores[name].discounted_return:.3f}, {took:.0f} s", file=sys.stderr, flush=True)
+        if not quiet:
+            say(f"{name}: {scores[name].discounted_return:.3f}, {took:.0f} s")
     return scores
 
 
@@ -138,13 +139,14 @@ def policy_of(checkpoint: Checkpoint, env: Any) -> Any:
         raise CommandError(str(error)) from error
 
 
-def _task(asked: str | None, checkpoints: list[Checkpoint]) -> tuple[str, dict[str, Any]]:
-    """The one task that all policies are to act on, and how it is made."""
+def _task(asked: str | None, checkpoints: list[Checkpoint]) -> tuple[str, Any]:
+    """The one task that all policies are to act on, and its environment."""
     if asked:
-        return asked, {}
-    made = {checkpoint.task: checkpoint.overrides for checkpoint in checkpoints}
+        return asked, make_task(asked)
+    made = {checkpoint.task: checkpoint for checkpoint in checkpoints}
     if not made:
         raise CommandError("baselines need a task: add --task TASK.")
     if len(made) > 1:
         raise CommandError(f"the checkpoints are of different tasks ({', '.join(made)}): add --task TASK.")
-    return next(iter(made.items()))
+    ((task, checkpoint),) = made.items()
+    return task, task_of(checkpoint)

@@ -9,7 +9,16 @@ import re
 from typing import Any, NoReturn
 
 from anmjax.agents.ppo.config import PPOConfig
+from anmjax.agents.ranges import Whole
 from anmjax.cli.errors import CommandError, nearest
+from anmjax.cli.screen import say_starting
+from anmjax.cli.typed_numbers import number, whole, within
+
+SEEDS = Whole(0, 2**32 - 1)  # all that JAX keeps of a seed by default
+DEVICES = Whole(1, 2**12)
+PROCESSES = Whole(1, 2**16)
+HORIZONS = Whole(1, 10**7)
+STARTS = Whole(1, 10**6)
 
 TRAIN_EXAMPLES = """\
 examples:
@@ -17,16 +26,63 @@ examples:
   anmjax train ANM6Easy-v0 --seed 0 1 2 3 4 --total-steps 10_000_000
   anmjax train --resume runs/ANM6Easy-v0-seed0-20260101-120000
 
-on two machines, one command on each, the second with --process-id 1:
-  anmjax train ANM6Easy-v0 --coordinator 10.0.0.1:7777 --num-processes 2 --process-id 0
+longer, once it is finished; the step size is lowered anew, to 0 at the new end:
+  anmjax train --resume runs/ANM6Easy-v0-seed0-20260101-120000 \\
+    --total-steps 60_000_000
 
-Ctrl-C stops at any time and leaves a checkpoint to evaluate or to go on from.
+on two machines, one command on each, the second with --process-id 1:
+  anmjax train ANM6Easy-v0 --coordinator 10.0.0.1:7777 --num-processes 2 \\
+    --process-id 0
+
+Ctrl-C stops after the first update at any time, SIGTERM too, and leaves a
+checkpoint to evaluate or to go on from.
 """
 EVALUATE_EXAMPLES = """\
 examples:
   anmjax evaluate runs/ANM6Easy-v0-seed0-20260101-120000
   anmjax evaluate random do-nothing --task ANM6Easy-v0 --json scores.json
 """
+
+
+# What options are called elsewhere.
+SYNONYMS = {
+    "--total-steps": ("--steps", "--timesteps", "--total-timesteps", "--num-timesteps", "--n-steps"),
+    "--num-envs": ("--envs", "--n-envs", "--num-grids", "--grids", "--lanes", "--num-lanes"),
+    "--num-steps": ("--rollout", "--rollout-length", "--unroll-length"),
+    "--num-epochs": ("--epochs", "--n-epochs", "--update-epochs"),
+    "--num-minibatches": ("--minibatches", "--batch-size", "--minibatch-size"),
+    "--max-episode-steps": ("--time-limit", "--episode-length", "--max-steps"),
+    "--learning-rate": ("--lr", "--step-size", "--alpha"),
+    "--anneal-learning-rate": ("--anneal-lr", "--anneal"),
+    "--no-anneal-learning-rate": ("--no-anneal-lr", "--no-anneal"),
+    "--gae-lambda": ("--lambda", "--lam", "--gae"),
+    "--gamma": ("--discount", "--discount-factor"),
+    "--clip-epsilon": ("--clip", "--clip-range", "--clip-eps", "--clip-coef", "--eps"),
+    "--value-coefficient": ("--vf-coef", "--value-coef"),
+    "--entropy-coefficient": ("--ent-coef", "--entropy-coef", "--entropy"),
+    "--hidden-sizes": ("--layers", "--hidden", "--net-arch", "--width"),
+    "--network-dtype": ("--dtype", "--precision"),
+    "--out": ("-o", "--output", "--output-dir", "--out-dir", "--dir", "--folder", "--logdir", "--log-dir"),
+    "--resume": ("--continue", "--restore", "--checkpoint", "--load"),
+    "--seed": ("--seeds", "-s", "--random-seed"),
+    "--devices": ("--gpus", "--cpus", "--num-devices", "--cores"),
+    "--quiet": ("-q", "--silent", "--no-progress"),
+    "--horizon": ("--steps", "--num-steps", "--max-steps"),
+    "--num-starts": ("--starts", "--episodes", "--num-episodes", "--n-eval-episodes"),
+    "--soc": ("--charge", "--charges"),
+    "--task": ("--env", "--env-id"),
+    "--json": ("--out", "--output", "-o"),
+    "--plot": ("--figure", "--fig", "--png", "--render"),
+}
+# What is named without an option.
+NO_OPTION = {
+    "--task": "the task comes first, anmjax train TASK",
+    "--env": "a task is named without an option, anmjax train TASK",
+    "--env-id": "a task is named without an option, anmjax train TASK",
+    "--policy": "policies come first, anmjax evaluate POLICY [POLICY ...]",
+    "--checkpoint": "a checkpoint is a policy, anmjax evaluate CHECKPOINT",
+    "--agent": "policies come first, anmjax evaluate POLICY [POLICY ...]",
+}
 
 
 class Parser(argparse.ArgumentParser):
@@ -37,40 +93,36 @@ class Parser(argparse.ArgumentParser):
         if found := re.search(r"unrecognized arguments: (\S+)", message):
             word = found[1].split("=")[0]
             kind = "option" if word.startswith("-") else "argument"
-            suggestion = nearest(word, self._option_string_actions) if kind == "option" else "."
+            suggestion = self._suggestion(word) if kind == "option" else "."
             raise CommandError(f"unknown {kind} {word}{suggestion}")
         if found := re.search(r"argument COMMAND: invalid choice: '([^']*)'", message):
             raise CommandError(f"unknown command {found[1]}{nearest(found[1], COMMANDS)}")
         if message.endswith("required: COMMAND"):
             raise CommandError("name a command: train, evaluate or list; anmjax --help explains them.")
+        message = re.sub(r"^argument (-\S+?)(?:/\S+)?: (?=is )", r"\1 ", message)
         message = re.sub(r"^argument (-\S+?)(?:/\S+)?: ", r"\1: ", message)
         raise CommandError(message.rstrip(".") + ".")
 
+    def _suggestion(self, word: str) -> str:
+        """The option that was meant, by another name that it has elsewhere or by its letters."""
+        word = word.lower()
+        for option, others in SYNONYMS.items():
+            if word in others and option in self._option_string_actions:
+                return f"; did you mean {option}?"
+        if word in NO_OPTION:
+            return f": {NO_OPTION[word]}."
+        return nearest(word, self._option_string_actions)
+
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
         """Complains about unknown words here, where the options of the command are known."""
+        first = next(iter(args or ()), "")
+        is_top = self.get_default("run") is None
+        if is_top and first.startswith("-") and first not in self._option_string_actions:
+            raise CommandError(f"{first} before a command: options follow it, anmjax COMMAND [options].")
         namespace, rest = super().parse_known_args(args, namespace)
-        if rest and self.get_default("run") is not None:
+        if rest and not is_top:
             self.error(f"unrecognized arguments: {rest[0]}")
         return namespace, rest
-
-
-def whole(text: str) -> int:
-    """A whole number; 40_000_000 and 4e7 will do."""
-    try:
-        value = float(text)
-    except ValueError:
-        value = 0.5
-    if value != int(value):
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number")
-    return int(value)
-
-
-def number(text: str) -> float:
-    """A number."""
-    try:
-        return float(text)
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number") from None
 
 
 def build_parser() -> Parser:
@@ -102,15 +154,19 @@ def _add_train_options(parser: Parser) -> None:
     parser.add_argument("task", nargs="?", metavar="TASK", help="task to train on, see anmjax list")
     parser.add_argument(
         "--seed",
-        type=whole,
+        type=within(SEEDS),
         nargs="+",
         metavar="N",
         help="random seeds, an agent for each (default: 0)",
     )
     parser.add_argument(
-        "--out", metavar="DIR", help="folder for checkpoint and metrics (default: runs/TASK-seedN-TIME)"
+        "--out", metavar="DIR", help="folder for all that is written (default: runs/TASK-seedN-TIME)"
     )
-    parser.add_argument("--resume", metavar="PATH", help="go on with the training in this folder")
+    parser.add_argument(
+        "--resume",
+        metavar="PATH",
+        help="go on with the training in this folder; longer with --total-steps",
+    )
     parser.add_argument(
         "--together", action="store_true", help="train the seeds side by side in one program: for GPUs"
     )
@@ -118,7 +174,7 @@ def _add_train_options(parser: Parser) -> None:
     group = parser.add_argument_group("devices and processes")
     group.add_argument(
         "--devices",
-        type=whole,
+        type=within(DEVICES),
         metavar="N",
         help="share the grids out over so many devices; of a CPU, make so many, in each process (default: "
         "all GPUs, or a device a CPU core, with 64 grids each at least)",
@@ -128,7 +184,9 @@ def _add_train_options(parser: Parser) -> None:
         metavar="HOST:PORT",
         help="address of the first of several processes, for all of them",
     )
-    group.add_argument("--num-processes", type=whole, metavar="N", help="how many processes there are")
+    group.add_argument(
+        "--num-processes", type=within(PROCESSES), metavar="N", help="how many processes there are"
+    )
     group.add_argument(
         "--process-id", type=whole, metavar="N", help="which one this is; the first, 0, shows and writes"
     )
@@ -167,11 +225,11 @@ def _add_evaluate_options(parser: Parser) -> None:
     )
     parser.add_argument("--task", help="task to act on (default: that of the checkpoint)")
     parser.add_argument(
-        "--horizon", type=whole, default=3000, metavar="N", help="steps a start (default: 3000)"
+        "--horizon", type=within(HORIZONS), default=3000, metavar="N", help="steps a start (default: 3000)"
     )
     parser.add_argument(
         "--num-starts",
-        type=whole,
+        type=within(STARTS),
         default=96,
         metavar="N",
         help="starts to draw, if the task has none or with --drawn (default: 96)",
@@ -185,9 +243,12 @@ def _add_evaluate_options(parser: Parser) -> None:
         help="the task's own starts with each of these charges (default: the task's charge)",
     )
     parser.add_argument(
-        "--devices", type=whole, metavar="N", help="JAX devices to make of a CPU (default: one a core)"
+        "--devices",
+        type=within(DEVICES),
+        metavar="N",
+        help="JAX devices to make of a CPU (default: one a core)",
     )
-    parser.add_argument("--seed", type=whole, default=0, metavar="N", help="random seed (default: 0)")
+    parser.add_argument("--seed", type=within(SEEDS), default=0, metavar="N", help="random seed (default: 0)")
     parser.add_argument("--json", metavar="FILE", help="also write the results to this file")
     parser.add_argument("--csv", metavar="FILE", help="also write a row for every policy to this file")
     parser.add_argument(
@@ -199,20 +260,29 @@ def _add_list_options(parser: Parser) -> None:
     pass
 
 
-# The commands import what they run when they run: help and mistyped options need no JAX.
+# What is wrong with a command is said before JAX starts, as far as that can be known.
 def _train(arguments: argparse.Namespace) -> int:
+    from anmjax.cli import door
+
+    config = door.check_train(arguments)
+    say_starting()
     from anmjax.cli.train import run
 
-    return run(arguments)
+    return run(arguments, config)
 
 
 def _evaluate(arguments: argparse.Namespace) -> int:
+    from anmjax.cli import door
+
+    door.check_evaluate(arguments)
+    say_starting()
     from anmjax.cli.evaluate import run
 
     return run(arguments)
 
 
 def _list(arguments: argparse.Namespace) -> int:
+    say_starting()
     from anmjax.cli.list_tasks import run
 
     return run(arguments)

@@ -1,16 +1,43 @@
-"""Evaluations as a table."""
+"""Evaluations as tables: as wide as the terminal, in Markdown, as CSV."""
 
 from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple
 
 from anmjax.agents.evaluation import Evaluation
+from anmjax.cli.screen import width, wrapped
+
+_GAP = 2  # columns between two columns of a table
+
+
+class Column(NamedTuple):
+    """A column of the table."""
+
+    title: str
+    unit: str  # below the title
+    cell: Callable[[Evaluation], str]
+
+
+COLUMNS = (
+    Column("discounted", "return", lambda x: f"{x.discounted_return:.3f} +- {x.standard_error:.3f}"),
+    Column("cost", "per day", lambda x: "-" if x.cost_per_day is None else f"{x.cost_per_day:.3f}"),
+    Column("violating", "steps, %", lambda x: f"{100 * x.violation_share:.2f}"),
+    Column("voltage", "%", lambda x: f"{100 * x.voltage_share:.2f}"),
+    Column("branches", "%", lambda x: f"{100 * x.branch_share:.2f}"),
+    Column("collapses", "of starts", lambda x: f"{x.collapses} / {x.num_starts}"),
+    Column("energy lost", "p.u.h/step", lambda x: f"{x.energy_loss_per_step:.5f}"),
+    Column("curtailed", "p.u./step", lambda x: f"{x.curtailment_per_step:.5f}"),
+    Column("penalty", "p.u.h/step", lambda x: f"{x.penalty_per_step:.5f}"),
+)
 
 
 def table(task: str, outcomes: Mapping[str, Evaluation]) -> str:
     """A heading that states the protocol, and a row for each policy.
+
+    Columns that the terminal has no room for go into another block of rows below.
 
     Args:
       task: id of the task.
@@ -19,32 +46,33 @@ def table(task: str, outcomes: Mapping[str, Evaluation]) -> str:
     Returns:
       The text.
     """
-    first = next(iter(outcomes.values()))
-    lines = [
-        f"{task}: {first.starts}, {first.horizon} steps, gamma {first.gamma:g}",
-        f"{'policy':<20}{'discounted return':>22}{'cost per day':>15}{'violating steps':>18}{'voltage':>10}"
-        f"{'branches':>10}{'energy lost':>13}{'curtailed':>12}{'penalty':>12}{'collapses':>12}",
-        f"{'':<75}{'%':>10}{'%':>10}{'p.u.h/step':>13}{'p.u./step':>12}{'p.u.h/step':>12}",
-    ]
-    for name, outcome in outcomes.items():
-        score = f"{outcome.discounted_return:.3f} +- {outcome.standard_error:.3f}"
-        cost = "-" if outcome.cost_per_day is None else f"{outcome.cost_per_day:.3f}"
-        lines.append(
-            f"{name:<20}{score:>22}{cost:>15}{100 * outcome.violation_share:>16.2f} %"
-            f"{100 * outcome.voltage_share:>10.2f}{100 * outcome.branch_share:>10.2f}"
-            f"{outcome.energy_loss_per_step:>13.5f}{outcome.curtailment_per_step:>12.5f}"
-            f"{outcome.penalty_per_step:>12.5f}{outcome.collapses:>7} / {outcome.num_starts:<2}"
-        )
-    return "\n".join(lines)
+    names = _fitting_names(outcomes)
+    cells = [[column.title, column.unit, *map(column.cell, outcomes.values())] for column in COLUMNS]
+    first = ["policy", "", *names]
+    blocks = [[first]]
+    for column in cells:
+        if len(blocks[-1]) > 1 and _width([*blocks[-1], column]) > width():
+            blocks.append([first])
+        blocks[-1].append(column)
+    return "\n\n".join([wrapped(_protocol(task, outcomes), indent="  "), *map(_rows, blocks)])
+
+
+def markdown(task: str, outcomes: Mapping[str, Evaluation], *notes: str) -> str:
+    """The table as a file of its own, with all columns; ``notes`` are paragraphs below."""
+    head = ["policy", *(f"{column.title} {column.unit}" for column in COLUMNS)]
+    body = [[name, *(column.cell(x) for column in COLUMNS)] for name, x in outcomes.items()]
+    lines = [head, ["---", *["---:"] * len(COLUMNS)], *body]
+    text = "\n".join(f"| {' | '.join(line)} |" for line in lines)
+    return "\n\n".join([_protocol(task, outcomes) + ".", text, *notes]) + "\n"
 
 
 def differences(outcomes: Mapping[str, Evaluation]) -> str:
     """Paired differences of the discounted return to the first policy's, a row for each other one."""
     first, *others = outcomes
-    lines = [f"discounted return less that of {first}, paired over the starts, 95 % interval:"]
-    for name in others:
+    lines = [wrapped(f"discounted return less that of {first}, paired over the starts, 95 % interval:")]
+    for name, shown in zip(others, _fitting_names(outcomes)[1:], strict=True):
         gap = outcomes[name].less(outcomes[first])
-        lines.append(f"{name:<20}{gap.mean:>+12.3f}   [{gap.low:+.3f}, {gap.high:+.3f}]")
+        lines.append(f"{shown:<20}{gap.mean:>+12.3f}   [{gap.low:+.3f}, {gap.high:+.3f}]")
     return "\n".join(lines)
 
 
@@ -58,3 +86,28 @@ def rows(outcomes: Mapping[str, Evaluation]) -> str:
         values = outcome.to_dict()
         writer.writerow([name, *(values[column] for column in names)])
     return text.getvalue()
+
+
+def _protocol(task: str, outcomes: Mapping[str, Evaluation]) -> str:
+    first = next(iter(outcomes.values()))
+    return f"{task}: {first.starts}, {first.horizon} steps, gamma {first.gamma:g}"
+
+
+def _fitting_names(outcomes: Mapping[str, Evaluation]) -> list[str]:
+    """Names of policies, long paths by their ends: half of the terminal is for the numbers."""
+    most = max(20, width() // 2 - 10)
+    return [name if len(name) <= most else ".." + name[2 - most :] for name in outcomes]
+
+
+def _width(block: Sequence[Sequence[str]]) -> int:
+    return sum(max(map(len, column)) for column in block) + _GAP * (len(block) - 1)
+
+
+def _rows(block: Sequence[Sequence[str]]) -> str:
+    names, *numbers = block
+    sizes = [max(map(len, column)) for column in numbers]
+    lines = []
+    for name, *cells in zip(names, *numbers, strict=True):
+        shown = [cell.rjust(_GAP + size) for cell, size in zip(cells, sizes, strict=True)]
+        lines.append((name.ljust(max(map(len, names))) + "".join(shown)).rstrip())
+    return "\n".join(lines)

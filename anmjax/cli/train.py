@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import dataclasses
+import importlib.util
 import json
 import time
 from collections.abc import Iterator
@@ -16,56 +17,66 @@ import jax
 from anmjax.agents.baselines import do_nothing_policy
 from anmjax.agents.ppo import Checkpoint, CheckpointError, PPOConfig, Training, train, train_seeds
 from anmjax.agents.ppo.sharding import mesh_for
-from anmjax.agents.ppo.training import CHECKPOINT_FILE
+from anmjax.agents.ppo.training import DivergedError
+from anmjax.agents.training.lock import LockedError
+from anmjax.agents.training.metrics_file import read_rows
+from anmjax.agents.training.run_folder import RunFolder, RunFolderError
+from anmjax.agents.training.whole_file import write_whole
 from anmjax.cli.devices import join_processes, use_devices
+from anmjax.cli.door import as_flags, typed_options
 from anmjax.cli.errors import CommandError
 from anmjax.cli.evaluate import find_checkpoint, score
-from anmjax.cli.report import table
-from anmjax.cli.tasks import make_task
+from anmjax.cli.report import markdown, table
+from anmjax.cli.screen import say, wrapped
+from anmjax.cli.stopping import exit_code
+from anmjax.cli.tasks import make_task, task_of
+from anmjax.render.learning_curve import plot_learning_curve
+
+CURVE_FILE = "learning_curve.png"
+SCORES_FILE = "evaluation.json"
+TABLE_FILE = "evaluation.md"
 
 
-def run(arguments: argparse.Namespace) -> int:
-    """Trains, evaluates, prints where everything is."""
-    typed = {
-        field.name: getattr(arguments, field.name)
-        for field in dataclasses.fields(PPOConfig)
-        if hasattr(arguments, field.name)
-    }
+def run(arguments: argparse.Namespace, config: PPOConfig | None) -> int:
+    """Trains, evaluates, prints where everything is; ``config`` is None for a training to go on with."""
     use_devices(arguments.devices)
     join_processes(arguments.coordinator, arguments.num_processes, arguments.process_id)
     # Of several processes, each has made its own.
     devices = arguments.devices if jax.process_count() == 1 else None
-    common: dict[str, Any] = {"devices": devices, "quiet": arguments.quiet}
-    if arguments.resume:
-        checkpoint = _resumed(arguments, typed)
-        _check_devices(checkpoint.config, devices)
-        out = Path(arguments.out) if arguments.out else checkpoint.path.parent
+    quiet = arguments.quiet or jax.process_index() > 0
+    common: dict[str, Any] = {"devices": devices, "quiet": quiet, "command": arguments.command}
+    if config is None:
+        checkpoint = _resumed(arguments)
+        config = _lengthened(checkpoint, typed_options(arguments).get("total_steps"))
+        _check_devices(config, devices)
+        folder = RunFolder(Path(arguments.out) if arguments.out else checkpoint.path.parent)
         made: dict[str, Any] = {"task": checkpoint.task, "overrides": checkpoint.overrides}
-        env = make_task(checkpoint.task, checkpoint.overrides)
-        with _sentences(out):
-            training = train(env, out=out, resume=checkpoint, **made, **common)
-        return _report(env, checkpoint.task, {checkpoint.seed: (out, training)})
+        env = task_of(checkpoint)
+        _announce(checkpoint.task, {checkpoint.seed: folder}, config, checkpoint.env_steps, quiet)
+        with _sentences(folder):
+            training = train(env, config, out=folder.path, resume=checkpoint, **made, **common)
+        return _report(env, checkpoint.task, {checkpoint.seed: (folder, training)}, quiet)
 
-    if not arguments.task:
-        raise CommandError("name a task to train on: anmjax train TASK ('anmjax list' shows all).")
-    config = _config(typed)
     _check_devices(config, devices)
-    env = make_task(arguments.task)
-    outs = _folders(arguments)
+    env, task = make_task(arguments.task), arguments.task
+    folders = _folders(arguments)
     if arguments.together:
-        with _sentences(*outs.values()):
-            trainings = train_seeds(env, config, outs=outs, task=arguments.task, **common)
-        done = dict(zip(outs, zip(outs.values(), trainings, strict=True), strict=True))
-        return _report(env, arguments.task, done)
-    for seed, out in outs.items():
-        with _sentences(out):
-            training = train(env, config, seed=seed, out=out, task=arguments.task, **common)
-        if code := _report(env, arguments.task, {seed: (out, training)}):
+        _announce(task, folders, config, 0, quiet)
+        with _sentences(*folders.values()):
+            outs: dict[int, Path | str | None] = {seed: folder.path for seed, folder in folders.items()}
+            trainings = train_seeds(env, config, outs=outs, task=task, **common)
+        done = dict(zip(folders, zip(folders.values(), trainings, strict=True), strict=True))
+        return _report(env, task, done, quiet)
+    for seed, folder in folders.items():
+        _announce(task, {seed: folder}, config, 0, quiet)
+        with _sentences(folder):
+            training = train(env, config, seed=seed, out=folder.path, task=task, **common)
+        if code := _report(env, task, {seed: (folder, training)}, quiet):
             return code
     return 0
 
 
-def _folders(arguments: argparse.Namespace) -> dict[int, Path]:
+def _folders(arguments: argparse.Namespace) -> dict[int, RunFolder]:
     """Where the files of each seed go, by seed; none of the folders may hold a training."""
     seeds, moment = arguments.seed or [0], time.strftime("%Y%m%d-%H%M%S")
     folders = {}
@@ -73,88 +84,127 @@ def _folders(arguments: argparse.Namespace) -> dict[int, Path]:
         out = Path("runs") / f"{arguments.task}-seed{seed}-{moment}"
         if arguments.out:
             out = Path(arguments.out) / f"seed{seed}" if len(seeds) > 1 else Path(arguments.out)
-        if jax.process_index() == 0 and (out / CHECKPOINT_FILE).exists():
-            raise CommandError(f"{out} holds a training: go on with --resume {out}, or choose another --out.")
-        folders[seed] = out
+        folders[seed] = RunFolder(out)
+        if jax.process_index() == 0:
+            with _sentences(folders[seed]):
+                folders[seed].check_for(None)
     return folders
+
+
+def _announce(
+    task: str, folders: dict[int, RunFolder], config: PPOConfig, done_steps: int, quiet: bool
+) -> None:
+    """Says what is about to be trained, and where its files go."""
+    if quiet:
+        return
+    seeds = f"seed{'s' if len(folders) > 1 else ''} {', '.join(map(str, folders))}"
+    steps = f"{config.num_updates * config.steps_per_update:,} steps"
+    if done_steps:
+        steps = f"from step {done_steps:,} to {steps}"
+    say(f"Training PPO on {task}, {seeds}, {steps}.")
+    say(f"Files: {', '.join(str(folder.path) for folder in folders.values())}")
 
 
 def _check_devices(config: PPOConfig, devices: int | None) -> None:
     try:
         mesh_for(config, devices)
     except ValueError as error:
-        raise CommandError(_as_flags(f"{error}.")) from error
+        raise CommandError(as_flags(f"{error}.")) from error
 
 
 @contextlib.contextmanager
-def _sentences(*outs: Path) -> Iterator[None]:
+def _sentences(*folders: RunFolder) -> Iterator[None]:
     """Failures that are no fault of the program's, in the words of the command line."""
     try:
         yield
-    except CheckpointError as error:
+    except DivergedError as error:
+        raise CommandError(as_flags(str(error))) from error
+    except (CheckpointError, LockedError, RunFolderError) as error:
         raise CommandError(str(error)) from error
     except OSError as error:
-        raise CommandError(f"cannot write to {', '.join(map(str, outs))}: {error.strerror}.") from error
+        names = ", ".join(str(folder.path) for folder in folders)
+        raise CommandError(f"cannot write to {names}: {error.strerror}.") from error
 
 
-def _report(env: Any, task: str, done: dict[int, tuple[Path, Training]]) -> int:
+def _report(env: Any, task: str, done: dict[int, tuple[RunFolder, Training]], quiet: bool) -> int:
     """Says how trainings ended, by seed, and how their policies compare; the first process does."""
     trainings = [training for _, training in done.values()]
-    interrupted = any(training.interrupted for training in trainings)
+    stopped_by = next((training.stopped_by for training in trainings if training.stopped_by), None)
     if jax.process_index() > 0:
-        return 130 if interrupted else 0
+        return 0 if stopped_by is None else exit_code(stopped_by)
     minutes, seconds = divmod(round(max(training.seconds for training in trainings)), 60)
-    for out, training in done.values():
-        if interrupted:
+    title = f"PPO on {task}"
+    for seed, (folder, training) in done.items():
+        if stopped_by is not None:
             print(f"Stopped after {minutes} min {seconds} s. Checkpoint: {training.checkpoint}")
-            print(f"Go on:    anmjax train --resume {out}")
-            print(f"Evaluate: anmjax evaluate {out}")
+            print(f"Go on:    anmjax train --resume {folder.path}")
+            print(f"Evaluate: anmjax evaluate {folder.path}")
         else:
             print(f"Trained in {minutes} min {seconds} s. Checkpoint: {training.checkpoint}")
-    if interrupted:
-        return 130
+        with _sentences(folder), folder.claimed():
+            _draw(folder, f"{title}, seed {seed}")
+    if stopped_by is not None:
+        return exit_code(stopped_by)
+    evaluating = "anmjax evaluate " + " ".join(str(folder.path) for folder, _ in done.values())
+    try:
+        _evaluate(env, task, done, quiet)
+    except KeyboardInterrupt:
+        print(f"The training is complete. Evaluate: {evaluating}")
+        raise
+    print(f"Evaluate again: {evaluating}")
+    return 0
+
+
+def _evaluate(env: Any, task: str, done: dict[int, tuple[RunFolder, Training]], quiet: bool) -> None:
     policies: dict[str, Any] = {
         f"ppo, seed {seed}": training.learner.policy for seed, (_, training) in done.items()
     }
     if hasattr(env, "network"):
         policies["do-nothing"] = do_nothing_policy(env)
-    outcomes = score(env, policies)
-    print(table(task, outcomes))
-    for seed, (out, _) in done.items():
-        own = {
-            name: outcomes[name].to_dict() for name in (f"ppo, seed {seed}", "do-nothing") if name in outcomes
-        }
-        (out / "evaluation.json").write_text(json.dumps(own, indent=2) + "\n", encoding="utf-8")
-    print("Evaluate again: anmjax evaluate " + " ".join(str(out) for out, _ in done.values()))
-    return 0
+    outcomes = score(env, policies, quiet=quiet)
+    limit = next(iter(done.values()))[1].ppo.config.max_episode_steps
+    length = f"of at most {limit} steps" if limit else "of any length"
+    note = (
+        f"The return shown while training is another: not discounted, over episodes {length}, of actions "
+        "with exploring noise."
+    )
+    print("\n".join(["", table(task, outcomes), "", wrapped(note)]))
+    for seed, (folder, _) in done.items():
+        own = {name: outcomes[name] for name in (f"ppo, seed {seed}", "do-nothing") if name in outcomes}
+        record = {name: outcome.to_dict() for name, outcome in own.items()}
+        with _sentences(folder), folder.claimed():
+            write_whole(folder.path / SCORES_FILE, (json.dumps(record, indent=2) + "\n").encode())
+            write_whole(folder.path / TABLE_FILE, markdown(task, own, note).encode())
 
 
-def _config(typed: dict[str, Any]) -> PPOConfig:
-    """The options, or a CommandError in the words of the command line."""
-    try:
-        return PPOConfig(**typed)
-    except ValueError as error:
-        raise CommandError(_as_flags(str(error).removeprefix("PPOConfig: "))) from error
+def _draw(folder: RunFolder, title: str) -> None:
+    """The learning curve, where matplotlib is installed."""
+    rows = read_rows(folder.metrics)
+    if rows and importlib.util.find_spec("matplotlib") is not None:
+        plot_learning_curve(rows, title=title).savefig(folder.path / CURVE_FILE, dpi=110)
 
 
-def _as_flags(message: str) -> str:
-    """A message with the options under their names on the command line."""
-    for field in dataclasses.fields(PPOConfig):
-        message = message.replace(field.name, "--" + field.name.replace("_", "-"))
-    return message
-
-
-def _resumed(arguments: argparse.Namespace, typed: dict[str, Any]) -> Checkpoint:
+def _resumed(arguments: argparse.Namespace) -> Checkpoint:
     """The checkpoint to go on from, if nothing on the command line contradicts it."""
-    if typed:
-        flag = "--" + next(iter(typed)).replace("_", "-")
-        raise CommandError(f"{flag} cannot be changed by --resume: a training goes on with its own options.")
-    path = Path(arguments.resume)
-    if not path.exists():
-        raise CommandError(f"nothing to go on with: there is no {path}.")
-    checkpoint = find_checkpoint(arguments.resume)
+    path, checkpoint = Path(arguments.resume), find_checkpoint(arguments.resume)
     if arguments.task and arguments.task != checkpoint.task:
         raise CommandError(f"{path} is a training on {checkpoint.task}, not on {arguments.task}.")
     if arguments.seed and arguments.seed != [checkpoint.seed]:
         raise CommandError(f"{path} is a training with seed {checkpoint.seed}: leave out --seed.")
     return checkpoint
+
+
+def _lengthened(checkpoint: Checkpoint, total_steps: int | None) -> PPOConfig:
+    """The options of a training to go on with, for as many steps in all."""
+    if total_steps is None:
+        return checkpoint.config
+    done = checkpoint.env_steps
+    try:
+        config = dataclasses.replace(checkpoint.config, total_steps=total_steps)
+    except ValueError as error:
+        raise CommandError(as_flags(str(error).removeprefix("PPOConfig: "))) from error
+    if config.num_updates * config.steps_per_update <= done:
+        raise CommandError(
+            f"--total-steps is {total_steps:,}, but must be more than the {done:,} that it has done already."
+        )
+    return config

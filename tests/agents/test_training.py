@@ -156,7 +156,7 @@ def test_a_failed_write_leaves_the_previous_checkpoint_and_nothing_else(whole, t
     def disk_full(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(checkpoint_module.os, "fsync", disk_full)
+    monkeypatch.setattr("anmjax.agents.training.whole_file.os.fsync", disk_full)
     with pytest.raises(OSError, match="No space left"):
         checkpoint_module.save(path, whole[0].learner, CONFIG, **arguments)
     assert path.read_bytes() == before

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-import os
-import tempfile
+import math
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,14 +12,16 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from flax import serialization
 
 from anmjax.agents.ppo.config import PPOConfig
 from anmjax.agents.ppo.network import Policy
 from anmjax.agents.ppo.update import PPO, Learner, initial_policy
+from anmjax.agents.training.sealed_file import SealError, read_sealed, write_sealed
 
-FORMAT = "anmjax-ppo-checkpoint"
-VERSION = 1
+# Of the lanes, what no later step depends on: a network that collapsed may leave anything there.
+_MAY_BE_INFINITE = (".states.metrics", ".states.grid.mismatch")
+_OPTIMIZER_COUNT = re.compile(r"\.optimizer\b.*\.count")
+_NEVER_NEGATIVE = re.compile(r".*statistics\.(count|var)|\.optimizer\b.*\.nu\b.*")
 
 
 class CheckpointError(ValueError):
@@ -36,6 +38,7 @@ class Checkpoint:
     config: PPOConfig
     seed: int
     env_steps: int  # environment steps taken so far
+    seconds: float  # s, wall clock of the training so far
     policy_leaves: dict[str, np.ndarray]  # enough to act with
     learner_leaves: dict[str, np.ndarray]  # the rest: optimizer, lanes, statistics, key
 
@@ -48,6 +51,7 @@ def save(
     task: str,
     seed: int,
     overrides: dict[str, Any] | None = None,
+    seconds: float = 0.0,
 ) -> None:
     """Writes a checkpoint: to a file beside it first, which then takes its place in one step.
 
@@ -60,38 +64,31 @@ def save(
       task: id of the task.
       seed: the number that the training's key came from.
       overrides: keyword arguments that the task was made with; must be JSON.
+      seconds: s, wall clock of the training so far.
     """
-    path = Path(path)
     header = {
         "task": task,
         "overrides": overrides or {},
         "config": config.to_dict(),
         "seed": seed,
         "env_steps": int(learner.num_updates) * config.steps_per_update,
+        "seconds": seconds,
     }
     leaves = _leaves(learner)
     policy = {name: leaf for name, leaf in leaves.items() if name.startswith(".policy")}
     content = {
-        "format": FORMAT,
-        "version": VERSION,
         "header": json.dumps(header),
         "policy": {name.removeprefix(".policy"): leaf for name, leaf in policy.items()},
         "learner": {name: leaf for name, leaf in leaves.items() if name not in policy},
     }
-    handle, draft = tempfile.mkstemp(dir=path.parent, prefix=path.name + ".")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(serialization.msgpack_serialize(content))
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(draft, path)
-    except BaseException:
-        Path(draft).unlink(missing_ok=True)
-        raise
+    write_sealed(Path(path), content)
 
 
 def load(path: Path | str) -> Checkpoint:
     """Reads a checkpoint.
+
+    A checksum finds damage. That the content fits together is checked besides, as the file may come from
+    anyone: names and types, options within their ranges, numbers finite, counters that agree.
 
     Args:
       path: the file.
@@ -104,34 +101,34 @@ def load(path: Path | str) -> Checkpoint:
     """
     path = Path(path)
     try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise CheckpointError(f"cannot read the checkpoint {path}: {error.strerror}.") from error
-    try:
-        content = serialization.msgpack_restore(data)
-        if content["format"] != FORMAT:
-            raise ValueError
-        version = content["version"]
-    except Exception as error:  # msgpack raises errors of a dozen unrelated kinds on foreign bytes
-        raise CheckpointError(f"{path} is not an anmjax checkpoint, or is damaged.") from error
-    if version != VERSION:
-        raise CheckpointError(
-            f"{path} has checkpoint version {version}; this anmjax reads version {VERSION}."
-        )
+        content = read_sealed(path)
+    except SealError as error:
+        raise CheckpointError(str(error)) from error
+    except (OSError, ValueError) as error:  # ValueError: a name with a zero byte
+        reason = error.strerror if isinstance(error, OSError) else str(error)
+        raise CheckpointError(f"cannot read the checkpoint {path}: {reason}.") from error
     try:
         header = json.loads(content["header"])
-        return Checkpoint(
+        checkpoint = Checkpoint(
             path=path,
-            task=header["task"],
-            overrides=header["overrides"],
-            config=PPOConfig(**header["config"]),
-            seed=header["seed"],
-            env_steps=header["env_steps"],
-            policy_leaves=dict(content["policy"]),
-            learner_leaves=dict(content["learner"]),
+            task=_of(str, header, "task"),
+            overrides=_of(dict, header, "overrides"),
+            config=PPOConfig(**_of(dict, header, "config")),
+            seed=_of(int, header, "seed"),
+            env_steps=_of(int, header, "env_steps"),
+            seconds=_of(float, header, "seconds"),
+            policy_leaves=_of(dict, content, "policy"),
+            learner_leaves=_of(dict, content, "learner"),
         )
-    except (KeyError, TypeError, ValueError) as error:
-        raise CheckpointError(f"the header of the checkpoint {path} is damaged: {error}") from error
+    except (KeyError, TypeError, ValueError, RecursionError) as error:
+        # A KeyError says no more than the name that is missing.
+        fault = f"no {error}" if isinstance(error, KeyError) else str(error)
+        raise CheckpointError(
+            f"the header of the checkpoint {path} is damaged: {fault[:300].rstrip('.')}."
+        ) from error
+    if wrong := _fault_of_leaves(checkpoint) or _fault_of_counters(checkpoint):
+        raise CheckpointError(f"the checkpoint {path} is damaged: {wrong}.")
+    return checkpoint
 
 
 def restore_policy(checkpoint: Checkpoint, env: Any) -> Policy:
@@ -140,10 +137,14 @@ def restore_policy(checkpoint: Checkpoint, env: Any) -> Policy:
     Raises:
       CheckpointError: the policy is for observations or actions of other sizes.
     """
+    _check_sizes(checkpoint, env)
     template = jax.eval_shape(lambda: initial_policy(jax.random.key(0), env, checkpoint.config))
     # A policy trained in float32 may well act in float64.
     dtype = env.observation_space.dtype
-    leaves = {name: leaf.astype(dtype) for name, leaf in checkpoint.policy_leaves.items()}
+    leaves = {
+        name: leaf.astype(dtype) if leaf.dtype.kind == "f" else leaf
+        for name, leaf in checkpoint.policy_leaves.items()
+    }
     return _restore(template, leaves, checkpoint.path)
 
 
@@ -153,9 +154,67 @@ def restore_learner(checkpoint: Checkpoint, ppo: PPO) -> Learner:
     Raises:
       CheckpointError: the checkpoint is of a training with another task or other options.
     """
+    _check_sizes(checkpoint, ppo.env)
     template = jax.eval_shape(ppo.init, jax.random.key(0))
     policy = {".policy" + name: leaf for name, leaf in checkpoint.policy_leaves.items()}
     return _restore(template, policy | checkpoint.learner_leaves, checkpoint.path)
+
+
+def _of(kind: type, values: dict[str, Any], name: str) -> Any:
+    """An entry of a header, if it is of its kind; bool is no int here, int is a float."""
+    value = values[name]
+    if kind is float and isinstance(value, int) and not isinstance(value, bool):
+        value = float(value) if abs(value) < 2**53 else math.inf
+    if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
+        raise ValueError(f"{name} is no {kind.__name__}.")
+    if isinstance(value, (int, float)) and not abs(value) < 2**64:
+        raise ValueError(f"{name} is out of all bounds.")
+    return value
+
+
+def _fault_of_leaves(checkpoint: Checkpoint) -> str | None:
+    leaves: dict[Any, Any] = checkpoint.policy_leaves | checkpoint.learner_leaves
+    for name, leaf in leaves.items():
+        if not isinstance(name, str):
+            return "an entry has a name that is no text"
+        if not isinstance(leaf, np.ndarray) or leaf.dtype.kind not in "biufc":
+            return f"its entry {name[:100]} is not an array of numbers"
+        if not name.startswith(_MAY_BE_INFINITE) and not np.isfinite(leaf).all():
+            return f"not all numbers of its entry {name[:100]} are finite"
+        if _NEVER_NEGATIVE.fullmatch(name) and leaf.dtype.kind in "if" and (leaf < 0).any():
+            return f"its entry {name[:100]} is negative"
+    return None
+
+
+def _fault_of_counters(checkpoint: Checkpoint) -> str | None:
+    config, leaves = checkpoint.config, checkpoint.learner_leaves
+    updates, rest = divmod(checkpoint.env_steps, config.steps_per_update)
+    if rest or not 0 <= updates <= config.num_updates or checkpoint.seconds < 0:
+        return (
+            f"its {checkpoint.env_steps} steps in {checkpoint.seconds:g} s are none of a training of "
+            f"{config.num_updates} updates, {config.steps_per_update} steps each"
+        )
+    expected = {".num_updates": updates}
+    for name in leaves:
+        if _OPTIMIZER_COUNT.fullmatch(name):
+            expected[name] = updates * config.gradient_steps_per_update
+    for name, count in expected.items():
+        if name not in leaves or leaves[name].shape != () or leaves[name] != count:
+            return f"its counters disagree: {name} is not {count}, as {checkpoint.env_steps} steps make it"
+    return None
+
+
+def _check_sizes(checkpoint: Checkpoint, env: Any) -> None:
+    """Says of a checkpoint of another task what it was trained on: shapes of kernels say little."""
+    leaves = checkpoint.policy_leaves
+    theirs = [leaves[name].shape for name in (".statistics.mean", ".box.low") if name in leaves]
+    ours = [env.observation_space.shape, env.action_space.shape]
+    if theirs != ours and all(len(shape) == 1 for shape in theirs) and len(theirs) == 2:
+        (observations,), (actions,) = theirs
+        raise CheckpointError(
+            f"{checkpoint.path} was trained on {checkpoint.task}, with {observations} observations and "
+            f"{actions} actions; here there are {ours[0][0]} and {ours[1][0]}."
+        )
 
 
 def is_key(leaf: Any) -> bool:
@@ -189,4 +248,10 @@ def _restore(template: Any, leaves: dict[str, np.ndarray], path: Path) -> Any:
             return jax.random.wrap_key_data(jnp.asarray(leaf))
         return jnp.asarray(leaf)
 
-    return jax.tree_util.tree_map_with_path(place, template)
+    restored = jax.tree_util.tree_map_with_path(place, template)
+    known = {jax.tree_util.keystr(where) for where, _ in jax.tree_util.tree_leaves_with_path(template)}
+    if strangers := sorted(leaves.keys() - known):
+        raise CheckpointError(
+            f"the checkpoint {path} has an entry {strangers[0][:100]} that does not belong."
+        )
+    return restored

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
+import signal
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,11 +22,16 @@ from anmjax.agents.ppo.processes import Together
 from anmjax.agents.ppo.progress import Progress
 from anmjax.agents.ppo.update import PPO, Learner
 from anmjax.agents.seeds import key_of_seed
+from anmjax.agents.training.metrics_file import MetricsFile
+from anmjax.agents.training.run_folder import RunFolder
 
-CHECKPOINT_FILE = "checkpoint.msgpack"
-METRICS_FILE = "metrics.jsonl"
 CHECKPOINT_INTERVAL = 30.0  # s between checkpoints
+STARTING = "Compiling: half a minute on two idle cores, longer on busy ones."
 STOPPED = "Interrupted: saving what was learned so far."
+
+
+class DivergedError(ValueError):
+    """A training computes numbers that are not finite, and will never leave them."""
 
 
 @dataclass(frozen=True)
@@ -34,8 +41,13 @@ class Training:
     learner: Learner
     ppo: PPO
     checkpoint: Path | None  # the file it was saved to
-    interrupted: bool  # stopped by Ctrl-C before its end
+    stopped_by: int | None  # the signal that stopped it before its end: SIGINT for Ctrl-C, SIGTERM
     seconds: float  # wall clock, compilation included
+
+    @property
+    def interrupted(self) -> bool:
+        """Whether it was stopped before its end."""
+        return self.stopped_by is not None
 
 
 def train(
@@ -49,14 +61,20 @@ def train(
     resume: Checkpoint | None = None,
     devices: int | None = None,
     quiet: bool = False,
+    command: str = "",
 ) -> Training:
     """Trains PPO on an environment, on one device or many.
 
     Chunks of updates run as one compiled program each; in between, the host shows progress, appends a row
-    to ``metrics.jsonl`` and, every half minute and at the end, writes ``checkpoint.msgpack``. A
-    KeyboardInterrupt ends the training after the last whole chunk with such a checkpoint. Going on from it
-    gives bit for bit what the training without interruption gives, on the same machine and versions and on
-    as many devices; on another number of them it differs by rounding.
+    to ``metrics.jsonl`` and, after the first chunk, every half minute and at the end, writes
+    ``checkpoint.msgpack``. A Ctrl-C or SIGTERM ends the training after the running chunk with such a
+    checkpoint. Going on from it gives bit for bit what the training without interruption gives, on the same
+    machine and versions and on as many devices; on another number of them it differs by rounding. A training
+    that was killed goes on from its last checkpoint; the rows of metrics after it are made anew.
+
+    A training may be made longer, or shorter, by going on with other ``total_steps``. From there on the step
+    size is what a training of that length has at that point: where it is lowered (``anneal_learning_rate``),
+    it begins again at ``learning_rate * (1 - done / total_steps)`` and reaches 0 at the new end.
 
     The lanes are shared out over ``devices``, and the gradients averaged. Where JAX has joined several
     processes (``jax.distributed.initialize``), each calls this with the same arguments, the lanes are shared
@@ -66,25 +84,28 @@ def train(
       env: a bare environment.
       config: the options; None: the defaults, or those of the checkpoint.
       seed: number that everything random in the training follows from.
-      out: folder for both files, made if needed; None: nothing is written.
+      out: folder for its files, made if needed; None: nothing is written.
       task: id of the task, for the checkpoint.
       overrides: keyword arguments that the task was made with, for the checkpoint.
       resume: the checkpoint of the training to go on with.
       devices: how many of JAX's devices to train on; None: as many as can share the lanes evenly and have
         64 each, of several processes all.
       quiet: show nothing.
+      command: what the user called, for ``run.json``.
 
     Returns:
       The training.
 
     Raises:
-      CheckpointError: ``resume`` has other options than ``config``.
+      CheckpointError: ``resume`` has other options than ``config``, apart from ``total_steps``, or has taken
+        more steps.
+      DivergedError: the losses are not finite any more; the last checkpoint is from before.
+      LockedError: another training is writing to ``out``.
+      RunFolderError: ``out`` holds another training.
       ValueError: there are fewer ``devices``, or the lanes cannot be shared out evenly over them.
     """
     if resume is not None:
-        if config is not None and config != resume.config:
-            raise CheckpointError(f"the training in {resume.path} has other options; go on with its own.")
-        config, seed = resume.config, resume.seed
+        config, seed = _going_on(resume, config), resume.seed
     (training,) = _train(
         env,
         PPOConfig() if config is None else config,
@@ -93,6 +114,7 @@ def train(
         resume=resume,
         devices=devices,
         quiet=quiet,
+        command=command,
     )
     return training
 
@@ -106,6 +128,7 @@ def train_seeds(
     overrides: dict[str, Any] | None = None,
     devices: int | None = None,
     quiet: bool = False,
+    command: str = "",
 ) -> list[Training]:
     """Trains several seeds side by side in one program: on a GPU in little more time than one takes.
 
@@ -119,16 +142,40 @@ def train_seeds(
       overrides: see ``train``.
       devices: see ``train``.
       quiet: show nothing; otherwise the progress shows means over the seeds.
+      command: see ``train``.
 
     Returns:
       The trainings, in the order of ``outs``.
 
     Raises:
-      ValueError: as ``train``.
+      ValueError: as ``train``; a training whose losses are not finite does not stop the others.
     """
     folders = {seed: None if out is None else Path(out) for seed, out in outs.items()}
     made = {"task": task, "overrides": overrides}
-    return _train(env, config or PPOConfig(), folders, made=made, resume=None, devices=devices, quiet=quiet)
+    return _train(
+        env,
+        config or PPOConfig(),
+        folders,
+        made=made,
+        resume=None,
+        devices=devices,
+        quiet=quiet,
+        command=command,
+    )
+
+
+def _going_on(resume: Checkpoint, config: PPOConfig | None) -> PPOConfig:
+    """The options to go on with: those of the checkpoint, or the same for another length."""
+    if config is None:
+        return resume.config
+    if replace(config, total_steps=resume.config.total_steps) != resume.config:
+        raise CheckpointError(f"the training in {resume.path} has other options; go on with its own.")
+    if config.num_updates * config.steps_per_update < resume.env_steps:
+        raise CheckpointError(
+            f"the training in {resume.path} has taken {resume.env_steps:,} steps already: total_steps is "
+            f"{config.total_steps:,}, but must be more."
+        )
+    return config
 
 
 def _train(
@@ -140,43 +187,63 @@ def _train(
     resume: Checkpoint | None,
     devices: int | None,
     quiet: bool,
+    command: str,
 ) -> list[Training]:
     """Trains the seeds of ``outs``, side by side, or goes on with the one that ``resume`` holds."""
     started = time.monotonic()
     mesh = sharding.mesh_for(config, devices)
-    ppo = PPO.create(env, config)
-    files = [None if out is None else out / CHECKPOINT_FILE for out in outs.values()]
     is_first = jax.process_index() == 0
-    for file in files:
-        if file and is_first:
-            file.parent.mkdir(parents=True, exist_ok=True)
-
-    if resume is None:
-        learners = sharding.begin(ppo, jnp.stack([key_of_seed(seed) for seed in outs]), mesh)
-    else:
-        learners = sharding.place([restore_learner(resume, ppo)], mesh)
+    folders = [None if out is None else RunFolder(out) for out in outs.values()]
     done = 0 if resume is None else resume.env_steps // config.steps_per_update
-    interrupted = False
-    saved = time.monotonic()
+    total_steps = config.num_updates * config.steps_per_update
+    stopped_by: int | None = None
 
-    def write() -> list[Learner]:
-        each = sharding.fetched(learners)
-        for file, seed, learner in zip(files, outs, each, strict=True):
-            if file and is_first:
-                save(file, learner, config, seed=seed, **made)
-        return each
+    with contextlib.ExitStack() as stack:
+        metrics: list[MetricsFile] = []
+        for folder, seed in zip(folders, outs, strict=True):
+            if folder and is_first:
+                stack.enter_context(folder.claimed())
+                folder.check_for(None if resume is None else resume.path)
+                folder.describe(
+                    {**made, "seed": seed, "options": config.to_dict()},
+                    {
+                        "command": command,
+                        "devices": _described(mesh),
+                        "from_step": done * config.steps_per_update,
+                    },
+                )
+                metrics.append(
+                    stack.enter_context(MetricsFile(folder.metrics, done * config.steps_per_update))
+                )
+        # The clock of a training goes on where it stood.
+        begun_at = started - (resume.seconds if resume else 0.0)
+        progress = stack.enter_context(
+            Progress(total_steps, done_steps=done * config.steps_per_update, quiet=quiet or not is_first)
+        )
+        if done < config.num_updates:
+            progress.say(STARTING)
+        ppo = PPO.create(env, config)
+        if resume is None:
+            learners = sharding.begin(ppo, jnp.stack([key_of_seed(seed) for seed in outs]), mesh)
+        else:
+            learners = sharding.place([restore_learner(resume, ppo)], mesh)
 
-    progress = Progress(
-        config.num_updates * config.steps_per_update,
-        done_steps=done * config.steps_per_update,
-        files=[file and file.with_name(METRICS_FILE) for file in files] if is_first else [],
-        quiet=quiet or not is_first,
-    )
-    with progress, Together() as together:
+        def write() -> list[Learner]:
+            each = sharding.fetched(learners)
+            for folder, seed, learner in zip(folders, outs, each, strict=True):
+                if folder and is_first:
+                    seconds = time.monotonic() - begun_at
+                    save(folder.checkpoint, learner, config, seed=seed, seconds=seconds, **made)
+            return each
+
+        together = stack.enter_context(Together())
+        saved = -math.inf
         try:
             pools = sharding.Pools(ppo, mesh)
             if done < config.num_updates:
-                progress.say("Compiling the training step...")
+                # No update yet, only the compiler: what is timed below are steps.
+                placed, _ = pools.at(done)
+                jax.block_until_ready(sharding.run_chunk(placed, learners, np.int32(0), mesh))
             while done < config.num_updates:
                 begun = time.monotonic()
                 placed, most = pools.at(done)
@@ -185,26 +252,48 @@ def _train(
                 learners, done = jax.block_until_ready(after), done + count
                 took = time.monotonic() - begun
                 each = [{name: float(value[i]) for name, value in sums.items()} for i in range(len(outs))]
-                progress.add(*(_row(sums, config, count, done, took, started) for sums in each))
-                interrupted, due = together.agree(time.monotonic() - saved > CHECKPOINT_INTERVAL)
-                if interrupted:
-                    progress.say(STOPPED)
+                rows = [_row(sums, config, count, done, took, begun_at) for sums in each]
+                _check_finite(rows)
+                together.learned_something = True
+                for file, row in zip(metrics, rows, strict=False):
+                    file.add(row)
+                progress.add(*rows)
+                stop, due = together.agree(time.monotonic() - saved > CHECKPOINT_INTERVAL)
+                if stop:
                     break
                 if due:
                     write()
                     saved = time.monotonic()
         except KeyboardInterrupt:
-            interrupted = True
+            stopped_by = together.signal or signal.SIGINT
+        stopped_by = stopped_by or together.signal
+        if stopped_by is not None:
             progress.say(STOPPED)
         ended = write()
+    files = [None if folder is None else folder.checkpoint for folder in folders]
     seconds = time.monotonic() - started
     return [
-        Training(learner, ppo, file, interrupted, seconds) for learner, file in zip(ended, files, strict=True)
+        Training(learner, ppo, file, stopped_by, seconds) for learner, file in zip(ended, files, strict=True)
     ]
 
 
+def _described(mesh: Any) -> str:
+    """The devices of a mesh: '2 x cpu'."""
+    kinds = [device.device_kind for device in mesh.devices.flat]
+    return ", ".join(f"{kinds.count(kind)} x {kind}" for kind in dict.fromkeys(kinds))
+
+
+def _check_finite(rows: list[dict[str, float]]) -> None:
+    """Stops when no training learns any more, before a checkpoint of that replaces the last good one."""
+    if all(math.isnan(row["policy_loss"]) or math.isnan(row["value_loss"]) for row in rows):
+        raise DivergedError(
+            f"the training diverged: after {rows[0]['env_steps']:,} steps its losses are not finite; a "
+            "smaller learning_rate may help."
+        )
+
+
 def _row(
-    totals: dict[str, float], config: PPOConfig, count: int, done: int, seconds: float, started: float
+    totals: dict[str, float], config: PPOConfig, count: int, done: int, seconds: float, begun_at: float
 ) -> dict[str, float]:
     """A row of metrics of ``count`` updates, from their sums."""
     sums = dict(totals)
@@ -215,7 +304,7 @@ def _row(
     return {
         "env_steps": done * config.steps_per_update,
         "updates": done,
-        "seconds": time.monotonic() - started,
+        "seconds": time.monotonic() - begun_at,
         "steps_per_second": steps / seconds,
         "episode_return": returns / episodes if episodes else math.nan,
         "reward": reward / steps,

@@ -1,0 +1,30 @@
+"""The user's screen: lines beside the results, and how wide it is."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+import textwrap
+
+
+def say(message: str) -> None:
+    """A line to the user, beside the results."""
+    print(message, file=sys.stderr, flush=True)
+
+
+def say_starting() -> None:
+    """What a command does first takes some seconds, where JAX has not started yet."""
+    if "jax" not in sys.modules:
+        say("Starting JAX: some seconds...")
+
+
+def width() -> int:
+    """Columns of the terminal; 80 where there is none."""
+    return shutil.get_terminal_size((80, 24)).columns
+
+
+def wrapped(text: str, *, indent: str = "") -> str:
+    """A paragraph, within the width of the terminal; ``indent`` is before every line but the first."""
+    return textwrap.fill(
+        text, width(), subsequent_indent=indent, break_long_words=False, break_on_hyphens=False
+    )
