@@ -29,6 +29,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         try:
             arguments = build_parser().parse_args(words)
             arguments.command = shlex.join(["anmjax", *words])
+            arguments.stopping = stopping
             return arguments.run(arguments)
         except CommandError as error:
             say(f"anmjax: {error}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-import anmjax
+import anmjax.tasks  # with all that making a task needs
 from anmjax.cli.screen import wrapped
 
 

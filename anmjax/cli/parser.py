@@ -266,7 +266,8 @@ def _train(arguments: argparse.Namespace) -> int:
 
     config = door.check_train(arguments)
     say_starting()
-    from anmjax.cli.train import run
+    with arguments.stopping.loading():
+        from anmjax.cli.train import run
 
     return run(arguments, config)
 
@@ -276,14 +277,16 @@ def _evaluate(arguments: argparse.Namespace) -> int:
 
     door.check_evaluate(arguments)
     say_starting()
-    from anmjax.cli.evaluate import run
+    with arguments.stopping.loading():
+        from anmjax.cli.evaluate import run
 
     return run(arguments)
 
 
 def _list(arguments: argparse.Namespace) -> int:
     say_starting()
-    from anmjax.cli.list_tasks import run
+    with arguments.stopping.loading():
+        from anmjax.cli.list_tasks import run
 
     return run(arguments)
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import socket
 import threading
+from collections.abc import Iterator
 from types import FrameType, TracebackType
-from typing import Any
+from typing import Any, NoReturn
 
 from anmjax.cli.screen import say
 
@@ -26,6 +28,7 @@ class Stopping:
     def __init__(self) -> None:
         """No signal yet."""
         self.number: int | None = None  # the first signal
+        self._loading = False
         self._before: dict[int, Any] = {}
         self._main = threading.current_thread() is threading.main_thread()
 
@@ -53,9 +56,25 @@ class Stopping:
                 signal.signal(number, handler)
             self._theirs.close()  # which ends the thread
 
+    @contextlib.contextmanager
+    def loading(self) -> Iterator[None]:
+        """While libraries are loaded a signal ends the process: they print tracebacks of interrupts."""
+        self._loading = True
+        try:
+            yield
+        finally:
+            self._loading = False
+
     def _raise(self, number: int, frame: FrameType | None) -> None:
         self.number = self.number or number
+        if self._loading:
+            self._leave()
         raise KeyboardInterrupt
+
+    def _leave(self) -> NoReturn:
+        number = self.number or signal.SIGINT
+        say(f"anmjax: stopped by {SIGNALS[number]}.")
+        os._exit(exit_code(number))
 
     def _watch(self) -> None:
         count = 0
@@ -71,8 +90,7 @@ class Stopping:
                 if count == 1:
                     say("Stopping as soon as what runs now returns; once more, and it stops at once.")
                 else:
-                    say(f"anmjax: stopped by {SIGNALS[self.number]}.")
-                    os._exit(128 + self.number)
+                    self._leave()
 
 
 def exit_code(number: int) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-import anmjax
+import anmjax.tasks  # with all that making a task needs
 from anmjax.agents.ppo import Checkpoint
 from anmjax.cli.errors import CommandError, nearest
 

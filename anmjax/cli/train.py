@@ -165,8 +165,8 @@ def _evaluate(env: Any, task: str, done: dict[int, tuple[RunFolder, Training]], 
     limit = next(iter(done.values()))[1].ppo.config.max_episode_steps
     length = f"of at most {limit} steps" if limit else "of any length"
     note = (
-        f"The return shown while training is another: not discounted, over episodes {length}, of actions "
-        "with exploring noise."
+        f"The return shown while training is another: not discounted, over episodes {length}, from starts "
+        "of its own, with noise on the actions."
     )
     print("\n".join(["", table(task, outcomes), "", wrapped(note)]))
     for seed, (folder, _) in done.items():

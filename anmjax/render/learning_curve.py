@@ -31,6 +31,7 @@ def plot_learning_curve(rows: Sequence[dict[str, Any]], *, title: str = "") -> F
       ImportError: matplotlib is not installed.
     """
     from matplotlib.figure import Figure
+    from matplotlib.ticker import StrMethodFormatter, SymmetricalLogLocator
 
     figure = Figure(figsize=(8, 8), layout="constrained")
     axes = figure.subplots(len(PANELS), sharex=True)
@@ -41,6 +42,14 @@ def plot_learning_curve(rows: Sequence[dict[str, Any]], *, title: str = "") -> F
         axis.plot(steps, values, lw=1.2, marker="." if len(rows) < 50 else "", color="tab:blue")
         axis.set_ylabel(label)
         axis.grid(alpha=0.3)
+    sizes = np.abs(_column(rows, "episode_return"))
+    sizes = sizes[sizes > 0]
+    if sizes.size and sizes.max() > 20 * sizes.min():
+        # The first policies are so much worse that nothing of the later ones would show.
+        smallest = float(sizes.min())
+        axes[0].set_yscale("symlog", linthresh=smallest)
+        axes[0].yaxis.set_major_locator(SymmetricalLogLocator(base=10, linthresh=smallest, subs=[1, 2, 5]))
+        axes[0].yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
     axes[1].set_ylim(bottom=0)
     if (values > 0).any():
         axes[2].set_yscale("log")

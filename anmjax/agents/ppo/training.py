@@ -110,7 +110,7 @@ def train(
         env,
         PPOConfig() if config is None else config,
         {seed: None if out is None else Path(out)},
-        made={"task": task, "overrides": overrides},
+        made={"task": task, "overrides": overrides or {}},
         resume=resume,
         devices=devices,
         quiet=quiet,
@@ -151,7 +151,7 @@ def train_seeds(
       ValueError: as ``train``; a training whose losses are not finite does not stop the others.
     """
     folders = {seed: None if out is None else Path(out) for seed, out in outs.items()}
-    made = {"task": task, "overrides": overrides}
+    made = {"task": task, "overrides": overrides or {}}
     return _train(
         env,
         config or PPOConfig(),
