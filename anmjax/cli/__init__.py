@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import shlex
 import signal
@@ -25,6 +26,9 @@ def main(argv: Sequence[str] | None = None) -> int:
       by SIGTERM, 141 nobody reads the output any more.
     """
     words = sys.argv[1:] if argv is None else list(argv)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        # Names of files are bytes, and need be no text of the terminal's encoding.
+        sys.stdout.reconfigure(errors="backslashreplace")
     with Stopping() as stopping:
         try:
             arguments = build_parser().parse_args(words)

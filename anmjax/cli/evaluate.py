@@ -59,7 +59,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _write(file: str, text: str) -> None:
     try:
-        Path(file).write_text(text, encoding="utf-8")
+        Path(file).write_text(text, encoding="utf-8", errors="surrogateescape")
     except OSError as error:
         raise CommandError(f"cannot write {file}: {error.strerror}.") from error
 

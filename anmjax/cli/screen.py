@@ -8,8 +8,9 @@ import textwrap
 
 
 def say(message: str) -> None:
-    """A line to the user, beside the results."""
-    print(message, file=sys.stderr, flush=True)
+    """A line to the user, beside the results; what no screen shows, line ends and all, is spelled out."""
+    shown = "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in message)
+    print(shown, file=sys.stderr, flush=True)
 
 
 def say_starting() -> None:

@@ -19,12 +19,15 @@ from anmjax.agents.ppo import (
     load,
     restore_learner,
     restore_policy,
+    sharding,
     train,
     train_seeds,
 )
 from anmjax.agents.ppo import checkpoint as checkpoint_module
 from anmjax.agents.ppo.progress import Progress
 from anmjax.agents.ppo.starts import exploring_starts
+from anmjax.agents.ppo.training import DivergedError
+from anmjax.agents.training.run_folder import RunFolderError
 from tests.agents.probes import Match, TwoSteps
 
 pytestmark = pytest.mark.usefixtures("standard_promotion")
@@ -102,6 +105,70 @@ def test_the_starts_of_an_update_follow_from_its_number_alone(whole, tmp_path, m
     pools = [np.asarray(replace(ppo, config=often).renewed(k).env.pool.obs[:, 0]) for k in (0, 2, 3, 5, 6)]
     np.testing.assert_array_equal(pools[0], ppo.env.pool.obs[:, 0])
     assert [np.array_equal(a, b) for a, b in itertools.pairwise(pools)] == [True, False, True, False]
+
+
+def test_a_finished_training_goes_on_for_longer_bit_for_bit_and_with_the_step_size_of_the_longer_one(
+    whole, tmp_path, monkeypatch
+):
+    finished = load(whole[0].checkpoint)
+    longer = replace(CONFIG, total_steps=10 * 16)
+    at_once = train(Match(), longer, resume=finished, task="Match", quiet=True)
+    assert int(at_once.learner.num_updates) == 10
+
+    with monkeypatch.context() as patch:
+        interrupt_after(1, patch)
+        stopped = train(Match(), longer, resume=finished, out=tmp_path, task="Match", quiet=True)
+    saved = load(stopped.checkpoint)
+    assert (saved.env_steps, saved.config) == (8 * 16, longer)
+    resumed = train(Match(), resume=saved, out=tmp_path, task="Match", quiet=True)
+    for got, expected in zip(
+        jax.tree.leaves((resumed.learner.policy, resumed.learner.optimizer, resumed.learner.states.obs)),
+        jax.tree.leaves((at_once.learner.policy, at_once.learner.optimizer, at_once.learner.states.obs)),
+        strict=True,
+    ):
+        np.testing.assert_array_equal(got, expected)
+    # At the old end the step size had come to 0; the longer training has 4 of its 10 updates left there, of 2
+    # gradient steps each, so that 12 of 20 are done.
+    assert at_once.ppo.step_size(12) == pytest.approx(CONFIG.learning_rate * (1 - 12 / 20))
+    assert whole[0].ppo.step_size(12) == 0
+    assert at_once.ppo.step_size(20) == 0
+    before, after = whole[0].learner.policy.params, at_once.learner.policy.params
+    assert not np.array_equal(jax.tree.leaves(before)[0], jax.tree.leaves(after)[0])
+
+    with pytest.raises(CheckpointError, match="has taken 96 steps already: total_steps is 80, but must"):
+        train(Match(), replace(CONFIG, total_steps=5 * 16), resume=finished)
+
+
+def test_the_clock_of_a_training_goes_on_where_it_stood(whole, tmp_path):
+    saved = replace(load(whole[0].checkpoint), seconds=1000.0)
+    train(Match(), replace(CONFIG, total_steps=10 * 16), resume=saved, out=tmp_path, task="Match", quiet=True)
+    rows = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
+    seconds = [1000.0, *(row["seconds"] for row in rows), load(tmp_path / "checkpoint.msgpack").seconds]
+    assert seconds == sorted(seconds)
+    assert 1000 < seconds[1] < seconds[-1] < 1000 + 600
+
+
+def test_a_training_that_diverges_stops_and_keeps_its_last_good_checkpoint(whole, tmp_path, monkeypatch):
+    run_chunk, calls = sharding.run_chunk, []
+
+    def diverge(*arguments):
+        learners, sums = run_chunk(*arguments)
+        calls.append(int(arguments[2]))
+        return learners, sums if len(calls) < 3 else sums | {"value_loss": sums["value_loss"] * np.nan}
+
+    monkeypatch.setattr(sharding, "run_chunk", diverge)
+    with pytest.raises(DivergedError, match="diverged: after 64 steps its losses are not finite; a smaller"):
+        train(Match(), CONFIG, out=tmp_path, **OPTIONS)
+    # The first call compiles and takes no step.
+    assert calls == [0, 2, 2]
+    assert load(tmp_path / "checkpoint.msgpack").env_steps == 32
+
+
+def test_a_folder_that_holds_a_training_is_not_written_over(whole):
+    before = whole[0].checkpoint.read_bytes()
+    with pytest.raises(RunFolderError, match="holds a training"):
+        train(Match(), CONFIG, out=whole[1], **OPTIONS)
+    assert whole[0].checkpoint.read_bytes() == before
 
 
 def test_seeds_that_train_together_learn_what_each_learns_alone(whole, tmp_path):
@@ -195,6 +262,13 @@ def test_a_checkpoint_of_other_options_is_refused_by_name_and_shape(whole):
             r"gamma is 1.0, .*; learning_rate is -1, .* above 0",
         ),
         ({"hidden_sizes": (64, 0)}, "hidden_sizes is"),
+        ({"hidden_sizes": 64}, "hidden_sizes is 64, but must be at most 64 numbers, each a whole number"),
+        ({"hidden_sizes": (8,) * 65}, r"hidden_sizes is \(8, 8, .*\), but must be at most 64 numbers"),
+        ({"learning_rate": float("nan")}, "learning_rate is nan, but must be a number above 0"),
+        ({"reward_clip": float("inf")}, "reward_clip is inf, but must be a number above 0 and at most"),
+        ({"learning_rate": True}, "learning_rate is True, but must be a number above 0"),
+        ({"num_envs": 2**21}, "num_envs is 2097152, but must be .* at most 1,048,576"),
+        ({"total_steps": 10**15}, "which takes 488,281,250,000 gradient steps, but there may be at most"),
         ({"network_dtype": "half"}, "network_dtype is 'half', but must be one of bfloat16, float16"),
         ({"normalize_rewards": "yes"}, "normalize_rewards is 'yes', but must be True or False"),
     ],

@@ -6,6 +6,7 @@ import csv
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import jax
 import numpy as np
@@ -81,6 +82,74 @@ def refused(capsys, *words):
             "--process-id is 2, but must be from 0 to 1.",
         ),
         ("train --resume nowhere", "nothing to go on with: there is no nowhere."),
+        ("train --resume tests", "nothing to go on with: there is no tests/checkpoint.msgpack."),
+        ("train Match-v0 --total-steps inf", "--total-steps: 'inf' is not a whole number."),
+        ("train Match-v0 --total-steps nan", "--total-steps: 'nan' is not a whole number."),
+        (
+            "train Match-v0 --total-steps 1e400",
+            "--total-steps is 100000000000000000...0000000000000000000, but must be a whole number of at "
+            "least 1 and at most 1,000,000,000,000,000.",
+        ),
+        (
+            "train Match-v0 --total-steps 0",
+            "--total-steps is 0, but must be a whole number of at least 1 and at most 1,000,000,000,000,000.",
+        ),
+        # 1e15 / (512 * 32) = 61,035,156,250 updates of 2 * 4 gradient steps each.
+        (
+            "train Match-v0 --total-steps 1e15",
+            "--total-steps is 1,000,000,000,000,000, which takes 488,281,250,000 gradient steps, but there "
+            "may be at most 2,147,483,647.",
+        ),
+        (
+            "train Match-v0 --num-envs 1048576 --num-steps 1048576",
+            "--num-envs times --num-steps is 1,099,511,627,776, but must be at most 2,147,483,647.",
+        ),
+        ("train Match-v0 --learning-rate inf", "--learning-rate: 'inf' is not a finite number."),
+        ("train Match-v0 --learning-rate 1e400", "--learning-rate: '1e400' is not a finite number."),
+        (
+            "train Match-v0 --learning-rate -1",
+            "--learning-rate is -1.0, but must be a number above 0 and at most 1e+30.",
+        ),
+        (
+            "train Match-v0 --hidden-sizes 8 1e9",
+            "--hidden-sizes is (8, 1000000000), but must be at most 64 numbers, each a whole number of at "
+            "least 1 and at most 65,536.",
+        ),
+        (
+            "train Match-v0 --seed 99999999999999999999999",
+            "--seed is 99999999999999999999999, but must be at most 4294967295.",
+        ),
+        ("train Match-v0 --seed 4294967296", "--seed is 4294967296, but must be at most 4294967295."),
+        ("train Match-v0 --seed -1", "--seed is -1, but must be at least 0."),
+        ("train Match-v0 --seed 0.5", "--seed: '0.5' is not a whole number."),
+        ("train Match-v0 --seed 1 2 1e0", "--seed has 1 more than once: a seed trains one agent."),
+        ("train Match-v0 --lr 1e-3", "unknown option --lr; did you mean --learning-rate?"),
+        ("train Match-v0 --steps 5", "unknown option --steps; did you mean --total-steps?"),
+        ("train Match-v0 --total-step 5", "unknown option --total-step; did you mean --total-steps?"),
+        ("train Match-v0 --gpus=2", "unknown option --gpus; did you mean --devices?"),
+        (
+            "train --env Match-v0",
+            "unknown option --env: a task is named without an option, anmjax train TASK.",
+        ),
+        ("evaluate random --env Match-v0", "unknown option --env; did you mean --task?"),
+        ("evaluate random --steps 5", "unknown option --steps; did you mean --horizon?"),
+        ("evaluate random random", "the policy random is named more than once."),
+        ("--seed 1 train Match-v0", "--seed before a command: options follow it, anmjax COMMAND [options]."),
+        ("train matc", "unknown task matc; did you mean Match-v0? 'anmjax list' shows all tasks."),
+        ("train zzz", "unknown task zzz. 'anmjax list' shows all tasks."),
+        ("train Match-v0 --devices 1e5", "--devices is 1e5, but must be at most 4096."),
+        (
+            "train Match-v0 --coordinator 127.0.0.1:99999 --num-processes 2 --process-id 1",
+            "--coordinator is 127.0.0.1:99999, but must be HOST:PORT.",
+        ),
+        ("evaluate random --task Match-v0 --horizon 1e9", "--horizon is 1e9, but must be at most 10000000."),
+        ("evaluate random --task Match-v0 --num-starts 0", "--num-starts is 0, but must be at least 1."),
+        ("evaluate random --task Match-v0 --soc nan", "--soc: 'nan' is not a finite number."),
+        ("evaluate random --task Match-v0 --seed 1e20", "--seed is 1e20, but must be at most 4294967295."),
+        (
+            "train Match-v0 --out pyproject.toml/run",
+            f"--out: {Path('pyproject.toml').absolute()} is a file, not a folder.",
+        ),
         (
             "evaluate do-nothin",
             "no checkpoint at do-nothin, nor a baseline of that name; did you mean do-nothing?",
@@ -159,11 +228,39 @@ def test_training_then_evaluating_then_going_on(capsys, tmp_path, standard_promo
     assert again == f"{out} holds a training: go on with --resume {out}, or choose another --out."
     other_task = refused(capsys, "train", "TwoSteps-v0", "--resume", out)
     assert other_task == f"{out} is a training on Match-v0, not on TwoSteps-v0."
+    shorter = refused(capsys, "train", "--resume", out, "--total-steps", 64)
+    assert shorter == "--total-steps is 64, but must be more than the 64 that it has done already."
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    (elsewhere / "checkpoint.msgpack").write_text("another training")
+    refusal = refused(capsys, "train", "--resume", out, "--out", elsewhere, "--quiet")
+    assert (
+        refusal == f"{elsewhere} holds a training: go on with --resume {elsewhere}, or choose another --out."
+    )
     other_option = refused(capsys, "train", "--resume", out, "--num-envs", 8)
     assert other_option.startswith("--num-envs cannot be changed by --resume")
     other_seed = refused(capsys, "train", "--resume", out, "--seed", 4)
     assert other_seed == f"{out} is a training with seed 3: leave out --seed."
     assert main(["train", "--resume", str(out), "--quiet"]) == 0
+    assert capsys.readouterr().err == ""
+
+    # Longer than it was meant to be.
+    assert main(["train", "--resume", str(out), "--total-steps", "1e2"]) == 0
+    assert "from step 64 to 112 steps" in capsys.readouterr().err
+    run = json.loads((out / "run.json").read_text())
+    assert (run["task"], run["seed"], run["options"]["total_steps"]) == ("Match-v0", 3, 100)
+    assert run["commands"][-1]["command"] == f"anmjax train --resume {out} --total-steps 1e2"
+    steps = [json.loads(line)["env_steps"] for line in (out / "metrics.jsonl").read_text().splitlines()]
+    assert steps == [32, 64, 96, 112]
+    assert (out / "learning_curve.png").read_bytes().startswith(b"\x89PNG")
+    assert "| ppo, seed 3 |" in (out / "evaluation.md").read_text()
+
+    damaged = tmp_path / "damaged"
+    damaged.write_bytes((out / "checkpoint.msgpack").read_bytes()[:-1])
+    sentence = refused(capsys, "evaluate", damaged)
+    assert sentence == f"{damaged} is not an anmjax checkpoint, or is damaged."
+    over = refused(capsys, "evaluate", out, "--json", out / "checkpoint.msgpack")
+    assert over == f"--json would write over {out / 'checkpoint.msgpack'}, which is to be evaluated."
 
 
 def test_seeds_that_train_together_are_each_evaluated(capsys, tmp_path, standard_promotion):

@@ -63,6 +63,8 @@ def start(place, *words, program=("-c", PROGRAM)):
         [sys.executable, *program, *map(str, words)],
         cwd=place / "work",
         env=environment,
+        # What runs the tests in the background may ignore Ctrl-C, and what it starts with it.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

@@ -109,11 +109,15 @@ class PPO:
     def optimizer(self) -> optax.GradientTransformation:
         """Adam on gradients of bounded norm."""
         config = self.config
-        step_size: Any = config.learning_rate
-        if config.anneal_learning_rate:
-            gradient_steps = config.num_updates * config.num_epochs * config.num_minibatches
-            step_size = optax.linear_schedule(config.learning_rate, 0.0, gradient_steps)
+        step_size = self.step_size if config.anneal_learning_rate else config.learning_rate
         return optax.chain(optax.clip_by_global_norm(config.max_grad_norm), optax.adam(step_size, eps=1e-5))
+
+    @property
+    def step_size(self) -> optax.Schedule:
+        """Step size by gradient steps taken: lowered linearly, to 0 at the end of a training."""
+        config = self.config
+        gradient_steps = config.num_updates * config.gradient_steps_per_update
+        return optax.linear_schedule(config.learning_rate, 0.0, gradient_steps)
 
     def init(self, key: jax.Array) -> Learner:
         """The learner before its first update.

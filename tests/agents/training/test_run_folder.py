@@ -27,9 +27,9 @@ def lines(*rows):
 
 def test_two_cannot_write_to_one_folder_and_the_next_may_once_the_first_has_left(tmp_path):
     folder = RunFolder(tmp_path / "deep" / "run")
-    with folder.claimed():
-        with pytest.raises(LockedError, match=rf"^process {os.getpid()} on .* is training in .*run: wait"):
-            folder.claimed().__enter__()
+    sentence = rf"^process {os.getpid()} on .* is training in .*run: wait"
+    with folder.claimed(), pytest.raises(LockedError, match=sentence):
+        folder.claimed().__enter__()
     with folder.claimed():
         pass
 
