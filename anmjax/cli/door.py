@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import os
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -79,10 +80,11 @@ def _check_resume(arguments: argparse.Namespace) -> None:
             f"{flag(name)} cannot be changed by --resume: a training goes on with its own options, but for "
             "--total-steps."
         )
+    # os.path, for pathlib raises errors of names that are too long.
     path = Path(arguments.resume)
-    if path.is_dir():
+    if os.path.isdir(path):
         path = path / CHECKPOINT_FILE
-    if not path.exists():
+    if not os.path.exists(path):
         raise CommandError(f"nothing to go on with: there is no {path}.")
     if arguments.together:
         raise CommandError("--together is for seeds that begin: --resume goes on with one.")

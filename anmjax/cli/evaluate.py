@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import time
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -68,6 +69,7 @@ def _plot(file: str, task: str, env: Any, policies: dict[str, Any], *, seed: int
     starts_key, policy_key = jax.random.split(jax.random.key(seed))
     starts, _ = starts_of(env, starts_key, **chosen)
     first = jax.tree.map(lambda x: x[0], starts)
+    say(f"Drawing two days of each, compiling first: {file}")
     days = {name: a_day(env, policy, first, key=policy_key) for name, policy in policies.items()}
     try:
         plot_day(days, title=task).savefig(file, dpi=130)
@@ -112,10 +114,9 @@ def find_checkpoint(name: str) -> Checkpoint:
     Raises:
       CommandError: there is none; suggests the baseline that the name is most like.
     """
-    path = Path(name)
-    if path.is_dir():
-        path = path / CHECKPOINT_FILE
-    if not path.exists():
+    # os.path, for pathlib raises errors of names that are too long.
+    path = Path(name) / CHECKPOINT_FILE if os.path.isdir(name) else Path(name)
+    if not os.path.exists(path):
         raise CommandError(f"no checkpoint at {path}, nor a baseline of that name{nearest(name, BASELINES)}")
     try:
         return load(path)

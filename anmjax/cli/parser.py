@@ -265,7 +265,8 @@ def _train(arguments: argparse.Namespace) -> int:
     from anmjax.cli import door
 
     config = door.check_train(arguments)
-    say_starting()
+    if not arguments.quiet:
+        say_starting()
     with arguments.stopping.loading():
         from anmjax.cli.train import run
 

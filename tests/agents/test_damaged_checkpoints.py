@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import time
 
 import jax
@@ -254,10 +255,12 @@ def test_other_versions_are_named(whole, tmp_path):
         load(path)
 
 
-def test_what_is_no_checkpoint_is_not_read_to_its_end():
-    # /dev/zero has none.
-    with pytest.raises(CheckpointError, match="/dev/zero is not an anmjax checkpoint"):
-        load("/dev/zero")
+def test_what_is_no_checkpoint_is_not_read_to_its_end(tmp_path):
+    # /dev/zero has none, and a pipe that nobody writes to has no beginning.
+    os.mkfifo(tmp_path / "pipe")
+    for path in ("/dev/zero", tmp_path / "pipe"):
+        with pytest.raises(CheckpointError, match="is not an anmjax checkpoint, or is damaged"):
+            load(path)
 
 
 def test_a_checkpoint_of_another_task_says_what_it_was_trained_on(whole, standard_promotion):

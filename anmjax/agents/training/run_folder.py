@@ -73,7 +73,7 @@ class RunFolder:
         Raises:
           RunFolderError: the folder holds a training that is not the one to go on with.
         """
-        if resumed is not None and resumed.resolve().parent == self.path.resolve():
+        if resumed is not None and resumed.resolve() == self.checkpoint.resolve():
             return
         if self.checkpoint.exists():
             raise RunFolderError(

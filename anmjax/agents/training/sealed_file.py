@@ -40,6 +40,8 @@ def read_sealed(path: Path) -> dict[str, Any]:
       OSError: the file cannot be read.
     """
     damaged = SealError(f"{path} is not an anmjax checkpoint, or is damaged.")
+    if path.exists() and not (path.is_file() or path.is_dir()):
+        raise damaged  # a pipe, whose reader waits; a device, which has no end
     with path.open("rb") as file:
         # No more is read of what is no checkpoint, however large.
         start = file.read(_LONGEST_FIRST_LINE)

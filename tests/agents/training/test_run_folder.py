@@ -91,6 +91,9 @@ def test_a_folder_that_holds_another_training_is_refused(tmp_path):
     with pytest.raises(RunFolderError, match="holds a training"):
         folder.check_for(other.checkpoint)
     folder.check_for(folder.checkpoint)
+    # Going on from a copy beside it would lose what the training has learned since.
+    with pytest.raises(RunFolderError, match="holds a training"):
+        folder.check_for(folder.path / "copy.msgpack")
 
 
 def test_metrics_that_nobody_here_wrote_are_not_written_over(tmp_path):
