@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ast
+import importlib
 import importlib.util
 import inspect
 import os
@@ -70,6 +72,29 @@ def test_every_public_name_is_in_the_reference():
     )
     shown = set(re.findall(r"^::: anmjax[\w.]*\.(\w+)$", reference, re.MULTILINE))
     assert set(anmjax.__all__) - {"__version__"} - shown == set()
+
+
+def test_public_names_load_on_first_use_from_where_a_type_checker_finds_them():
+    tree = ast.parse(Path(anmjax.__file__).read_text(encoding="utf-8"))
+    imports = [node for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)]
+    seen = {
+        alias.asname: node.module
+        for node in imports
+        for alias in node.names
+        if node.module.startswith("anmjax.")
+    }
+    assert sorted(seen) == anmjax.__all__
+    for name, module in seen.items():
+        assert getattr(anmjax, name) is getattr(importlib.import_module(module), name)
+    program = (
+        "import sys, anmjax\n"
+        "assert not {'jax', 'numpy'} & sys.modules.keys()\n"
+        "from anmjax import *\n"
+        "Network, make"
+    )
+    subprocess.run([sys.executable, "-c", program], check=True)
+    with pytest.raises(AttributeError, match="module 'anmjax' has no attribute 'mak'"):
+        anmjax.mak  # noqa: B018
 
 
 def test_the_first_two_commands_of_the_readme_are_the_main_job_and_the_tests():

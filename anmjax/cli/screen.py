@@ -15,7 +15,7 @@ def say(message: str) -> None:
 
 def say_starting() -> None:
     """What a command does first takes some seconds, where JAX has not started yet."""
-    if "jax" not in sys.modules:
+    if sys.modules.get("jax") is None:
         say("Starting JAX: some seconds...")
 
 

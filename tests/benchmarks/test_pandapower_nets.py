@@ -9,7 +9,7 @@ import pytest
 
 from benchmarks import pandapower_nets, pandapower_tables, record, tables
 
-DOCUMENT = Path(tables.__file__).parent.parent / "docs" / "pandapower_nets.md"
+DOCUMENT = Path(tables.__file__).parent.parent / "docs" / "pandapower-nets.md"
 
 
 def test_every_net_is_in_the_document():

@@ -179,13 +179,10 @@ def test_a_file_that_is_no_checkpoint_is_refused(capsys, tmp_path):
 
 
 def test_help_lists_every_option_of_ppo_and_the_command_line_itself_needs_no_jax():
-    # The package's __init__ gathers public names that need JAX; an empty one in its place shows that
-    # nothing on the way to the help text imports JAX (which would raise here).
+    # Importing JAX, or NumPy, would raise here.
     program = (
-        "import sys, types\n"
-        "package = types.ModuleType('anmjax')\n"
-        f"package.__path__ = {list(anmjax.__path__)!r}\n"
-        "sys.modules.update(anmjax=package, jax=None)\n"
+        "import sys\n"
+        "sys.modules.update(jax=None, numpy=None)\n"
         "from anmjax.cli import main\n"
         "main(['train', '--help'])"
     )
@@ -193,6 +190,20 @@ def test_help_lists_every_option_of_ppo_and_the_command_line_itself_needs_no_jax
     assert done.returncode == 0, done.stderr
     for option in ("--num-envs N", "--no-normalize-rewards", "--hidden-sizes N [N ...]", "--resume PATH"):
         assert option in done.stdout
+    # As many columns as a terminal has that says nothing of its width.
+    assert max(map(len, done.stdout.splitlines())) <= 80
+
+
+def test_a_command_says_what_it_does_before_jax_has_started():
+    program = (
+        "import sys\n"
+        "sys.modules.update(jax=None)\n"
+        "from anmjax.cli import main\n"
+        "main(['evaluate', 'random', '--task', 'ANM6Easy-v0'])"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert done.stderr.startswith("Starting JAX: some seconds...\nTraceback")
+    assert "import of jax halted" in done.stderr
 
 
 def test_training_then_evaluating_then_going_on(capsys, tmp_path, standard_promotion):

@@ -23,7 +23,7 @@ import anmjax
 from tests.agents.probes import Match
 anmjax.register("Match-v0", Match)
 from anmjax.cli import main
-sys.exit(main(sys.argv[1:]))
+sys.exit(main())
 """
 UPDATES, STEPS = 4000, 16  # some seconds
 OPTIONS = {

@@ -56,7 +56,7 @@ FAULTS = {
     ),
     "a direct-current line": (
         CASE + "mpc.dcline = [7 12 0 1; 7 12 1 1];",
-        "network: dcline is 'of shape (2, 4)', must be a table of 17 columns or more: F_BUS, T_BUS, BR_STATUS",
+        "network: dcline is 'of shape (2, 4)', must be a table of 17 columns or more: F_BUS, T_BUS",
     ),
     "an unknown type": (edit("\t12\t1\t20", "\t12\t5\t20"), "bus 12: BUS_TYPE is 5, must be 1 (PQ), 2"),
     "a number twice": (edit("\t12\t1\t20", "\t7\t1\t20"), "bus (row 2): BUS_I is 7, must be unique"),
