@@ -83,7 +83,7 @@ class SafeAction(Wrapper):
             smoothing=self.smoothing,
         )
         after = self.env.step(inner, safe.action)
-        asked = {"action_finite": jnp.isfinite(action).all() & ~inner.terminated}
+        asked = {"action_finite": jnp.isfinite(jnp.asarray(action)).all() & ~inner.terminated}
         after = replace(after, metrics={**after.metrics, **asked})
         return self._with_metrics(after, safe.distance, safe.violation)
 

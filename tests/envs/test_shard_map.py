@@ -47,12 +47,10 @@ FUNCTIONS: dict[str, tuple[Callable[..., Any], tuple[Any, ...]]] = {
     "step": (jax.vmap(ENV.step), (states_of(ENV), ACTIONS)),
     "auto reset": (jax.vmap(AUTO.step), (states_of(AUTO), ACTIONS)),
     "in place": (jax.vmap(AUTO.replace(pool=None, pool_size=None).step), (states_of(AUTO), ACTIONS)),
-    "safe action": (jax.vmap(SAFE.step), (states_of(SAFE), ACTIONS)),
     "gradient through the safety layer": (
         jax.vmap(jax.grad(lambda action, state: SAFE.step(state, action).reward)),
         (ACTIONS, states_of(SAFE)),
     ),
-    "power flow": (jax.vmap(lambda p, q: anmjax.power_flow(NET, p, q)), (POWERS, POWERS)),
     "power flow with a PV bus": (jax.vmap(lambda p, q: anmjax.power_flow(HELD, p, q)), (POWERS, POWERS)),
     "power flow of many lanes": (jax.vmap(lambda p, q: anmjax.power_flow(NET, p, q)), (MANY, MANY)),
     "power flow from dc angles": (
@@ -66,7 +64,6 @@ FUNCTIONS: dict[str, tuple[Callable[..., Any], tuple[Any, ...]]] = {
     "second derivative of the power flow": (jax.vmap(jax.hessian(vm)), (POWERS, POWERS)),
     "branch flows": (jax.vmap(lambda v: anmjax.branch_flows(NET, v)), (POWERS.astype(complex),)),
     "loss factors": (jax.vmap(lambda p, q: anmjax.loss_factors(NET, p, q)), (POWERS, POWERS)),
-    "quadratic program": (jax.vmap(program), PROGRAM),
     "gradient of a quadratic program": (
         jax.vmap(jax.grad(lambda *data: program(*data).x.sum(), argnums=(0, 1, 2, 3))),
         PROGRAM,
