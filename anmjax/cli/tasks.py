@@ -30,9 +30,7 @@ def task_of(checkpoint: Checkpoint) -> Any:
     """
     path, task, overrides = checkpoint.path, checkpoint.task, checkpoint.overrides
     if task not in anmjax.registered_tasks():
-        what = (
-            f"on {task[:80]!r}, which is not registered here" if task else "from Python, on no task by name"
-        )
+        what = f"on {task[:80]!r}, which is not registered here" if task else "on no task that has a name"
         raise CommandError(f"{path} was trained {what}: add --task TASK, or go on from Python.")
     try:
         return anmjax.make(task, **overrides)

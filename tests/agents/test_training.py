@@ -172,9 +172,8 @@ def test_a_folder_that_holds_a_training_is_not_written_over(whole):
 
 
 def test_seeds_that_train_together_learn_what_each_learns_alone(whole, tmp_path):
-    first, second = train_seeds(
-        Match(), CONFIG, outs={5: tmp_path / "5", 6: tmp_path / "6"}, task="Match", quiet=True
-    )
+    outs = {5: tmp_path / "5", 6: tmp_path / "6"}
+    first, second = train_seeds(Match(), CONFIG, outs=outs, task="Match", quiet=True)
     # Rounding: products of stacked matrices are summed in another order.
     for got, expected in zip(
         jax.tree.leaves(first.learner.policy), jax.tree.leaves(whole[0].learner.policy), strict=True
@@ -184,6 +183,11 @@ def test_seeds_that_train_together_learn_what_each_learns_alone(whole, tmp_path)
     rows = [(tmp_path / name / "metrics.jsonl").read_text().splitlines() for name in ("5", "6")]
     assert [len(each) for each in rows] == [3, 3]
     assert load(second.checkpoint).seed == 6
+    # One of them alone may have a folder: its metrics are its own.
+    outs = {5: None, 6: tmp_path / "again"}
+    train_seeds(Match(), CONFIG, outs=outs, task="Match", quiet=True)
+    again = (tmp_path / "again" / "metrics.jsonl").read_text().splitlines()
+    assert [json.loads(line)["reward"] for line in again] == [json.loads(line)["reward"] for line in rows[1]]
 
 
 def test_ctrl_c_before_the_first_chunk_leaves_a_checkpoint_that_acts(tmp_path, monkeypatch):

@@ -191,34 +191,25 @@ def _train(
 ) -> list[Training]:
     """Trains the seeds of ``outs``, side by side, or goes on with the one that ``resume`` holds."""
     started = time.monotonic()
+    # The clock of a training goes on where it stood.
+    begun_at = started - (resume.seconds if resume else 0.0)
     mesh = sharding.mesh_for(config, devices)
     is_first = jax.process_index() == 0
-    folders = [None if out is None else RunFolder(out) for out in outs.values()]
+    folders = {seed: None if out is None else RunFolder(out) for seed, out in outs.items()}
+    written = folders if is_first else dict.fromkeys(folders)
     done = 0 if resume is None else resume.env_steps // config.steps_per_update
-    total_steps = config.num_updates * config.steps_per_update
     stopped_by: int | None = None
 
     with contextlib.ExitStack() as stack:
-        metrics: list[MetricsFile] = []
-        for folder, seed in zip(folders, outs, strict=True):
-            if folder and is_first:
-                stack.enter_context(folder.claimed())
-                folder.check_for(None if resume is None else resume.path)
-                folder.describe(
-                    {**made, "seed": seed, "options": config.to_dict()},
-                    {
-                        "command": command,
-                        "devices": _described(mesh),
-                        "from_step": done * config.steps_per_update,
-                    },
-                )
-                metrics.append(
-                    stack.enter_context(MetricsFile(folder.metrics, done * config.steps_per_update))
-                )
-        # The clock of a training goes on where it stood.
-        begun_at = started - (resume.seconds if resume else 0.0)
+        for folder in filter(None, written.values()):
+            stack.enter_context(folder.claimed())
+            folder.check_for(None if resume is None else resume.path)
         progress = stack.enter_context(
-            Progress(total_steps, done_steps=done * config.steps_per_update, quiet=quiet or not is_first)
+            Progress(
+                config.num_updates * config.steps_per_update,
+                done_steps=done * config.steps_per_update,
+                quiet=quiet or not is_first,
+            )
         )
         if done < config.num_updates:
             progress.say(STARTING)
@@ -227,11 +218,20 @@ def _train(
             learners = sharding.begin(ppo, jnp.stack([key_of_seed(seed) for seed in outs]), mesh)
         else:
             learners = sharding.place([restore_learner(resume, ppo)], mesh)
+        origin = {
+            "command": command,
+            "devices": _described(mesh),
+            "from_step": done * config.steps_per_update,
+        }
+        metrics = [
+            stack.enter_context(_opened(folder, config, seed, made, origin)) if folder else None
+            for seed, folder in written.items()
+        ]
 
         def write() -> list[Learner]:
             each = sharding.fetched(learners)
-            for folder, seed, learner in zip(folders, outs, each, strict=True):
-                if folder and is_first:
+            for (seed, folder), learner in zip(written.items(), each, strict=True):
+                if folder:
                     seconds = time.monotonic() - begun_at
                     save(folder.checkpoint, learner, config, seed=seed, seconds=seconds, **made)
             return each
@@ -255,8 +255,9 @@ def _train(
                 rows = [_row(sums, config, count, done, took, begun_at) for sums in each]
                 _check_finite(rows)
                 together.learned_something = True
-                for file, row in zip(metrics, rows, strict=False):
-                    file.add(row)
+                for file, row in zip(metrics, rows, strict=True):
+                    if file:
+                        file.add(row)
                 progress.add(*rows)
                 stop, due = together.agree(time.monotonic() - saved > CHECKPOINT_INTERVAL)
                 if stop:
@@ -265,16 +266,25 @@ def _train(
                     write()
                     saved = time.monotonic()
         except KeyboardInterrupt:
-            stopped_by = together.signal or signal.SIGINT
-        stopped_by = stopped_by or together.signal
+            stopped_by = signal.SIGINT
+        # Which signal it was, or that one came as the last chunk ran.
+        stopped_by = together.signal or stopped_by
         if stopped_by is not None:
             progress.say(STOPPED)
         ended = write()
-    files = [None if folder is None else folder.checkpoint for folder in folders]
+    files = [None if folder is None else folder.checkpoint for folder in folders.values()]
     seconds = time.monotonic() - started
     return [
         Training(learner, ppo, file, stopped_by, seconds) for learner, file in zip(ended, files, strict=True)
     ]
+
+
+def _opened(
+    folder: RunFolder, config: PPOConfig, seed: int, made: dict[str, Any], origin: dict[str, Any]
+) -> MetricsFile:
+    """Describes a training in its folder and opens its metrics, cut back to where it goes on."""
+    folder.describe({**made, "seed": seed, "options": config.to_dict()}, origin)
+    return MetricsFile(folder.metrics, origin["from_step"])
 
 
 def _described(mesh: Any) -> str:
