@@ -98,8 +98,8 @@ def score(
     for name, policy in policies.items():
         if not quiet:
             plans = "; planning at every step takes minutes" if isinstance(policy, MPC) else ""
-            count = len(starts.reward)
-            say(f"Evaluating {name}: compiling, then {count} starts, {horizon:,} steps each{plans}...")
+            work = f"{len(starts.reward)} starts, {horizon:,} steps each{plans}"
+            say(f"Evaluating {name}: compiling for some 10 s, then {work}...")
         begun = time.perf_counter()
         scores[name] = evaluate(env, policy, starts, horizon=horizon, key=policy_key, described=described)
         took = time.perf_counter() - begun

@@ -34,7 +34,7 @@ on two machines, one command on each, the second with --process-id 1:
   anmjax train ANM6Easy-v0 --coordinator 10.0.0.1:7777 --num-processes 2 \\
     --process-id 0
 
-Ctrl-C stops after the first update at any time, SIGTERM too, and leaves a
+Ctrl-C stops at any time, SIGTERM too, and from the first updates on leaves a
 checkpoint to evaluate or to go on from.
 """
 EVALUATE_EXAMPLES = """\
