@@ -12,6 +12,7 @@ from anmjax.agents.ppo.config import PPOConfig
 from anmjax.agents.ranges import Whole
 from anmjax.cli.errors import CommandError, nearest
 from anmjax.cli.screen import say_starting
+from anmjax.cli.synonyms import NO_OPTION, SYNONYMS
 from anmjax.cli.typed_numbers import number, whole, within
 
 SEEDS = Whole(0, 2**32 - 1)  # all that JAX keeps of a seed by default
@@ -42,47 +43,6 @@ examples:
   anmjax evaluate runs/ANM6Easy-v0-seed0-20260101-120000
   anmjax evaluate random do-nothing --task ANM6Easy-v0 --json scores.json
 """
-
-
-# What options are called elsewhere.
-SYNONYMS = {
-    "--total-steps": ("--steps", "--timesteps", "--total-timesteps", "--num-timesteps", "--n-steps"),
-    "--num-envs": ("--envs", "--n-envs", "--num-grids", "--grids", "--lanes", "--num-lanes"),
-    "--num-steps": ("--rollout", "--rollout-length", "--unroll-length"),
-    "--num-epochs": ("--epochs", "--n-epochs", "--update-epochs"),
-    "--num-minibatches": ("--minibatches", "--batch-size", "--minibatch-size"),
-    "--max-episode-steps": ("--time-limit", "--episode-length", "--max-steps"),
-    "--learning-rate": ("--lr", "--step-size", "--alpha"),
-    "--anneal-learning-rate": ("--anneal-lr", "--anneal"),
-    "--no-anneal-learning-rate": ("--no-anneal-lr", "--no-anneal"),
-    "--gae-lambda": ("--lambda", "--lam", "--gae"),
-    "--gamma": ("--discount", "--discount-factor"),
-    "--clip-epsilon": ("--clip", "--clip-range", "--clip-eps", "--clip-coef", "--eps"),
-    "--value-coefficient": ("--vf-coef", "--value-coef"),
-    "--entropy-coefficient": ("--ent-coef", "--entropy-coef", "--entropy"),
-    "--hidden-sizes": ("--layers", "--hidden", "--net-arch", "--width"),
-    "--network-dtype": ("--dtype", "--precision"),
-    "--out": ("-o", "--output", "--output-dir", "--out-dir", "--dir", "--folder", "--logdir", "--log-dir"),
-    "--resume": ("--continue", "--restore", "--checkpoint", "--load"),
-    "--seed": ("--seeds", "-s", "--random-seed"),
-    "--devices": ("--gpus", "--cpus", "--num-devices", "--cores"),
-    "--quiet": ("-q", "--silent", "--no-progress"),
-    "--horizon": ("--steps", "--num-steps", "--max-steps"),
-    "--num-starts": ("--starts", "--episodes", "--num-episodes", "--n-eval-episodes"),
-    "--soc": ("--charge", "--charges"),
-    "--task": ("--env", "--env-id"),
-    "--json": ("--out", "--output", "-o"),
-    "--plot": ("--figure", "--fig", "--png", "--render"),
-}
-# What is named without an option.
-NO_OPTION = {
-    "--task": "the task comes first, anmjax train TASK",
-    "--env": "a task is named without an option, anmjax train TASK",
-    "--env-id": "a task is named without an option, anmjax train TASK",
-    "--policy": "policies come first, anmjax evaluate POLICY [POLICY ...]",
-    "--checkpoint": "a checkpoint is a policy, anmjax evaluate CHECKPOINT",
-    "--agent": "policies come first, anmjax evaluate POLICY [POLICY ...]",
-}
 
 
 class Parser(argparse.ArgumentParser):

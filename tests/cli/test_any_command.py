@@ -7,7 +7,8 @@ import pytest
 
 import anmjax
 from anmjax.cli import main
-from anmjax.cli.parser import COMMANDS, SYNONYMS, build_parser
+from anmjax.cli.parser import COMMANDS, build_parser
+from anmjax.cli.synonyms import SYNONYMS
 from tests.agents.probes import Match
 
 VALUES = (

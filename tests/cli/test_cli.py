@@ -14,6 +14,8 @@ import pytest
 
 import anmjax
 from anmjax.cli import main
+from anmjax.cli.parser import build_parser
+from anmjax.cli.synonyms import SYNONYMS
 from tests.agents.probes import Match, TwoSteps
 
 TASKS = {"Match-v0": Match, "TwoSteps-v0": TwoSteps}
@@ -292,3 +294,11 @@ def test_list_shows_every_task_with_its_sizes(capsys):
     assert [line.split()[0] for line in lines if line[0] != " "] == ["Match-v0", "TwoSteps-v0"]
     assert max(map(len, lines)) <= 80
     assert "2 observations, 1 actions" in lines[0]
+
+
+def test_every_synonym_is_of_an_option_and_none_is_an_option_of_the_same_command():
+    commands = build_parser()._subparsers._group_actions[0].choices.values()
+    flags = [set(command._option_string_actions) for command in commands]
+    assert SYNONYMS.keys() <= set.union(*flags)
+    for option, words in SYNONYMS.items():
+        assert all(not own & set(words) for own in flags if option in own), option
