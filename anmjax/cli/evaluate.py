@@ -99,7 +99,7 @@ def score(
         if not quiet:
             plans = "; planning at every step takes minutes" if isinstance(policy, MPC) else ""
             work = f"{len(starts.reward)} starts, {horizon:,} steps each{plans}"
-            say(f"Evaluating {name}: compiling for some 10 s, then {work}...")
+            say(f"Evaluating {name}: compiling (some 10 s), {work}...")
         begun = time.perf_counter()
         scores[name] = evaluate(env, policy, starts, horizon=horizon, key=policy_key, described=described)
         took = time.perf_counter() - begun
