@@ -175,10 +175,11 @@ def _find_joint_faults(net: Any, name: str) -> Iterator[Found]:
         yield from _find_transformer_faults(table)
     if name == "switch":
         yield from _find_switch_faults(net, table)
-    for of in "pq" if name == "load" and "const_z_p_percent" in table else ():
-        together = table[f"const_z_{of}_percent"] + table[f"const_i_{of}_percent"]
-        for index, value in together[together > 100].items():
-            yield index, f"const_z_{of}_percent + const_i_{of}_percent", value, "at most 100"
+    for of in ("p_percent", "q_percent", "percent") if name == "load" else ():
+        if f"const_z_{of}" in table and f"const_i_{of}" in table:
+            together = table[f"const_z_{of}"] + table[f"const_i_{of}"]
+            for index, value in together[together > 100].items():
+                yield index, f"const_z_{of} + const_i_{of}", value, "at most 100"
 
 
 def _find_transformer_faults(table: Table) -> Iterator[Found]:

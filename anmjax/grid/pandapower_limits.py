@@ -87,7 +87,7 @@ def find_simplifications(net: Any, lookup: np.ndarray) -> Iterator[tuple[list[st
 def _find_averaged_loads(net: Any, lookup: np.ndarray) -> Iterator[tuple[list[str], str]]:
     """Loads whose part of constant current or impedance becomes that of everything at their bus."""
     load = net.load[net.load.in_service]
-    shares = load[[f"const_{kind}_{of}_percent" for kind in "zi" for of in "pq"]]
+    shares = load[[column for column in load if str(column).startswith("const_")]]
     at = lookup[load.bus.to_numpy()]
     different = {row for row in at if len(shares[at == row].drop_duplicates()) > 1}
     for name in ("sgen", "storage", "motor", "ward", "xward", "asymmetric_load", "asymmetric_sgen"):

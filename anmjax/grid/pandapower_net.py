@@ -242,8 +242,11 @@ def _split_loads(bus: np.ndarray) -> np.ndarray:
       (n_bus, 2) MW and MVAr of constant current, at 1 p.u. of voltage.
     """
     demand = bus[:, [PD, QD]]
-    current = demand * bus[:, _CONSTANT_CURRENT]
-    impedance = demand * bus[:, _CONSTANT_IMPEDANCE]
+    # Before pandapower 3.2 one share was that of both, and the table ended earlier.
+    of_q = 1 if bus.shape[1] > _CONSTANT_IMPEDANCE[1] else 0
+    current, impedance = (
+        demand * bus[:, [columns[0], columns[of_q]]] for columns in (_CONSTANT_CURRENT, _CONSTANT_IMPEDANCE)
+    )
     bus[:, [PD, QD]] = demand - current - impedance
     bus[:, GS] += impedance[:, 0]
     bus[:, BS] -= impedance[:, 1]

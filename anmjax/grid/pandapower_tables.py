@@ -92,6 +92,7 @@ OPTIONAL_NUMBERS: dict[str, list[tuple[Rule, str]]] = {
         (SHARE, "leakage_resistance_ratio_hv leakage_reactance_ratio_hv"),
     ],
     "trafo3w": [(ANY, f"max_loading_percent {_TAP}")],
+    "load": [(FINITE, "const_z_percent const_i_percent")],  # of pandapower before 3.2
     "sgen": [(ANY, _LIMITS)],
     "gen": [(ANY, _LIMITS)],
 }
