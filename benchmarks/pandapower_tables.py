@@ -34,5 +34,5 @@ def nets(made: dict[str, Any]) -> str:
         ]
         for row in agree
     ]
-    header = ["net", "buses", "slacks", "start of runpp", "|V|, p.u.", "angle, rad", "import warns of"]
+    header = ["net", "buses", "slacks", "start of runpp", "magnitude, p.u.", "angle, rad", "import warns of"]
     return "\n".join([*lines, "", "All that agree:", "", grid(header, cells)])

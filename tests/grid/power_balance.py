@@ -11,21 +11,20 @@ from anmjax.grid import Network
 def admittance(net: Network) -> sparse.csr_matrix:
     """Bus admittance matrix, (n_bus, n_bus) complex: MATPOWER User's Manual, equations (3.7) to (3.13).
 
-    With ends that differ as in pandapower's ``branch_vectors``: what comes out of the to end goes through its
-    own impedance and leakage.
+    A branch that differs from end to end has, in the second row, what its to end has.
     """
     f, t, buses = np.array(net.from_bus, int), np.array(net.to_bus, int), np.arange(net.n_bus)
-    more = net.asymmetry
-    series, charging = net.r + 1j * net.x, (net.g + 1j * net.b) / 2
-    series_to = series if more is None else series + more.r + 1j * more.x
-    charging_to = charging if more is None else charging + (more.g + 1j * more.b) / 2
-    y_from, y_to = net.in_service / series, net.in_service / series_to
+    series = series_to = net.in_service / (net.r + 1j * net.x)
+    charging = charging_to = net.in_service * (net.g + 1j * net.b) / 2
+    if (more := net.asymmetry) is not None:
+        series_to = net.in_service / (net.r + more.r + 1j * (net.x + more.x))
+        charging_to = net.in_service * (net.g + more.g + 1j * (net.b + more.b)) / 2
     ratio = net.tap * np.exp(1j * net.shift)
     entries = [
-        (f, f, (y_from + net.in_service * charging) / np.abs(ratio) ** 2),
-        (f, t, -y_from / ratio.conj()),
-        (t, f, -y_to / ratio),
-        (t, t, y_to + net.in_service * charging_to),
+        (f, f, (series + charging) / np.abs(ratio) ** 2),
+        (f, t, -series / ratio.conj()),
+        (t, f, -series_to / ratio),
+        (t, t, series_to + charging_to),
         (buses, buses, net.g_shunt + 1j * net.b_shunt),
     ]
     rows, columns, values = (np.concatenate(parts) for parts in zip(*entries, strict=True))
@@ -34,10 +33,9 @@ def admittance(net: Network) -> sparse.csr_matrix:
 
 def injections(net: Network, v: np.ndarray) -> np.ndarray:
     """What the network's generation and loads inject at voltages, (n_bus,) complex p.u."""
-    s = net.p + 1j * net.q
-    at = list(net.current_load_bus)
-    s[at] -= np.abs(v[at]) * (net.p_current + 1j * net.q_current)
-    return s
+    drawn = np.zeros(net.n_bus, complex)
+    np.add.at(drawn, list(net.current_load_bus), net.p_current + 1j * net.q_current)
+    return net.p + 1j * net.q - np.abs(v) * drawn
 
 
 def assert_solves(net: Network, v: np.ndarray, tolerance: float | np.ndarray) -> None:
