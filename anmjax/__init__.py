@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from anmjax.grid import Network as Network
     from anmjax.grid import NetworkError as NetworkError
     from anmjax.grid import ReferenceBusWarning as ReferenceBusWarning
+    from anmjax.grid import SetPointWarning as SetPointWarning
     from anmjax.grid import SimplificationWarning as SimplificationWarning
     from anmjax.grid import pandapower_bus_index as pandapower_bus_index
     from anmjax.powerflow import BranchFlows as BranchFlows
@@ -71,6 +72,7 @@ _NAMES = {
         "Network",
         "NetworkError",
         "ReferenceBusWarning",
+        "SetPointWarning",
         "SimplificationWarning",
         "pandapower_bus_index",
     ),

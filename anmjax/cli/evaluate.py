@@ -18,6 +18,7 @@ from anmjax.agents.day import a_day
 from anmjax.agents.evaluation import Evaluation, evaluate, starts_of
 from anmjax.agents.mpc import MPC
 from anmjax.agents.ppo import Checkpoint, CheckpointError, load, restore_policy
+from anmjax.agents.seeds import key_of_seed
 from anmjax.agents.training.run_folder import CHECKPOINT_FILE
 from anmjax.cli.devices import use_devices
 from anmjax.cli.errors import CommandError, nearest
@@ -66,7 +67,7 @@ def _write(file: str, text: str) -> None:
 
 
 def _plot(file: str, task: str, env: Any, policies: dict[str, Any], *, seed: int, **chosen: Any) -> None:
-    starts_key, policy_key = jax.random.split(jax.random.key(seed))
+    starts_key, policy_key = jax.random.split(key_of_seed(seed))
     starts, _ = starts_of(env, starts_key, **chosen)
     first = jax.tree.map(lambda x: x[0], starts)
     say(f"Drawing two days of each, compiling first: {file}")
@@ -89,7 +90,7 @@ def score(
     quiet: bool = False,
 ) -> dict[str, Evaluation]:
     """Evaluates policies on the same starts, by name."""
-    starts_key, policy_key = jax.random.split(jax.random.key(seed))
+    starts_key, policy_key = jax.random.split(key_of_seed(seed))
     try:
         starts, described = starts_of(env, starts_key, num_starts=num_starts, drawn=drawn, soc_mwh=soc_mwh)
     except ValueError as error:

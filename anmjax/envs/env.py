@@ -146,8 +146,7 @@ class ANMEnv(PyTree):
             return as_varying((draws + 1, key, state), (self, key))
 
         def again(carry: tuple[jax.Array, jax.Array, State]) -> jax.Array:
-            draws, _, state = carry
-            return state.terminated & (draws < MAX_RESET_DRAWS)
+            return carry[2].terminated & (carry[0] < MAX_RESET_DRAWS)
 
         shapes = jax.eval_shape(lambda key: self.reset_to(key, self.init_state(key)), key)
         blank = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), replace(shapes, key=None))
@@ -178,11 +177,10 @@ class ANMEnv(PyTree):
         check_start(parts, sizes)
         begin: InitialState = jax.tree.map(lambda x: jnp.asarray(x, net.dtype), parts)
         p, q = begin.p_dev / net.base_mva, begin.q_dev / net.base_mva
-        storage, controlled = np.array(net.storage, int), controlled_devices(net)
+        loads, storage = (np.array(positions, int) for positions in (net.loads, net.storage))
         soc = jnp.where(p[storage] > 0, net.soc_max[storage], net.soc_min[storage])
-        wanted = Setpoints(
-            p[np.array(net.loads, int)], begin.p_max / net.base_mva, p[controlled], q[controlled]
-        )
+        asked = (x[controlled_devices(net)] for x in (p, q))
+        wanted = Setpoints(p[loads], begin.p_max / net.base_mva, *asked)
         grid, d, _ = self._simulate(soc, wanted)
         grid = replace(grid, soc=begin.soc / net.base_mva)
         zero = jnp.zeros((), net.dtype)

@@ -6,7 +6,7 @@ from anmjax.grid.matpower_case import IgnoredFieldWarning
 from anmjax.grid.network import Network
 from anmjax.grid.pandapower_limits import SimplificationWarning
 from anmjax.grid.pandapower_net import pandapower_bus_index
-from anmjax.grid.ppc import IsolatedBusWarning, ReferenceBusWarning
+from anmjax.grid.ppc import IsolatedBusWarning, ReferenceBusWarning, SetPointWarning
 from anmjax.grid.validation import Fault, NetworkError, validate
 
 __all__ = [
@@ -18,6 +18,7 @@ __all__ = [
     "Network",
     "NetworkError",
     "ReferenceBusWarning",
+    "SetPointWarning",
     "SimplificationWarning",
     "list_cases",
     "load_case",

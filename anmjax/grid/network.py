@@ -249,10 +249,11 @@ class Network:
 
     @classmethod
     def from_matpower(cls, path: str | os.PathLike[str]) -> Network:
-        """Builds a network from a MATPOWER case file (``.m``, format version 2), without executing it.
+        """Builds a network from a MATPOWER case file (``.m``, format versions 1 and 2), without MATLAB.
 
-        Statements that compute with the tables, such as the unit conversions of MATPOWER's distribution
-        cases, are carried out; one that is beyond plain arithmetic is refused. ``p`` and ``q`` are the
+        Statements, conditions and loops of the part of MATLAB that case files use, such as the unit
+        conversions of MATPOWER's distribution cases, are carried out; anything else is refused with its
+        line. ``p`` and ``q`` are the
         generation in service less the demand. Branches out of service stay, with ``in_service`` 0, unless
         their numbers make no branch; other elements out of service are left out, whatever they hold. A
         ``RATE_A`` of 0 is unlimited; a PV bus without a generator in service is a PQ bus. A base voltage
@@ -267,15 +268,17 @@ class Network:
 
         Raises:
           CaseError: the file cannot be read.
-          NetworkError: the case has faults, or what a network cannot represent: statements beyond
-            arithmetic, no bus that a generator in service could make the reference, branches without an
-            impedance, generators at a bus that disagree on its voltage, numbers that are not finite.
+          NetworkError: the case has faults, or what a network cannot represent: statements beyond those
+            that are read, no bus that a generator in service could make the reference, branches without
+            an impedance, numbers that are not finite.
 
         Warns:
           IsolatedBusWarning: buses of type 4, or without a path of branches in service to a reference bus,
             were left out with all that is connected to them.
           ReferenceBusWarning: a reference bus has no generator in service and is a PQ bus, or there is none:
             where none is left, the first PV bus of the table with a generator in service is the reference.
+          SetPointWarning: generators at one bus disagree on its voltage: the last one counts.
+          IgnoredFieldWarning: fields that are not known were ignored.
         """
         return cls(**read_matpower(path))
 

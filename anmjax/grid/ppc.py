@@ -24,6 +24,7 @@ from anmjax.grid.ppc_checks import (
 from anmjax.grid.ppc_sources import (
     IsolatedBusWarning,
     ReferenceBusWarning,
+    SetPointWarning,
     add_dclines,
     choose_references,
     supplied,
@@ -71,6 +72,7 @@ __all__ = [
     "IsolatedBusWarning",
     "PowerTables",
     "ReferenceBusWarning",
+    "SetPointWarning",
     "network_fields",
 ]
 
@@ -111,7 +113,7 @@ def network_fields(source: PowerTables, origin: str) -> dict[str, Any]:
     check_generators(source, gen, faults)
     if faults:
         raise NetworkError(faults, origin)
-    warn_of_changes(source, named, without_generator, live, origin)
+    warn_of_changes(source, gen, named, without_generator, live, origin)
 
     rows = np.flatnonzero(live)
     rows = rows[np.argsort(source.bus[rows, BUS_I])]

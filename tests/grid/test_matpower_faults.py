@@ -91,10 +91,6 @@ FAULTS = {
     "a negative rating": (edit("0.02\t100\t0", "0.02\t-1\t0"), "RATE_A is -1, must be a number >= 0 or inf"),
     "an infinite reactance": (edit("0.01\t0.1\t0.02", "0.01\tInf\t0.02"), "BR_X is inf, must be a finite"),
     "a negative tap": (edit("0.98\t-30", "-0.98\t-30"), "branch 40-7 (row 0): TAP is -0.98, must be"),
-    "set-points at odds": (
-        edit("\t7\t5\t2\t9\t-9\t1.02", "\t7\t5\t2\t9\t-9\t1.03"),
-        "generator at bus 7: VG is 1.03, must be 1.02, as at the other generator of that bus",
-    ),
     "a set-point of nothing": (edit("\t40\t8\t3\t9\t-9\t1.01", "\t40\t8\t3\t9\t-9\t0"), "VG is 0, must be"),
     "a generator of NaN": (edit("\t7\t5\t2\t9", "\t7\tNaN\t2\t9"), "generator at bus 7: PG is nan, must be"),
 }

@@ -8,7 +8,7 @@ import warnings
 import numpy as np
 import pytest
 
-from anmjax.grid import IsolatedBusWarning, Network, NetworkError, ReferenceBusWarning
+from anmjax.grid import IsolatedBusWarning, Network, NetworkError, ReferenceBusWarning, SetPointWarning
 from anmjax.grid.ppc import PowerTables, network_fields
 
 BASE = 100.0
@@ -212,3 +212,18 @@ def test_the_warning_of_another_reference_points_at_the_caller(tmp_path):
         net = Network.from_matpower(path)
     assert ids(net, net.slacks) == (30,)
     assert [(w.category, w.filename) for w in caught] == [(ReferenceBusWarning, __file__)]
+
+
+# MATPOWER 8, runpf.m: V0(gbus) = gen(on, VG) ./ abs(V0(gbus)) .* V0(gbus); of equal indices the last counts.
+def test_of_set_points_at_odds_the_last_in_service_counts_with_a_warning():
+    gen = np.concatenate([GEN, changed(GEN[1:2], (0, 5, 1.04)), changed(GEN[1:2], (0, 5, 0.5), (0, 7, 0))])
+    with pytest.warns(SetPointWarning, match="the tables: generators at bus 20 disagree") as caught:
+        net = read(gen=gen)
+    assert caught[0].message.bus_ids == (20,)
+    assert pickle.loads(pickle.dumps(caught[0].message)).args == caught[0].message.args
+    np.testing.assert_array_equal(net.v_set, [1.01, 1.04, 1.03, 1])
+    np.testing.assert_allclose(net.p[1] * BASE, 15 + 15 - 20, rtol=1e-14)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        # At a PQ bus no voltage is held, and none counts.
+        read(changed(BUS, (2, 1, 1)), gen=gen)
