@@ -23,7 +23,15 @@ LANES = PartitionSpec("lanes")
 class Lanes:
     """A compiled batch of power flows that can be measured again and again."""
 
-    def __init__(self, call: Callable[..., Any], inputs: Sequence[Any], mesh: Mesh, seconds: float):
+    def __init__(
+        self,
+        call: Callable[..., Any],
+        inputs: Sequence[Any],
+        mesh: Mesh,
+        seconds: float,
+        *,
+        check_vma: bool = True,
+    ):
         """Compiles the program and finds how many calls last about ``seconds``.
 
         Args:
@@ -31,13 +39,14 @@ class Lanes:
           inputs: its arguments, (batch, ...) each.
           mesh: devices to spread the batch over, on the axis ``lanes``.
           seconds: length of one measurement.
+          check_vma: as in ``jax.shard_map``; not every other package passes its checks.
         """
         self.batch = len(inputs[0])
         # Fewer lanes than devices, or a number that cannot be shared out, stay on one device.
         mesh = mesh if self.batch % mesh.size == 0 else Mesh(mesh.devices[:1], mesh.axis_names)
         shards = NamedSharding(mesh, LANES)
         self.inputs = [jax.device_put(x, shards) for x in inputs]
-        spread = jax.shard_map(call, mesh=mesh, in_specs=LANES, out_specs=LANES)
+        spread = jax.shard_map(call, mesh=mesh, in_specs=LANES, out_specs=LANES, check_vma=check_vma)
         self.program = compile_program(spread, *self.inputs)
         self.kernels = count_kernels(self.program.text)
         start = time.perf_counter()

@@ -70,9 +70,18 @@ def one_by_one(solve_one: Callable[[int], tuple[np.ndarray, bool]], batch: int) 
 class Batched:
     """A solver that takes a batch at once, ours or another one made with JAX."""
 
-    def __init__(self, call: Callable[..., Any], data: Any, mesh: Mesh, seconds: float, **settings: Any):
+    def __init__(
+        self,
+        call: Callable[..., Any],
+        data: Any,
+        mesh: Mesh,
+        seconds: float,
+        *,
+        check_vma: bool = True,
+        **settings: Any,
+    ):
         """Compiles ``call``, a function of a batch that gives x, flags and perhaps the gradient."""
-        self.lanes = Lanes(call, data, mesh, seconds)
+        self.lanes = Lanes(call, data, mesh, seconds, check_vma=check_vma)
         self.batch, self.about = self.lanes.batch, {**self.lanes.to_dict(), **settings}
 
     def solves_per_s(self) -> float:
@@ -204,7 +213,8 @@ def qpax(programs: Programs, mesh: Mesh, seconds: float, *, gradient: bool) -> B
         {"smoothing": QPAX_SMOOTHING} if gradient else {}
     )
     call = jax.vmap(with_gradient if gradient else forward)
-    return Batched(call, programs, mesh, seconds, **settings)
+    # The loops of qpax 0.1 begin with constants, which the checks of shard_map refuse.
+    return Batched(call, programs, mesh, seconds, check_vma=False, **settings)
 
 
 def missing() -> list[str]:

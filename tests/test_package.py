@@ -137,7 +137,8 @@ def test_a_command_of_the_pages_is_understood(command, capsys):
 
 def test_the_list_of_tasks_shows_those_that_the_pages_name(capsys):
     assert main(["list"]) == 0
-    listed = {line.split()[0] for line in capsys.readouterr().out.splitlines()}
+    # A task is at the beginning of a line; what is said of it may go on in the next.
+    listed = set(re.findall(r"^\S+", capsys.readouterr().out, re.MULTILINE))
     named = {task for command in OURS for task in re.findall(r"\w+-v\d+", command)}
     assert named
     assert named <= listed

@@ -34,6 +34,7 @@ WORKER = """
 import os, signal, sys
 import jax
 out, num_devices, coordinator, num_processes, process_id = sys.argv[1:]
+signal.signal(signal.SIGINT, signal.default_int_handler)  # which a background job ignores
 jax.config.update("jax_enable_x64", True)
 jax.config.update("jax_num_cpu_devices", int(num_devices))
 from anmjax.agents.ppo import train

@@ -35,6 +35,7 @@ OPTIONS = {
     "--hidden-sizes": 8,
     "--max-episode-steps": 3,
     "--updates-per-chunk": 20,
+    "--renew-starts": 0,  # chunks end where other starts begin: here all are of 20 updates
     "--devices": 1,
 }
 TRAIN = ["train", "Match-v0", "--seed", "3", *(str(word) for option in OPTIONS.items() for word in option)]
@@ -59,16 +60,20 @@ def start(place, *words, program=("-c", PROGRAM)):
         "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
         "MPLCONFIGDIR": str(place / "cache"),
     }
-    return subprocess.Popen(
-        [sys.executable, *program, *map(str, words)],
-        cwd=place / "work",
-        env=environment,
-        # What runs the tests in the background may ignore Ctrl-C, and what it starts with it.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+    # What runs the tests in the background may ignore Ctrl-C, and what it starts with it. A handler of this
+    # process is the default in one that it starts.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        return subprocess.Popen(
+            [sys.executable, *program, *map(str, words)],
+            cwd=place / "work",
+            env=environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def finish(process):
