@@ -16,6 +16,7 @@ from anmjax.grid.cases import load_case
 from anmjax.grid.matpower_case import read_matpower
 from anmjax.grid.pandapower_net import read_pandapower
 from anmjax.grid.reading import read_dict
+from anmjax.grid.replacing import checked_replace, floating
 from anmjax.grid.validation import NetworkError
 from anmjax.grid.writing import write_dict
 
@@ -23,6 +24,7 @@ from anmjax.grid.writing import write_dict
 Array: TypeAlias = Any
 
 
+@checked_replace
 @struct.dataclass
 class Network:
     """A grid: buses, branches, devices.
@@ -115,8 +117,8 @@ class Network:
 
     @property
     def dtype(self) -> np.dtype:
-        """Floating point type of the numbers."""
-        return np.dtype(self.r.dtype)
+        """Floating point type of the numbers: float32 or float64."""
+        return floating(self.r.dtype)
 
     @property
     def loads(self) -> tuple[int, ...]:
@@ -158,8 +160,8 @@ class Network:
         return tuple(i for i, kind in enumerate(self.device_kind) if kind in kinds)
 
     def astype(self, dtype: Any) -> Network:
-        """Casts every number to a floating point type."""
-        return _cast(self, dtype)
+        """Casts every number to a floating point type: float32 or float64."""
+        return _cast(self, floating(dtype))
 
     @classmethod
     def from_dict(cls, d: Mapping[str, Any]) -> Network:
