@@ -17,7 +17,7 @@ from flax import struct
 from anmjax.powerflow.blocks import even_blocks, map_blocks, num_lanes
 from anmjax.projection import dense, kkt
 from anmjax.projection.dense import Algebra
-from anmjax.projection.equilibrate import equilibration, scale, unscale
+from anmjax.projection.equilibrate import equilibration, fitted, scale, unscale
 from anmjax.projection.homogeneous import Point, Problem, residuals
 from anmjax.projection.interior_point import centred, minimise
 
@@ -31,7 +31,7 @@ BLOCK_BYTES, MIN_LANES = 2_000_000, 64
 
 @struct.dataclass
 class QPSolution:
-    """Solution of a quadratic program. Of finite data every number is finite, solution or not."""
+    """Solution of a quadratic program. Every number is finite, solution or not."""
 
     x: jax.Array  # (n,) minimiser
     y: jax.Array  # (p,) dual of Ax = b
@@ -89,13 +89,17 @@ def _solve(
     problem: Problem,
     mu: jax.Array | None,
 ) -> Solved:
-    scaling = equilibration(problem.P, problem.q, problem.A, problem.G)
+    scaling = fitted(equilibration(problem.P, problem.q, problem.A, problem.G), problem)
     scaled = scale(scaling, problem)
+    # A row that is all zero and asks for nothing has no scale: it is kept well clear of its bound.
+    idle = (problem.h == 0) & (problem.G == 0).all(1)
+    scaled = scaled._replace(h=jnp.where(idle, 1, scaled.h))
     best, last = minimise(algebra, scaled, num_iters=num_iters, refinements=refinements)
     if mu is not None:
         best = centred(algebra, scaled, best, mu[None] * scaling.c, refinements=refinements)
     at = unscale(scaling, best)
-    return Solved(_judged(algebra, problem, at, tol, _proofs(algebra, scaled, last)), at.theta(), at.give())
+    solution = _judged(algebra, problem, at, tol, _proofs(algebra, scaled, last))
+    return Solved(solution, jnp.nan_to_num(at.theta()), jnp.nan_to_num(at.give()))
 
 
 def _largest(*parts: jax.Array) -> jax.Array:
@@ -111,7 +115,7 @@ def _judged(
     miss = residuals(algebra, problem, at)
     Px, Ax, Gx = algebra.times(P, at.x), miss.equality + b, algebra.times(G, at.x)
     primal = _largest(miss.equality, jnp.maximum(Gx - at.t - h, 0))
-    dual = _largest(miss.dual, miss.price)
+    dual = _largest(miss.dual)
     linear = (q * at.x).sum(0) + (problem.price * at.t).sum(0)
     bound = (b * at.y).sum(0) + (h * at.z).sum(0)
     half = (at.x * Px).sum(0) / 2
@@ -119,10 +123,16 @@ def _judged(
     small_primal = primal <= tol * (1 + _largest(Ax, b, Gx))
     by_constraints = algebra.transposed_times(A, at.y), algebra.transposed_times(G, at.z)
     small_dual = dual <= tol * (1 + _largest(Px, q, *by_constraints))
+    small_dual &= _largest(miss.price / (1 + problem.price)) <= tol
     small_gap = jnp.abs(gap) <= tol * (1 + _largest((half + linear)[None], (half + bound)[None]))
-    converged = small_primal & small_dual & small_gap
+    # They are not finite where data are not, and where a number would be beyond the largest.
+    finite = [jnp.isfinite(part).all(0) for part in (at.x, at.y, at.z, jnp.stack([primal, dual, gap]))]
+    converged = functools.reduce(jnp.logical_and, finite, small_primal & small_dual & small_gap)
     infeasible, unbounded = (proved & ~converged for proved in proofs)
-    return QPSolution(at.x, at.y, at.z, primal, dual, gap, converged, infeasible, unbounded)
+    x, y, z = map(jnp.nan_to_num, (at.x, at.y, at.z))
+    largest = jnp.finfo(gap.dtype).max
+    primal, dual, gap = (jnp.nan_to_num(part, nan=largest) for part in (primal, dual, gap))
+    return QPSolution(x, y, z, primal, dual, gap, converged, infeasible, unbounded)
 
 
 def _proofs(algebra: Algebra, scaled: Problem, last: Point) -> tuple[jax.Array, jax.Array]:
@@ -157,10 +167,14 @@ def solve_derivative_lanes(at: Perturbed, rhs: kkt.Triple) -> kkt.Triple:
 
 
 def _solve_derivative(algebra: Algebra, at: Perturbed, rhs: kkt.Triple) -> kkt.Triple:
-    scaling = equilibration(at.P, at.q, at.A, at.G)
+    # P alone, where there is one, says how large theta is beside it.
+    linear = (at.P == 0).all((0, 1))
+    scaling = equilibration(at.P, jnp.where(linear, at.q, 0), at.A, at.G)
     d, e, f, c = scaling
     scaled = scale(scaling, Problem(at.P, at.q, at.A, rhs.y, at.G, rhs.z, None))
-    system = kkt.factorise(algebra, scaled.P, scaled.A, scaled.G, f * f * at.theta / c, refined=True)
+    # Beyond this, what an inequality far from binding adds is lost to rounding.
+    theta = jnp.minimum(f * (f * at.theta) / c, jnp.finfo(f.dtype).eps ** -2)
+    system = kkt.factorise(algebra, scaled.P, scaled.A, scaled.G, theta, refined=True)
     own = kkt.Triple(c * d * rhs.x, e * rhs.y, f * rhs.z)
     x, y, z = kkt.solve_guarded(algebra, system, own, refinements=DERIVATIVE_REFINEMENTS)
     out = kkt.Triple(d * x, e * y / c, f * z / c)

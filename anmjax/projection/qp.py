@@ -38,6 +38,8 @@ from anmjax.projection.lanes import Perturbed, QPSolution, Solved, solve_derivat
 DEFAULT_NUM_ITERS = 25
 # By bytes of a number.
 DEFAULT_TOL = {8: 1e-9, 4: 1e-4}
+# Bounds of this size and beyond are infinite, as in OSQP.
+INFINITE_BOUND = 1e30
 
 
 def solve_qp(
@@ -60,10 +62,12 @@ def solve_qp(
     another. ``jax.jvp``, ``jax.vjp`` and what is made of them differentiate x, y and z by every argument.
 
     An infeasible or unbounded program is flagged (``infeasible``, ``unbounded``, and not ``converged``); its
-    x is the best point met, and its derivatives are zero. Matrices are equilibrated first, so that the scale
-    of variables and constraints hardly matters. In float64 objectives agree with CLARABEL's to 1e-8, as a
-    rule to 1e-12. In float32 those of up to 60 variables are within 1e-4 of the optimum of the same, rounded,
-    data, as a rule 1e-6; that of nearly dependent data may be far from the optimum of the data in float64.
+    x is the best point met, and its derivatives are zero. With data that are not finite, or an objective
+    beyond the largest number, a program is not ``converged`` either, without another flag. Rows, variables
+    and objective are scaled first, so that their scale hardly matters. In float64 objectives agree with
+    CLARABEL's to 1e-8, as a rule to 1e-12. In float32 those of up to 60 variables are within 1e-4 of the
+    optimum of the same, rounded, data, as a rule 1e-6; that of nearly dependent data may be far from the
+    optimum of the data in float64.
 
     Where an inequality binds with dual zero, x has a kink and no derivative: what is returned lies between
     those of both sides. Where x is not unique (linear programs with an optimal face) there is none either,
@@ -78,7 +82,8 @@ def solve_qp(
       A: (p, n), or None: no equalities. Rows may depend on each other.
       b: (p,).
       G: (m, n), or None: no inequalities.
-      h: (m,); an inequality with an infinite bound is left out.
+      h: (m,). Bounds may be far from binding. An inequality with a bound of 1e30 or more is left out, as in
+        OSQP, and has no derivatives; one of -1e30 or less makes the program infeasible.
       violation_cost: () or (m,), positive, cost of a unit of violation where inequalities are soft: the
         objective gains the sum of cost max(0, Gx - h). Infinite where an inequality is hard. None: all are
         hard.
@@ -93,11 +98,11 @@ def solve_qp(
       The solution.
 
     Raises:
-      ValueError: an argument has the wrong shape, or ``num_iters``, ``refinements``, ``smoothing`` or
-        ``tol`` is negative.
+      ValueError: an argument has the wrong shape or kind of number (float16, bfloat16 and complex numbers
+        are refused), or ``num_iters``, ``refinements``, ``smoothing`` or ``tol`` is negative.
     """
-    given = (P, q, A, b, G, h, violation_cost)
-    dtype = jnp.result_type(float, *(x for x in given if isinstance(x, (jax.Array, np.ndarray))))
+    given = {"P": P, "q": q, "A": A, "b": b, "G": G, "h": h, "violation_cost": violation_cost}
+    dtype = _floating_type({**given, "smoothing": smoothing})
     n = jnp.shape(q)[0] if jnp.ndim(q) == 1 else -1
     if n < 1:
         raise ValueError(f"q has shape {jnp.shape(q)}, expected (n,) with n > 0")
@@ -121,13 +126,29 @@ def solve_qp(
         if not isinstance(options[name], numbers.Integral):
             raise ValueError(f"{name} is {options[name]!r}, expected a whole number")
 
-    there = h < jnp.inf
-    G, h = jnp.where(there[:, None], G, 0), jnp.where(there, h, 1)
+    # What is left out, and a contradiction of its own, soft or not. Bounds that are no numbers stay.
+    none, hopeless = h >= INFINITE_BOUND, h <= -INFINITE_BOUND
+    G = jnp.where((none | hopeless)[:, None], 0, G)
+    h = jnp.where(none, 0, jnp.where(hopeless, -1, h))
+    w = None if w is None else jnp.where(hopeless, jnp.inf, w)
     P, q = jnp.asarray(P, dtype), jnp.asarray(q, dtype)
     smooth = None if options.get("smoothing") == 0 else jnp.asarray(smoothing, dtype)
     solve = _differentiable(int(num_iters), int(refinements), float(tol))
     solution = solve(Problem((P + P.T) / 2, q, A, b, G, h, w), smooth).solution
-    return replace(solution, z=jnp.where(there, solution.z, 0))
+    return replace(solution, z=jnp.where(none, 0, solution.z))
+
+
+def _floating_type(given: dict[str, Any]) -> Any:
+    """The widest type of the arguments; whole numbers and Python's own have none to ask for."""
+    floats = []
+    for name, x in given.items():
+        for leaf in jax.tree.leaves(x):
+            own = np.dtype(getattr(leaf, "dtype", type(leaf)))
+            if own in (np.float32, np.float64):
+                floats += [x] if isinstance(x, (jax.Array, np.ndarray)) and name != "smoothing" else []
+            elif not any(jnp.issubdtype(own, kind) for kind in (jnp.integer, jnp.bool_)):
+                raise ValueError(f"{name} has dtype {own}, expected float32, float64 or whole numbers")
+    return jnp.result_type(float, *floats)
 
 
 def _expect(name: str, x: Any, shape: tuple[int, ...]) -> None:
