@@ -57,6 +57,8 @@ def batch_trailing(fn: Callable[..., _Out], chunks: Chunks | None = None) -> Cal
 
     @lane.def_vmap
     def of_lane(axis_size: int, in_batched: list[Any], *args: Any) -> tuple[_Out, Any]:
+        if not axis_size:
+            return _of_no_lanes(fn, in_batched, args)
         args = jax.tree.map(lambda batched, x: x if batched else x[None], tuple(in_batched), args)
         out = lanes(*args)
         return out, jax.tree.map(lambda _: True, out)
@@ -64,6 +66,8 @@ def batch_trailing(fn: Callable[..., _Out], chunks: Chunks | None = None) -> Cal
     @lanes.def_vmap
     def of_lanes(axis_size: int, in_batched: list[Any], *args: Any) -> tuple[_Out, Any]:
         """Joins one more axis of lanes to the one there is."""
+        if not axis_size:
+            return _of_no_lanes(lanes, in_batched, args)
         flags, leaves = jax.tree.leaves(in_batched), jax.tree.leaves(args)
         lanes_so_far = max(x.shape[int(batched)] for batched, x in zip(flags, leaves, strict=True))
 
@@ -79,6 +83,16 @@ def batch_trailing(fn: Callable[..., _Out], chunks: Chunks | None = None) -> Cal
         return out, jax.tree.map(lambda _: True, out)
 
     return lane
+
+
+def _of_no_lanes(fn: Callable[..., Any], in_batched: list[Any], args: tuple[Any, ...]) -> tuple[Any, Any]:
+    """What ``vmap`` of a function over no lanes at all gives: arrays without an entry."""
+
+    def one(batched: bool, x: jax.Array) -> jax.ShapeDtypeStruct:
+        return jax.ShapeDtypeStruct(x.shape[int(batched) :], x.dtype)
+
+    out = jax.eval_shape(fn, *jax.tree.map(one, tuple(in_batched), args))
+    return jax.tree.map(lambda y: jnp.zeros((0, *y.shape), y.dtype), out), jax.tree.map(lambda _: True, out)
 
 
 def _evaluate(fn: Callable[..., _Out], chunks: Chunks | None, args: tuple[Any, ...]) -> _Out:

@@ -100,8 +100,8 @@ def limit_rows(
     cos, sin = (jnp.asarray(f(polygon.normals), size.dtype)[:, None] for f in (np.cos, np.sin))
     distances = jnp.asarray(polygon.distances, size.dtype)[:, None]
     sides = cos[..., None] * along[None] + sin[..., None] * across[None]
-    rows = [slope.vm, -slope.vm, sides.reshape(-1, sides.shape[-1])]
     room = [v_max - at.vm, at.vm - v_min, (distances * rating[None] - cos * size[None]).reshape(-1)]
+    rows = [slope.vm, -slope.vm, sides.reshape(len(room[-1]), sides.shape[-1])]
     return jnp.concatenate(rows), jnp.concatenate(room)
 
 

@@ -135,6 +135,8 @@ def project_safe(
         near, slope = _linearise(net, at, load, found.a, ahead)
         rows, room = evaluated(own_limits)(net, near, slope, voltage_margin, net.rating * (1 - flow_margin))
         room = room + rows @ (found.a - asked)
+        if not len(asked):  # nothing to control: nothing to solve
+            return found._replace(violation=jnp.maximum(-room, 0).sum())
         hard = jnp.full(len(region), jnp.inf, net.dtype)
         program = solve_qp(
             2 * eye,
@@ -173,7 +175,7 @@ def _device_limits(devices: Reach) -> tuple[jax.Array, jax.Array]:
     a_p, a_q, bound = region_inequalities(*devices)
     eye = jnp.eye(a_p.shape[1], dtype=a_p.dtype)[None]
     region = jnp.concatenate([a_p[..., None] * eye, a_q[..., None] * eye], -1)
-    return region.reshape(-1, region.shape[-1]), bound.reshape(-1)
+    return region.reshape(bound.size, region.shape[-1]), bound.reshape(-1)
 
 
 def _linearise(
