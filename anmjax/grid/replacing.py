@@ -31,8 +31,10 @@ SIZES = {
     **dict.fromkeys(OF_BUSES, "bus"),
     **dict.fromkeys(OF_BRANCHES, "branch"),
     **dict.fromkeys(OF_DEVICES, "device"),
+    "slack_angle": "slack",
+    **dict.fromkeys(("p_current", "q_current"), "current_load"),
 }
-STATIC = ("bus_ids", "pv", "from_bus", "to_bus", "device_ids", "device_bus", "device_kind")
+STATIC = ("bus_ids", "slacks", "pv", "current_load_bus", "from_bus", "to_bus", "device_ids", "device_bus", "device_kind")
 AS_LONG_AS = {
     **{"to_bus": "from_bus", "from_bus": "to_bus"},
     **dict.fromkeys(("device_bus", "device_kind"), "device_ids"),
@@ -134,7 +136,9 @@ def _numbers(x: Any) -> np.ndarray | None:
 
 def _size(net: Network, of: str) -> int | None:
     """How many entries a field of these has; None: a single number."""
-    return None if of == "network" else int(getattr(net, f"n_{of}"))
+    if of == "network":
+        return None
+    return len(net.current_load_bus) if of == "current_load" else int(getattr(net, f"n_{of}"))
 
 
 def _fits(net: Network, name: str, value: Any, faults: list[Fault]) -> bool:
@@ -145,7 +149,8 @@ def _fits(net: Network, name: str, value: Any, faults: list[Fault]) -> bool:
         faults.append(Fault("network", name, value, allowed))
     elif _is_array(value) or isinstance(value, (int, float)):
         shape, dtype = tuple(np.shape(value)), str(getattr(value, "dtype", "float64"))
-        if size is not None and shape[-1:] != (size,):
+        alone = SIZES[name] == "slack" and size == 1 and shape == ()  # the angle of the only slack
+        if size is not None and shape[-1:] != (size,) and not alone:
             allowed = f"must be (n_{SIZES[name]},) = ({size},), batch axes before it"
             faults.append(Fault("network", f"shape of {name}", shape, allowed))
         if not dtype.startswith((*FLOATS, "int", "uint", "bool")):
@@ -176,8 +181,8 @@ def _check_pairs(net: Network, changes: Mapping[str, Any], faults: list[Fault]) 
         both = _both(net, low, high) if low in changes or high in changes else None
         if both is not None:
             fits = both[0] <= both[1]
-            if low == "v_min":  # the slack holds its own
-                fits = fits | (np.arange(net.n_bus) == net.slack)
+            if low == "v_min":  # slacks hold their own
+                fits = fits | np.isin(np.arange(net.n_bus), net.slacks)
             if low in changes:
                 _say_first(net, low, both[0], fits, f"must be <= {high}", faults)
             else:
@@ -216,9 +221,12 @@ def _say_first(
 def _element(net: Network, name: str, place: tuple[Any, ...]) -> str:
     """What an entry belongs to."""
     of = SIZES[name]
-    if of == "network":
-        return of
+    if of == "network" or not place:
+        return "network"
     i = int(place[-1])
+    if of in ("slack", "current_load"):
+        buses = net.slacks if of == "slack" else net.current_load_bus
+        return f"{of.replace('_', ' ')} at bus {net.bus_ids[buses[i]]}"
     if of == "branch":
         ends = (net.bus_ids[bus] for bus in (net.from_bus[i], net.to_bus[i]))
         return f"branch {'-'.join(map(str, ends))} (row {i})"
@@ -239,9 +247,13 @@ def _check_topology(net: Network, changes: Mapping[str, Any], faults: list[Fault
         if len(value) != len(getattr(net, other)):
             allowed = f"must be as long as {other}, {len(getattr(net, other))}"
             faults.append(Fault("network", f"length of {name}", len(value), allowed))
+        if name == "slacks" and not value:
+            faults.append(Fault("network", name, value, "must name one bus or more"))
         for i, entry in enumerate(value):
-            if name.endswith("_ids"):
+            if name.endswith("_ids") or name == "slacks":
                 fits, allowed = i == 0 or value[i - 1] < entry, "must be greater than the one before it"
+                if name == "slacks" and not 0 <= entry < len(net.bus_ids):
+                    fits, allowed = False, buses
             elif name == "device_kind":
                 fits, allowed = entry in KINDS, f"must be one of {', '.join(map(str, KINDS))}"
             else:
@@ -249,10 +261,6 @@ def _check_topology(net: Network, changes: Mapping[str, Any], faults: list[Fault
             if not fits:
                 faults.append(Fault("network", f"{name}[{i}]", entry, allowed))
                 break
-    if "slack" in changes:
-        slack = changes["slack"]
-        if not _is_whole(slack) or not 0 <= slack < len(net.bus_ids):
-            faults.append(Fault("network", "slack", slack, buses))
     if not faults and ("from_bus" in changes or "to_bus" in changes):
         for i, (f, t) in enumerate(zip(net.from_bus, net.to_bus, strict=True)):
             if f == t:
