@@ -22,7 +22,7 @@ import jax.numpy as jnp
 from anmjax.projection.homogeneous import Point, Problem
 
 PASSES = 10
-# Scaled x up to this size, and down to one over it, are solved as they are.
+# Scaled x up to this size, and down to one over it, are solved as they are, others at size one.
 USUAL_SIZE = 1e2
 # Scaled bounds at most. Those of usual programs stay below, and are not touched.
 FARTHEST = 1e2
@@ -65,9 +65,9 @@ def equilibration(P: jax.Array, q: jax.Array, A: jax.Array, G: jax.Array) -> Sca
 def fitted(at: Scaling, problem: Problem) -> Scaling:
     """The scaling fitted to the size of x and to the bounds of a program.
 
-    The largest entry of x is at least as large as hard inequalities ask for, and as what the objective alone
-    would have or the nearest bound allows; and about as large as what all constraints ask for, or the
-    objective, at most. Equalities may pin one large entry, and are met exactly at any size.
+    The largest entry of x is at least as large as hard inequalities ask for, and as the objective draws an
+    entry on its own; and about as large as what all constraints ask for, or the objective, at most.
+    Equalities may pin one large entry, and are met exactly at any size.
     """
     d, e, f, c = at
     bound = problem.h * f
@@ -76,13 +76,22 @@ def fitted(at: Scaling, problem: Problem) -> Scaling:
     most = jnp.maximum(_top(problem.b * e), _top(asked))
     curvature, slope = _curvature(jnp.abs(problem.P), d), _top(problem.q * d)
     free = jnp.where(curvature > 0, slope * _inverse(curvature), jnp.inf)
-    room = jnp.where(bound > 0, bound, jnp.inf).min(0, keepdims=True, initial=jnp.inf)
-    low, high = jnp.maximum(least, jnp.minimum(free, room)), jnp.maximum(most, free)
+    low, high = jnp.maximum(least, _alone(problem, d, f)), jnp.maximum(most, free)
     low, high = jnp.where(low < jnp.inf, low, 0), jnp.where(high > 0, high, jnp.inf)
-    size = jnp.minimum(jnp.maximum(1, low / USUAL_SIZE), high * USUAL_SIZE)
+    size = jnp.where(low > USUAL_SIZE, low, jnp.where(high * USUAL_SIZE < 1, high, 1))
     c = jnp.where(size == 1, c, _inverse(jnp.maximum(curvature * size * size, slope * size)))
     far = jnp.maximum(1, bound / size / FARTHEST)
     return Scaling(d * size, e / size, f / size / far, c)
+
+
+def _alone(problem: Problem, d: jax.Array, f: jax.Array) -> jax.Array:
+    """How far the objective draws an entry of x on its own, up to an inequality in its way, (1, lanes)."""
+    P, q, _, _, G, h, _ = problem
+    curvature = jnp.stack([P[i, i] for i in range(len(q))]) * d
+    free = jnp.where(curvature > 0, jnp.abs(q) * _inverse(curvature), jnp.where(q == 0, 0, jnp.inf))
+    ahead = -(G * (d * jnp.sign(q))[None] * f[:, None])
+    room = jnp.where((ahead > 0) & (h > 0)[:, None], (h * f)[:, None] * _inverse(ahead), jnp.inf)
+    return jnp.minimum(free, room.min(0, initial=jnp.inf)).max(0, keepdims=True)
 
 
 def _inverse(x: jax.Array) -> jax.Array:

@@ -24,6 +24,9 @@ import jax.numpy as jnp
 
 from anmjax.projection.dense import Algebra
 
+# Residuals up to so many times the rounding of a number of one come of rounding.
+ROUNDING = 4
+
 
 class Problem(NamedTuple):
     """A quadratic program, batch trailing."""
@@ -123,11 +126,16 @@ def mean(algebra: Algebra, problem: Problem, at: Point) -> jax.Array:
 
 
 def error(algebra: Algebra, at: Point, miss: Residuals) -> jax.Array:
-    """Largest residual and product of the solution that a point stands for, (1, lanes)."""
+    """Largest residual and product of the solution that a point stands for, (1, lanes).
+
+    Residuals no larger than rounding are none, and leave the choice to the products.
+    """
     linear = [algebra.largest(jnp.abs, x) for x in (miss.dual, miss.equality, miss.gap - at.kappa)]
     linear.append(algebra.largest(_larger, miss.inequality, miss.price))
     square = algebra.largest(lambda s, z, t, r: jnp.maximum(s * z, t * r), at.s, at.z, at.t, at.r)
-    return jnp.maximum(functools.reduce(jnp.maximum, linear) / at.tau, square / at.tau**2)
+    missed = functools.reduce(jnp.maximum, linear) / at.tau
+    rounding = ROUNDING * jnp.finfo(missed.dtype).eps
+    return jnp.maximum(jnp.where(missed > rounding, missed, 0), square / at.tau**2)
 
 
 def _two_products(a: jax.Array, b: jax.Array, c: jax.Array, d: jax.Array) -> jax.Array:

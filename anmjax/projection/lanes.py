@@ -98,7 +98,7 @@ def _solve(
     if mu is not None:
         best = centred(algebra, scaled, best, mu[None] * scaling.c, refinements=refinements)
     at = unscale(scaling, best)
-    solution = _judged(algebra, problem, at, tol, _proofs(algebra, scaled, last))
+    solution = _judged(algebra, problem, at, tol, _proofs(algebra, problem, scaled, last))
     return Solved(solution, jnp.nan_to_num(at.theta()), jnp.nan_to_num(at.give()))
 
 
@@ -135,19 +135,29 @@ def _judged(
     return QPSolution(x, y, z, primal, dual, gap, converged, infeasible, unbounded)
 
 
-def _proofs(algebra: Algebra, scaled: Problem, last: Point) -> tuple[jax.Array, jax.Array]:
-    """Whether the duals prove infeasibility (Farkas), and whether x proves unboundedness, (lanes,) bool."""
+def _proofs(algebra: Algebra, problem: Problem, scaled: Problem, last: Point) -> tuple[jax.Array, jax.Array]:
+    """Whether the duals prove infeasibility (Farkas), and whether x proves unboundedness, (lanes,) bool.
+
+    Soft inequalities contradict nothing. What has to vanish is compared with what it is made of, too: where
+    q or a bound is large beside P or the duals, everything vanishes beside it.
+    """
     P, q, A, b, G, h, _ = scaled
     tol = PROOF_TOL[q.dtype.itemsize]
-    contradiction = -(b * last.y).sum(0) - (h * last.z).sum(0)
-    combined = algebra.transposed_times(A, last.y) + algebra.transposed_times(G, last.z)
-    fall = -(q * last.x).sum(0) - (scaled.price * last.t).sum(0)
-    against = (
-        algebra.times(P, last.x),
-        algebra.times(A, last.x),
-        jnp.maximum(algebra.times(G, last.x) - last.t, 0),
-    )
-    return _largest(combined) <= tol * contradiction, _largest(*against) <= tol * fall
+    z = jnp.where(scaled.is_soft, 0, last.z)
+    contradiction = -(b * last.y).sum(0) - (h * z).sum(0)
+    combined = _largest(algebra.transposed_times(A, last.y) + algebra.transposed_times(G, z))
+    infeasible = combined <= tol * jnp.minimum(contradiction, _largest(last.y, z))
+
+    x, Px = last.x, algebra.times(P, last.x)
+    fall = -(q * x).sum(0) - (scaled.price * last.t).sum(0)
+    against = _largest(algebra.times(A, x), jnp.maximum(algebra.times(G, x) - last.t, 0), Px)
+    curvature, own = (jnp.stack([M[i, i] for i in range(len(q))]) for M in (P, problem.P))
+    endless = ((curvature > 0) | (own <= 0)).all(0)  # none is lost to the scale of the objective
+    endless &= _largest(Px) <= tol * _largest(curvature) * _largest(x)
+    # With P = DCD, C of ones on its diagonal, fall^2 <= x'Px q'D^-2 q over the least eigenvalue of C.
+    reach = jnp.where(curvature > 0, q * q / jnp.where(curvature > 0, curvature, 1), 0).sum(0)
+    endless &= (x * Px).sum(0) * reach <= tol * fall * fall
+    return infeasible & (contradiction > 0), (against <= tol * fall) & endless & (fall > 0)
 
 
 class Perturbed(NamedTuple):

@@ -62,12 +62,16 @@ def solve_qp(
     another. ``jax.jvp``, ``jax.vjp`` and what is made of them differentiate x, y and z by every argument.
 
     An infeasible or unbounded program is flagged (``infeasible``, ``unbounded``, and not ``converged``); its
-    x is the best point met, and its derivatives are zero. With data that are not finite, or an objective
-    beyond the largest number, a program is not ``converged`` either, without another flag. Rows, variables
-    and objective are scaled first, so that their scale hardly matters. In float64 objectives agree with
-    CLARABEL's to 1e-8, as a rule to 1e-12. In float32 those of up to 60 variables are within 1e-4 of the
-    optimum of the same, rounded, data, as a rule 1e-6; that of nearly dependent data may be far from the
-    optimum of the data in float64.
+    x is the best point met, and its derivatives are zero. A flag is a proof, to 1e-8 of the terms that cancel
+    in it (1e-4 in float32), so a strongly convex objective is never called unbounded. With data that are not
+    finite, or an objective beyond the largest number, a program is not ``converged`` either, without another
+    flag; nor, as a rule, is one with soft inequalities violated by 1e6 (float32: 1e5) times what x moves.
+
+    Rows, variables and objective are scaled first, so that their scale hardly matters. In float64 objectives
+    agree with CLARABEL's to 1e-8 of 1 + their size, as a rule to 1e-12. In float32 those of up to 60
+    variables are within 1e-4 of the optimum of the same, rounded, data, as a rule 1e-6; that of nearly
+    dependent data may be far from the optimum of the data in float64. Variables are as good as the objective
+    tells them apart: one of about 1 beside another of 1e8 (float32: 1e4) or more is lost in its rounding.
 
     Where an inequality binds with dual zero, x has a kink and no derivative: what is returned lies between
     those of both sides. Where x is not unique (linear programs with an optimal face) there is none either,
