@@ -34,7 +34,17 @@ SIZES = {
     "slack_angle": "slack",
     **dict.fromkeys(("p_current", "q_current"), "current_load"),
 }
-STATIC = ("bus_ids", "slacks", "pv", "current_load_bus", "from_bus", "to_bus", "device_ids", "device_bus", "device_kind")
+STATIC = (
+    "bus_ids",
+    "slacks",
+    "pv",
+    "current_load_bus",
+    "from_bus",
+    "to_bus",
+    "device_ids",
+    "device_bus",
+    "device_kind",
+)
 AS_LONG_AS = {
     **{"to_bus": "from_bus", "from_bus": "to_bus"},
     **dict.fromkeys(("device_bus", "device_kind"), "device_ids"),
