@@ -116,7 +116,7 @@ def random_rollout(env: Any, mesh: Mesh, share: float = 1.0, part: int | None = 
             }
             return states, sums
 
-        zeros = {name: jnp.zeros((), low.dtype) for name in (*MEANS, "max_mismatch_pu")}
+        zeros = {name: jnp.zeros_like(states.reward[0]) for name in (*MEANS, "max_mismatch_pu")}
         states, sums = jax.lax.fori_loop(0, num_steps, body, (states, zeros))
         return states, sums | {name: sums[name] / num_steps for name in MEANS}
 
@@ -160,9 +160,7 @@ class Lanes:
         keys = jax.device_put(jax.random.split(jax.random.key(0), batch), shards)
         self.batch, self.part = batch, part
         self.dtype = str(env.action_space.dtype)
-        reset = jax.shard_map(
-            jax.vmap(env.reset), mesh=mesh, in_specs=LANES, out_specs=LANES, check_vma=False
-        )
+        reset = jax.shard_map(jax.vmap(env.reset), mesh=mesh, in_specs=LANES, out_specs=LANES)
         self.states = jax.jit(reset)(keys)
         self.keys = jax.device_put(jax.random.split(jax.random.key(1), mesh.size), shards)
         self.program = compile_program(

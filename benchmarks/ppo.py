@@ -21,6 +21,7 @@ import anmjax
 from anmjax.agents.ppo import PPO, PPOConfig, sharding
 from anmjax.agents.ppo.collect import collect
 from anmjax.agents.ppo.lanes import Lanes
+from anmjax.powerflow.varying import as_varying
 from benchmarks import command_line, record
 from benchmarks.timing import compile_program, interleave, run_seconds
 
@@ -110,7 +111,8 @@ class Learners:
                 return states, totals, jax.tree.map(lambda x: x[-1], rollout)
 
             first = jax.eval_shape(body, jnp.int32(0), (learner.states, learner.totals, None))[2]
-            kept = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), first)
+            zeros = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), first)
+            kept = as_varying(zeros, (learner.states, learner.totals))
             end = jax.lax.fori_loop(0, count, body, (learner.states, learner.totals, kept))
             return jax.tree.map(lambda x: x[None], (end[1], end[2].reward))
 
