@@ -183,7 +183,8 @@ def _differentiable(
 
     @jax.custom_jvp
     def solve(problem: Problem, smoothing: jax.Array | None) -> Solved:
-        return lane(problem, None)
+        # An array without an entry varies as its neighbours do: its derivative does.
+        return as_varying(lane(problem, None), problem)
 
     def rule(primals: tuple[Any, ...], tangents: tuple[Any, ...]) -> tuple[Solved, Solved]:
         problem, smoothing = primals
