@@ -8,7 +8,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from anmjax.grid import IsolatedBusWarning, Network, NetworkError, ReferenceBusWarning
+from anmjax.grid import IsolatedBusWarning, Network, NetworkError, ReferenceBusWarning, SetPointWarning
 from anmjax.grid.ppc import PowerTables, network_fields
 
 BUS = [
@@ -51,8 +51,8 @@ def test_any_tables_give_a_network_of_finite_numbers_or_named_faults(tables):
     source = PowerTables(100.0, **tables, branch_g=np.zeros(len(tables["branch"])))
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", IsolatedBusWarning)
-            warnings.simplefilter("ignore", ReferenceBusWarning)
+            for told in (IsolatedBusWarning, ReferenceBusWarning, SetPointWarning):
+                warnings.simplefilter("ignore", told)
             net = Network(**network_fields(source, "the tables"))
     except NetworkError as error:
         faults = error.faults
