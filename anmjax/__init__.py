@@ -46,10 +46,10 @@ if TYPE_CHECKING:
     from anmjax.powerflow import power_flow as power_flow
     from anmjax.powerflow import sensitivities as sensitivities
     from anmjax.powerflow import slack_powers as slack_powers
-    from anmjax.projection import QPSolution as QPSolution
     from anmjax.projection import SafeProjection as SafeProjection
     from anmjax.projection import project_safe as project_safe
-    from anmjax.projection import solve_qp as solve_qp
+    from anmjax.qp import QPSolution as QPSolution
+    from anmjax.qp import solve_qp as solve_qp
     from anmjax.tasks import make as make
     from anmjax.tasks import register as register
     from anmjax.tasks import registered_tasks as registered_tasks
@@ -92,7 +92,8 @@ _NAMES = {
         "sensitivities",
         "slack_powers",
     ),
-    "projection": ("QPSolution", "SafeProjection", "project_safe", "solve_qp"),
+    "projection": ("SafeProjection", "project_safe"),
+    "qp": ("QPSolution", "solve_qp"),
     "tasks": ("make", "register", "registered_tasks"),
     "wrappers": (
         "AutoReset",

@@ -21,9 +21,8 @@ import anmjax
 from anmjax.envs.reward import costs
 from anmjax.envs.transition import Setpoints, dispatch
 from anmjax.powerflow import newton
+from anmjax.powerflow.elimination.solver import unrolled
 from anmjax.powerflow.jacobian import factorise
-from anmjax.powerflow.lanes import Inputs, problem_of
-from anmjax.powerflow.linear import unrolled
 from anmjax.powerflow.power_flow import (
     Solution,
     branch_parameters,
@@ -31,6 +30,7 @@ from anmjax.powerflow.power_flow import (
     network_plan,
     solve_power_flow,
 )
+from anmjax.powerflow.solve import Inputs, problem_of
 from anmjax.projection.controls import by_bus, set_points
 from benchmarks import command_line, record
 from benchmarks.env_step import TASKS

@@ -18,7 +18,7 @@ import jax
 import numpy as np
 
 import anmjax
-from anmjax.grid.pandapower_net import pandapower_bus_index
+from anmjax.grid.pandapower_net.reading import pandapower_bus_index
 from benchmarks import command_line, record
 from benchmarks.pandapower_peer import read_voltages
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from anmjax import Network
-from anmjax.grid.pandapower_net import pandapower_bus_index
+from anmjax.grid.pandapower_net.reading import pandapower_bus_index
 
 MAX_ITERATIONS = 30
 FEW = 3  # scenarios that pandapower is given: it solves one at a time, some 100 a second

@@ -17,7 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 
 import anmjax
-from anmjax.grid.pandapower_net import pandapower_bus_index
+from anmjax.grid.pandapower_net.reading import pandapower_bus_index
 from benchmarks import command_line, networks, record
 from benchmarks.pandapower_peer import read_voltages
 from benchmarks.power_balance import PowerBalance

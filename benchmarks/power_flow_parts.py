@@ -18,9 +18,9 @@ import jax.numpy as jnp
 import numpy as np
 
 import anmjax
-from anmjax.powerflow import jacobian, lanes, newton
+from anmjax.powerflow import jacobian, newton, solve
 from anmjax.powerflow.admittance import admittance
-from anmjax.powerflow.linear import looped
+from anmjax.powerflow.elimination.solver import looped
 from anmjax.powerflow.power_flow import branch_parameters, bus_shunts, network_plan
 from benchmarks import command_line, networks, record
 from benchmarks.power_flow import SMOKE, TOL, programs, scenarios
@@ -53,8 +53,8 @@ def parts(net: anmjax.Network, p: np.ndarray, q: np.ndarray) -> dict[str, Part]:
     linear = looped(plan)
     shared = jax.tree.map(lambda x: jnp.asarray(x)[..., None], net)
     adm = admittance(plan, branch_parameters(shared), bus_shunts(shared))
-    many = lanes.chord_block_size(plan, jnp.asarray(p.T))
-    few = lanes.newton_block_size(plan, (jnp.asarray(p.T), adm))
+    many = solve.chord_block_size(plan, jnp.asarray(p.T))
+    few = solve.newton_block_size(plan, (jnp.asarray(p.T), adm))
     v = np.array(jax.jit(jax.vmap(lambda p, q: anmjax.power_flow(net, p, q).v))(p, q)).T
     v = v[np.asarray(plan.order)] * np.exp(-1j * float(net.slack_angle[0]))
     d = jnp.asarray(np.stack([v.real - 1, v.imag]))
@@ -82,7 +82,7 @@ def parts(net: anmjax.Network, p: np.ndarray, q: np.ndarray) -> dict[str, Part]:
 def measure(name: str, options: argparse.Namespace) -> dict[str, Any]:
     """Measures one network: microseconds a lane, of the whole calls and of their parts."""
     net = networks.load_timed(name)
-    p, q = scenarios(net, max(min(BATCH, MAX_BUSES // net.n_bus), lanes.MIN_LANES_TO_SHARE))
+    p, q = scenarios(net, max(min(BATCH, MAX_BUSES // net.n_bus), solve.MIN_LANES_TO_SHARE))
     calls = programs(net, argparse.Namespace(dtype="float64", tol=TOL["float64"], num_iters=None, what=WHOLE))
     found = parts(net, p, q) | {what: (call, (p, q), len(p)) for what, call in calls.items()}
     updates = jax.jit(jax.vmap(lambda p, q: anmjax.power_flow(net, p, q, tol=TOL["float64"]).iterations))(

@@ -21,7 +21,7 @@ import anmjax
 from anmjax.agents.ppo import PPO, PPOConfig, sharding
 from anmjax.agents.ppo.collect import collect
 from anmjax.agents.ppo.lanes import Lanes
-from anmjax.powerflow.varying import as_varying
+from anmjax.lanes.varying import as_varying
 from benchmarks import command_line, record
 from benchmarks.timing import compile_program, interleave, run_seconds
 

@@ -18,7 +18,8 @@ import jax
 import numpy as np
 from jax.sharding import Mesh
 
-from anmjax.projection import DeviceLimits, project_to_device_region, solve_qp
+from anmjax.projection import DeviceLimits, project_to_device_region
+from anmjax.qp import solve_qp
 from benchmarks import command_line, record
 from benchmarks.projection_peers import Batched, Solver, missing, peers
 from benchmarks.projection_problems import Known, judge, random_programs, random_regions

@@ -14,7 +14,20 @@ import anmjax
 
 PACKAGE = Path(anmjax.__file__).parent
 # From the ground up; "anmjax" is the package's own __init__, which gathers the public names.
-FLOORS = ("grid", "powerflow", "projection", "envs", "tasks", "wrappers", "agents", "render", "anmjax", "cli")
+FLOORS = (
+    "grid",
+    "lanes",
+    "powerflow",
+    "qp",
+    "projection",
+    "envs",
+    "tasks",
+    "wrappers",
+    "agents",
+    "render",
+    "anmjax",
+    "cli",
+)
 MODULES = sorted(PACKAGE.rglob("*.py"))
 OPTIONAL = ("brax", "clarabel", "cvxpy", "gym_anm", "gymnasium", "gymnax", "matplotlib", "pandapower")
 

@@ -16,7 +16,7 @@ from scipy import stats
 from anmjax.agents.violation import VIOLATION_TOLERANCE, violates
 from anmjax.envs.records import State
 from anmjax.envs.reward import return_of_collapse
-from anmjax.powerflow.varying import as_varying
+from anmjax.lanes.varying import as_varying
 
 # Metrics that are averaged over the steps.
 MEANS = ("e_loss", "penalty", "curtailment")

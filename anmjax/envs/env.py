@@ -27,8 +27,8 @@ from anmjax.envs.simulator_names import SimulatorNames
 from anmjax.envs.spaces import Box
 from anmjax.envs.transition import Setpoints, as_jax
 from anmjax.grid.network import Network
+from anmjax.lanes.varying import as_varying
 from anmjax.powerflow.power_flow import DEFAULT_NUM_ITERS, DEFAULT_TOL
-from anmjax.powerflow.varying import as_varying
 from anmjax.projection.controls import controlled_devices, set_points
 
 MAX_RESET_DRAWS = 100

@@ -39,7 +39,7 @@ import numpy as np
 
 from anmjax.envs.records import GridState
 from anmjax.grid.network import Network
-from anmjax.powerflow import phasor
+from anmjax.lanes import phasor
 from anmjax.powerflow.newton import voltage
 from anmjax.powerflow.power_flow import branch_currents, branch_powers
 

@@ -22,8 +22,8 @@ from flax import struct
 
 from anmjax.envs.records import GridState
 from anmjax.grid.network import Network
-from anmjax.powerflow import phasor
-from anmjax.powerflow.gather import take
+from anmjax.lanes import phasor
+from anmjax.lanes.gather import take
 from anmjax.powerflow.newton import voltage
 from anmjax.powerflow.power_flow import Solution, branch_powers
 

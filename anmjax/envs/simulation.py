@@ -12,7 +12,7 @@ from anmjax.envs.records import GridState
 from anmjax.envs.reward import Costs, costs
 from anmjax.envs.transition import Setpoints, advance
 from anmjax.grid.network import Network
-from anmjax.powerflow.trailing import Chunks, differentiable_batch_trailing
+from anmjax.lanes.trailing import Chunks, differentiable_batch_trailing
 
 # Arguments of a step, of which a core's L2 cache holds all that the step makes.
 CHUNKS = Chunks(num_bytes=60_000, min_lanes=288)

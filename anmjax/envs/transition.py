@@ -2,7 +2,7 @@
 
 Loads follow their demand, generators and storage units take the reachable point nearest to their
 set-point, storage charges or discharges, and the power flow settles the voltages. Arrays are
-``[component, *batch]``, see ``anmjax.powerflow.trailing``.
+``[component, *batch]``, see ``anmjax.lanes.trailing``.
 
 Reference: Henry & Ernst, "Gym-ANM", Energy and AI 5 (2021), sec. 3.4; gym-anm 2.0.1, simulator.py.
 """
@@ -18,11 +18,11 @@ import numpy as np
 
 from anmjax.envs.records import GridState
 from anmjax.grid.network import Network
-from anmjax.powerflow import phasor
-from anmjax.powerflow.gather import take
+from anmjax.lanes import phasor
+from anmjax.lanes.gather import take
+from anmjax.lanes.trailing import differentiable_batch_trailing
 from anmjax.powerflow.newton import voltage
 from anmjax.powerflow.power_flow import DEFAULT_NUM_ITERS, DEFAULT_TOL, Solution, solve_power_flow
-from anmjax.powerflow.trailing import differentiable_batch_trailing
 from anmjax.projection.controls import by_bus, by_device, reach
 from anmjax.projection.device_region import project_to_device_region
 

@@ -4,9 +4,9 @@ from anmjax.grid.asymmetry import BranchAsymmetry
 from anmjax.grid.cases import CaseError, list_cases, load_case, save_case
 from anmjax.grid.matpower_case import IgnoredFieldWarning
 from anmjax.grid.network import Network
-from anmjax.grid.pandapower_limits import SimplificationWarning
-from anmjax.grid.pandapower_net import pandapower_bus_index
-from anmjax.grid.ppc import IsolatedBusWarning, ReferenceBusWarning, SetPointWarning
+from anmjax.grid.pandapower_net.limits import SimplificationWarning
+from anmjax.grid.pandapower_net.reading import pandapower_bus_index
+from anmjax.grid.power_tables.fields import IsolatedBusWarning, ReferenceBusWarning, SetPointWarning
 from anmjax.grid.validation import Fault, NetworkError, validate
 
 __all__ = [

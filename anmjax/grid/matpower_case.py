@@ -21,7 +21,7 @@ import numpy as np
 from anmjax.grid import matlab
 from anmjax.grid.cases import CaseError
 from anmjax.grid.faults import Fault, NetworkError
-from anmjax.grid.ppc import PowerTables, network_fields
+from anmjax.grid.power_tables.fields import PowerTables, network_fields
 
 # Fields that a power flow does not depend on: costs, names, areas, and data of other studies.
 _NOT_READ = {"version", "gencost", "areas", "bus_name", "branch_name", "gen_name", "gentype", "genfuel"}

@@ -13,12 +13,11 @@ from flax import struct
 from anmjax.grid import tables
 from anmjax.grid.asymmetry import BranchAsymmetry
 from anmjax.grid.cases import load_case
+from anmjax.grid.gym_anm import read_dict, write_dict
 from anmjax.grid.matpower_case import read_matpower
-from anmjax.grid.pandapower_net import read_pandapower
-from anmjax.grid.reading import read_dict
+from anmjax.grid.pandapower_net.reading import read_pandapower
 from anmjax.grid.replacing import checked_replace, floating
 from anmjax.grid.validation import NetworkError
-from anmjax.grid.writing import write_dict
 
 # NumPy as built; whatever a transformation makes of it afterwards, which this floor knows nothing of.
 Array: TypeAlias = Any

@@ -20,9 +20,9 @@ import jax
 import jax.numpy as jnp
 
 from anmjax.grid.asymmetry import BranchAsymmetry
-from anmjax.powerflow import phasor
-from anmjax.powerflow.gather import gather_sum, take
-from anmjax.powerflow.plan import SolverPlan
+from anmjax.lanes import phasor
+from anmjax.lanes.gather import gather_sum, take
+from anmjax.powerflow.elimination.plan import SolverPlan
 
 
 class BranchParameters(NamedTuple):

@@ -25,10 +25,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from anmjax.powerflow import phasor
-from anmjax.powerflow.block_lu import matvec
+from anmjax.lanes import phasor
+from anmjax.powerflow.elimination.levels import matvec
+from anmjax.powerflow.elimination.plan import SolverPlan
+from anmjax.powerflow.elimination.solver import LinearSolver
 from anmjax.powerflow.jacobian import Jacobian
-from anmjax.powerflow.linear import LinearSolver
 from anmjax.powerflow.newton import (
     Iterate,
     Problem,
@@ -42,7 +43,6 @@ from anmjax.powerflow.newton import (
     update,
     voltage,
 )
-from anmjax.powerflow.plan import SolverPlan
 
 # An update of the chord method that leaves more of a lane's error than this ends it, after some at the start,
 # where the error may grow before it falls. Newton's method costs three to five times as much an update.

@@ -6,9 +6,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from anmjax.powerflow.gather import gather_sum, take
-from anmjax.powerflow.plan import SolverPlan
-from anmjax.powerflow.varying import as_varying
+from anmjax.lanes.gather import gather_sum, take
+from anmjax.lanes.varying import as_varying
+from anmjax.powerflow.elimination.plan import SolverPlan
 
 
 def all_energised(plan: SolverPlan, in_service: jax.Array) -> jax.Array:

@@ -18,14 +18,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from anmjax.powerflow import phasor
+from anmjax.lanes import phasor
+from anmjax.lanes.gather import take
+from anmjax.lanes.trailing import batch_trailing, jvp_of_perturbed
+from anmjax.lanes.varying import as_varying, tangents_of
 from anmjax.powerflow.admittance import Admittance, admittance
-from anmjax.powerflow.gather import take
-from anmjax.powerflow.lanes import Inputs, solve_jacobian_lanes, solve_lanes, unknown_current
+from anmjax.powerflow.elimination.plan import SolverPlan
 from anmjax.powerflow.newton import Schedule, equations, polar_deviation
-from anmjax.powerflow.plan import SolverPlan
-from anmjax.powerflow.trailing import batch_trailing, jvp_of_perturbed
-from anmjax.powerflow.varying import as_varying, tangents_of
+from anmjax.powerflow.solve import Inputs, solve_jacobian_lanes, solve_lanes, unknown_current
 
 
 class Solved(NamedTuple):

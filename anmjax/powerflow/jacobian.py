@@ -34,11 +34,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from anmjax.powerflow import phasor
+from anmjax.lanes import phasor
+from anmjax.lanes.gather import take
+from anmjax.lanes.kernels import evaluated
 from anmjax.powerflow.admittance import Admittance
-from anmjax.powerflow.gather import evaluated, take
-from anmjax.powerflow.linear import Factors, LinearSolver
-from anmjax.powerflow.plan import SolverPlan
+from anmjax.powerflow.elimination.plan import SolverPlan
+from anmjax.powerflow.elimination.solver import Factors, LinearSolver
 
 
 class Jacobian(NamedTuple):

@@ -24,13 +24,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from anmjax.powerflow import phasor
+from anmjax.lanes import phasor
+from anmjax.lanes.gather import gather_sum, place, take
+from anmjax.lanes.half_angle import half_angle
+from anmjax.lanes.kernels import evaluated
 from anmjax.powerflow.admittance import Admittance
-from anmjax.powerflow.gather import evaluated, gather_sum, place, take
-from anmjax.powerflow.half_angle import half_angle
+from anmjax.powerflow.elimination.plan import SolverPlan
+from anmjax.powerflow.elimination.solver import LinearSolver
 from anmjax.powerflow.jacobian import Jacobian, factorise, relative_change
-from anmjax.powerflow.linear import LinearSolver
-from anmjax.powerflow.plan import SolverPlan
 
 
 class FurtherSlacks(NamedTuple):

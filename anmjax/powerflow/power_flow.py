@@ -13,15 +13,15 @@ import numpy as np
 from flax import struct
 
 from anmjax.grid.network import Network
-from anmjax.powerflow import phasor
+from anmjax.lanes import phasor
+from anmjax.lanes.gather import take
+from anmjax.lanes.trailing import differentiable_batch_trailing
 from anmjax.powerflow.admittance import BranchParameters, Shunts, admittance, two_port
-from anmjax.powerflow.gather import take
+from anmjax.powerflow.elimination.plan import SolverPlan, solver_plan
 from anmjax.powerflow.implicit import Solved, differentiable_solve
-from anmjax.powerflow.lanes import Inputs
 from anmjax.powerflow.newton import Schedule, bus_power, voltage
-from anmjax.powerflow.plan import SolverPlan, solver_plan
+from anmjax.powerflow.solve import Inputs
 from anmjax.powerflow.start import DCInputs, dc_angles, polar
-from anmjax.powerflow.trailing import differentiable_batch_trailing
 
 # Newton updates that reach every solution but a few at the very edge of collapse: over 160 random
 # networks of 2 to 30 buses, 48,000 loadings through the collapse point, no solution needed more than

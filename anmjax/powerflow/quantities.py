@@ -8,10 +8,10 @@ import numpy as np
 from flax import struct
 
 from anmjax.grid.network import Network
-from anmjax.powerflow import phasor
+from anmjax.lanes import phasor
+from anmjax.lanes.gather import take
 from anmjax.powerflow.admittance import admittance
 from anmjax.powerflow.connectivity import buses_of_slacks
-from anmjax.powerflow.gather import take
 from anmjax.powerflow.newton import bus_power
 from anmjax.powerflow.power_flow import (
     branch_currents,

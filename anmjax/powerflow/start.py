@@ -18,11 +18,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from anmjax.lanes.gather import gather_sum, take
+from anmjax.lanes.trailing import batch_trailing
 from anmjax.powerflow.admittance import BranchParameters
-from anmjax.powerflow.gather import gather_sum, take
-from anmjax.powerflow.linear import LinearSolver, looped, unrolled
-from anmjax.powerflow.plan import SolverPlan
-from anmjax.powerflow.trailing import batch_trailing
+from anmjax.powerflow.elimination.plan import SolverPlan
+from anmjax.powerflow.elimination.solver import LinearSolver, looped, unrolled
 
 
 def polar(v: jax.Array) -> jax.Array:

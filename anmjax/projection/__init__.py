@@ -6,17 +6,13 @@ from anmjax.projection.device_region import (
     region_inequalities,
     storage_power_limits,
 )
-from anmjax.projection.lanes import QPSolution
-from anmjax.projection.qp import solve_qp
 from anmjax.projection.safety import SafeProjection, project_safe
 
 __all__ = [
     "DeviceLimits",
-    "QPSolution",
     "SafeProjection",
     "project_safe",
     "project_to_device_region",
     "region_inequalities",
-    "solve_qp",
     "storage_power_limits",
 ]

@@ -1,6 +1,6 @@
 """What a controller sets: P and Q of the non-slack generators and of the storage units, by id in that order.
 
-Arrays are ``[component, *batch]``, see ``anmjax.powerflow.trailing``.
+Arrays are ``[component, *batch]``, see ``anmjax.lanes.trailing``.
 """
 
 from __future__ import annotations
@@ -12,8 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from anmjax.grid.network import Network
-from anmjax.powerflow.gather import gather_sum, take
-from anmjax.powerflow.plan import GatherSum
+from anmjax.lanes.gather import GatherSum, gather_sum, take
 from anmjax.projection.device_region import DeviceLimits, storage_power_limits
 
 # p.u., what an infinite set-point asks for: far beyond every device, and its square is a number.

@@ -21,8 +21,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from anmjax.grid.network import Network
-from anmjax.powerflow import phasor
-from anmjax.powerflow.gather import evaluated
+from anmjax.lanes import phasor
+from anmjax.lanes.kernels import evaluated
 from anmjax.powerflow.power_flow import branch_powers, power_flow
 from anmjax.projection.controls import by_bus, by_device
 

@@ -21,8 +21,8 @@ import numpy as np
 from flax import struct
 
 from anmjax.grid.network import Network
-from anmjax.powerflow.gather import evaluated
-from anmjax.powerflow.varying import as_varying, tangents_of
+from anmjax.lanes.kernels import evaluated
+from anmjax.lanes.varying import as_varying, tangents_of
 from anmjax.projection.controls import (
     Reach,
     as_action,
@@ -32,7 +32,7 @@ from anmjax.projection.controls import (
 )
 from anmjax.projection.device_region import project_to_device_region, region_inequalities
 from anmjax.projection.network_limits import Limited, deviations, inscribed, limit_rows, limited
-from anmjax.projection.qp import solve_qp
+from anmjax.qp.solve_qp import solve_qp
 
 # p.u. squared distance a p.u. of violation.
 DEFAULT_VIOLATION_COST = 100.0

@@ -14,7 +14,7 @@ import numpy as np
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
 import anmjax
 from anmjax.envs import simulation
-from anmjax.powerflow.trailing import Chunks
+from anmjax.lanes.trailing import Chunks
 
 lanes = 600
 simulation.CHUNKS = Chunks(num_bytes=1, min_lanes=lanes // 2)  # two, of more lanes than wait for each other

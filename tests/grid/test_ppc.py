@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from anmjax.grid import IsolatedBusWarning, Network, NetworkError, ReferenceBusWarning, SetPointWarning
-from anmjax.grid.ppc import PowerTables, network_fields
+from anmjax.grid.power_tables.fields import PowerTables, network_fields
 
 BUS = [
     [4, 3, 5, 1, 0, 0, 1, 1, -10, 110, 1, 1.1, 0.9],

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from anmjax.grid import IsolatedBusWarning, Network, NetworkError, ReferenceBusWarning, SetPointWarning
-from anmjax.grid.ppc import PowerTables, network_fields
+from anmjax.grid.power_tables.fields import PowerTables, network_fields
 
 BASE = 100.0
 # 13 columns: number, type, PD, QD, GS, BS, area, VM, VA, kV, zone, VMAX, VMIN. Out of order, as files may be.

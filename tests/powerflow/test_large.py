@@ -10,7 +10,7 @@ from scipy.sparse.csgraph import minimum_spanning_tree
 from scipy.spatial import Delaunay
 
 from anmjax import Network, power_flow
-from anmjax.grid.ppc import PowerTables, network_fields
+from anmjax.grid.power_tables.fields import PowerTables, network_fields
 from anmjax.powerflow.power_flow import network_plan
 from tests.grid.power_balance import assert_solves
 

@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 
 from anmjax import Network, power_flow
-from anmjax.powerflow import lanes as lanes_module
-from anmjax.powerflow import newton, trailing
+from anmjax.lanes import trailing
+from anmjax.powerflow import newton
+from anmjax.powerflow import solve as lanes_module
 from anmjax.powerflow.admittance import admittance
-from anmjax.powerflow.linear import looped
+from anmjax.powerflow.elimination.solver import looped
 from anmjax.powerflow.power_flow import branch_parameters, bus_shunts, network_plan
 from tests.powerflow.networks import dense_admittance, loaded_feeder, random_network
 

@@ -8,9 +8,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-
-from anmjax.projection import DeviceLimits, project_to_device_region, region_inequalities, solve_qp
 from tests.projection.programs import Programs, by_clarabel
+
+from anmjax.projection import DeviceLimits, project_to_device_region, region_inequalities
+from anmjax.qp import solve_qp
 from tests.projection.regions import Regions, random_regions
 
 N = 1000

@@ -29,9 +29,9 @@ from flax import struct
 from anmjax.agents.mpc.dc_plan import NEGLIGIBLE, Plan, Program, Situation, as_plan, situation_of
 from anmjax.grid import tables
 from anmjax.grid.network import Network
-from anmjax.powerflow import phasor
+from anmjax.lanes import phasor
+from anmjax.lanes.varying import as_varying
 from anmjax.powerflow.power_flow import branch_powers
-from anmjax.powerflow.varying import as_varying
 from anmjax.projection.controls import by_bus, by_device, controlled_devices
 from anmjax.projection.device_region import DeviceLimits, region_inequalities
 from anmjax.projection.network_limits import (
@@ -43,7 +43,7 @@ from anmjax.projection.network_limits import (
     limit_rows,
     limited,
 )
-from anmjax.projection.stages import StagedProgram, StagedSolution, solve_staged
+from anmjax.qp.stages import StagedProgram, StagedSolution, solve_staged
 
 # Error of a program that converged; the AC power flow differs from its linearisation by more.
 TOL = 1e-3

@@ -27,7 +27,7 @@ from flax import struct
 from anmjax.agents.mpc.dc_model import DCModel, dc_model
 from anmjax.grid import tables
 from anmjax.grid.network import Network
-from anmjax.projection.stages import StagedProgram, solve_staged
+from anmjax.qp.stages import StagedProgram, solve_staged
 
 # By bytes of a number: refinements of a step's linear systems, and the error of a plan that converged.
 REFINEMENTS, TOL = {8: 1, 4: 2}, {8: 1e-6, 4: 1e-3}

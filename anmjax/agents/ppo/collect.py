@@ -12,7 +12,7 @@ from anmjax.agents.ppo.lanes import Lanes
 from anmjax.agents.ppo.network import Policy, log_prob, unscale
 from anmjax.agents.violation import violates
 from anmjax.envs.records import State
-from anmjax.powerflow.varying import as_varying
+from anmjax.lanes.varying import as_varying
 
 
 @struct.dataclass

@@ -19,7 +19,7 @@ from anmjax.agents.ppo.loss import Batch, ppo_loss
 from anmjax.agents.ppo.network import ActorCritic, Policy
 from anmjax.agents.ppo.starts import exploring_starts
 from anmjax.envs.records import State
-from anmjax.powerflow.varying import as_varying
+from anmjax.lanes.varying import as_varying
 from anmjax.wrappers import AutoReset, EpisodeStatistics, RunningStatistics, TimeLimit
 
 NUM_STARTS = 1024  # different starts of training episodes, until they are renewed

@@ -1,0 +1,1 @@
+"""pandapower nets, read through pandapower's own conversion to MATPOWER's tables."""

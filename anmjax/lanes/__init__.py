@@ -1,0 +1,1 @@
+"""Arrays of lanes: batch-trailing layout, blocks, gathers, phasors. Knows no grid."""

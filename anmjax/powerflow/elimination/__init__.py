@@ -1,0 +1,1 @@
+"""The linear solver: a plan of the topology, and the elimination level by level or in loops."""
