@@ -20,17 +20,14 @@ import numpy as np
 import anmjax
 from anmjax.envs.reward import costs
 from anmjax.envs.transition import Setpoints, dispatch
+from anmjax.lanes.schedule import AllAtOnce
 from anmjax.powerflow import newton
-from anmjax.powerflow.elimination.solver import unrolled
+from anmjax.powerflow.elimination.solver import linear_solver
+from anmjax.powerflow.equations import Equations, voltage
+from anmjax.powerflow.inputs import Inputs, branch_parameters, bus_shunts, equations_of, network_plan
 from anmjax.powerflow.jacobian import factorise
-from anmjax.powerflow.power_flow import (
-    Solution,
-    branch_parameters,
-    bus_shunts,
-    network_plan,
-    solve_power_flow,
-)
-from anmjax.powerflow.solve import Inputs, problem_of
+from anmjax.powerflow.power_flow import solve_power_flow
+from anmjax.powerflow.solve import Solution
 from anmjax.projection.controls import by_bus, set_points
 from benchmarks import command_line, record
 from benchmarks.env_step import TASKS
@@ -121,7 +118,7 @@ def phases(env: Any, states: Any, actions: jax.Array) -> tuple[dict[str, Phase],
     p, q = injections(net, done.p, done.q)
 
     def solve(net: Any, p: jax.Array, q: jax.Array) -> Solution:
-        return solve_power_flow(net, p, q, num_iters=bare.num_iters, tol=bare.tol)
+        return solve_power_flow(net, p, q, num_iters=bare.num_iters, tol=bare.tol)[0]
 
     solution = jax.jit(solve)(net, p, q)
     grid = turn(jax.vmap(env.step)(states, actions).grid)
@@ -129,13 +126,13 @@ def phases(env: Any, states: Any, actions: jax.Array) -> tuple[dict[str, Phase],
     plan = network_plan(bare.network)
 
     inputs = Inputs(branch_parameters(net), bus_shunts(net), net.v_set, p, q, None, None)
-    problem = jax.jit(lambda inputs: problem_of(plan, inputs))(inputs)
+    equations = jax.jit(lambda inputs: equations_of(plan, inputs))(inputs)
 
-    def update(problem: newton.Problem, x: jax.Array) -> Any:
-        linear = unrolled(plan)
-        at = newton.start_at(plan, problem, x)
-        jac = factorise(plan, linear, problem.adm, newton.voltage(at.d), at.sent)
-        return newton.update(plan, linear, problem, at, jac, at.largest > 0)
+    def update(equations: Equations, x: jax.Array) -> Any:
+        linear = linear_solver(plan, AllAtOnce())
+        at = newton.start_at(plan, equations, x)
+        jac = factorise(plan, linear, equations.adm, voltage(at.d), at.sent)
+        return newton.update(plan, linear, equations, at, jac, at.largest > 0)
 
     x = jnp.zeros((2, bare.network.n_bus - 1, len(actions)), d.dtype)
     timed: dict[str, Phase] = {
@@ -156,7 +153,7 @@ def phases(env: Any, states: Any, actions: jax.Array) -> tuple[dict[str, Phase],
     }
     unlooped = {
         "projection": timed["projection"],
-        "power flow, an update": (update, (problem, x)),
+        "power flow, an update": (update, (equations, x)),
         "reward": timed["reward"],
         "observation": (
             lambda *lanes: bare._observe(*jax.tree.map(lambda x: x[..., 0], lanes)),

@@ -18,15 +18,18 @@ import jax.numpy as jnp
 import numpy as np
 
 import anmjax
-from anmjax.powerflow import jacobian, newton, solve
+from anmjax.lanes.schedule import CPUBlocks
+from anmjax.powerflow import jacobian, solve
 from anmjax.powerflow.admittance import admittance
-from anmjax.powerflow.elimination.solver import looped
-from anmjax.powerflow.power_flow import branch_parameters, bus_shunts, network_plan
+from anmjax.powerflow.elimination.solver import linear_solver
+from anmjax.powerflow.equations import bus_power, voltage
+from anmjax.powerflow.inputs import branch_parameters, bus_shunts, network_plan
 from benchmarks import command_line, networks, record
 from benchmarks.power_flow import SMOKE, TOL, programs, scenarios
 from benchmarks.timing import interleave, run_seconds
 
 BATCH = 2048
+SCHEDULE = CPUBlocks()
 # Buses in one call at most: large networks are given fewer lanes.
 MAX_BUSES = 600_000
 WHOLE = ("forward", "with gradient")
@@ -50,26 +53,26 @@ Part = tuple[Callable[..., Any], tuple[Any, ...], int]  # a function, its argume
 def parts(net: anmjax.Network, p: np.ndarray, q: np.ndarray) -> dict[str, Part]:
     """The parts of the solver, at the solutions of the first of the scenarios."""
     plan = network_plan(net, net.pv)
-    linear = looped(plan)
+    linear = linear_solver(plan, SCHEDULE)
     shared = jax.tree.map(lambda x: jnp.asarray(x)[..., None], net)
     adm = admittance(plan, branch_parameters(shared), bus_shunts(shared))
-    many = solve.chord_block_size(plan, jnp.asarray(p.T))
-    few = solve.newton_block_size(plan, (jnp.asarray(p.T), adm))
+    many = solve.chord_block(plan, SCHEDULE, jnp.asarray(p.T))
+    few = solve.newton_block(plan, SCHEDULE, (jnp.asarray(p.T), adm))
     v = np.array(jax.jit(jax.vmap(lambda p, q: anmjax.power_flow(net, p, q).v))(p, q)).T
     v = v[np.asarray(plan.order)] * np.exp(-1j * float(net.slack_angle[0]))
     d = jnp.asarray(np.stack([v.real - 1, v.imag]))
-    sent = newton.bus_power(plan, adm, d)
+    sent = bus_power(plan, adm, d)
 
     def factorise(d: jax.Array, sent: jax.Array) -> jacobian.Jacobian:
-        return jacobian.factorise(plan, linear, adm, newton.voltage(d), sent)
+        return jacobian.factorise(plan, linear, adm, voltage(d), sent)
 
     def own_system(d: jax.Array, rhs: jax.Array) -> jax.Array:
-        jac = factorise(d, newton.bus_power(plan, adm, d))
+        jac = factorise(d, bus_power(plan, adm, d))
         return jacobian.transposed_voltage_change(plan, linear, jac, rhs)
 
     base = jax.jit(factorise)(d[..., :1], sent[..., :1])
     return {
-        "balance": (functools.partial(newton.bus_power, plan, adm), (d[..., :many],), many),
+        "balance": (functools.partial(bus_power, plan, adm), (d[..., :many],), many),
         "shared_substitution": (
             functools.partial(jacobian.voltage_change, plan, linear),
             (base, sent[:, :-1, :many]),
@@ -82,7 +85,7 @@ def parts(net: anmjax.Network, p: np.ndarray, q: np.ndarray) -> dict[str, Part]:
 def measure(name: str, options: argparse.Namespace) -> dict[str, Any]:
     """Measures one network: microseconds a lane, of the whole calls and of their parts."""
     net = networks.load_timed(name)
-    p, q = scenarios(net, max(min(BATCH, MAX_BUSES // net.n_bus), solve.MIN_LANES_TO_SHARE))
+    p, q = scenarios(net, max(min(BATCH, MAX_BUSES // net.n_bus), SCHEDULE.min_lanes_to_share))
     calls = programs(net, argparse.Namespace(dtype="float64", tol=TOL["float64"], num_iters=None, what=WHOLE))
     found = parts(net, p, q) | {what: (call, (p, q), len(p)) for what, call in calls.items()}
     updates = jax.jit(jax.vmap(lambda p, q: anmjax.power_flow(net, p, q, tol=TOL["float64"]).iterations))(

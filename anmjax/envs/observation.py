@@ -40,8 +40,8 @@ import numpy as np
 from anmjax.envs.records import GridState
 from anmjax.grid.network import Network
 from anmjax.lanes import phasor
-from anmjax.powerflow.newton import voltage
-from anmjax.powerflow.power_flow import branch_currents, branch_powers
+from anmjax.powerflow.branches import branch_currents, branch_powers
+from anmjax.powerflow.equations import voltage
 
 UNITS: dict[str, tuple[str | None, ...]] = {
     "bus_p": ("MW", "pu"),

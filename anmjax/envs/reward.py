@@ -24,8 +24,9 @@ from anmjax.envs.records import GridState
 from anmjax.grid.network import Network
 from anmjax.lanes import phasor
 from anmjax.lanes.gather import take
-from anmjax.powerflow.newton import voltage
-from anmjax.powerflow.power_flow import Solution, branch_powers
+from anmjax.powerflow.branches import branch_powers
+from anmjax.powerflow.equations import voltage
+from anmjax.powerflow.solve import Solution
 
 
 @struct.dataclass

@@ -12,10 +12,11 @@ from anmjax.envs.records import GridState
 from anmjax.envs.reward import Costs, costs
 from anmjax.envs.transition import Setpoints, advance
 from anmjax.grid.network import Network
-from anmjax.lanes.trailing import Chunks, differentiable_batch_trailing
+from anmjax.lanes.schedule import Fit
+from anmjax.lanes.trailing import differentiable_batch_trailing
 
-# Arguments of a step, of which a core's L2 cache holds all that the step makes.
-CHUNKS = Chunks(num_bytes=60_000, min_lanes=288)
+# A core's L2 cache holds all that a step makes of so many arguments.
+FIT = Fit(share=0.06, min_lanes=288)
 
 
 class Simulated(NamedTuple):
@@ -42,4 +43,4 @@ def simulation(
         grid, solution = advance(net, soc, wanted, delta_t=delta_t, num_iters=num_iters, tol=tol)
         return Simulated(grid, solution.d, costs(net, grid, solution, delta_t=delta_t))
 
-    return differentiable_batch_trailing(run, CHUNKS)
+    return differentiable_batch_trailing(run, fit=FIT)

@@ -21,8 +21,9 @@ from anmjax.grid.network import Network
 from anmjax.lanes import phasor
 from anmjax.lanes.gather import take
 from anmjax.lanes.trailing import differentiable_batch_trailing
-from anmjax.powerflow.newton import voltage
-from anmjax.powerflow.power_flow import DEFAULT_NUM_ITERS, DEFAULT_TOL, Solution, solve_power_flow
+from anmjax.powerflow.equations import voltage
+from anmjax.powerflow.power_flow import DEFAULT_NUM_ITERS, DEFAULT_TOL, solve_power_flow
+from anmjax.powerflow.solve import Solution
 from anmjax.projection.controls import by_bus, by_device, reach
 from anmjax.projection.device_region import project_to_device_region
 
@@ -80,11 +81,11 @@ def advance(
     """
     done = dispatch(net, soc, wanted, delta_t=delta_t)
     p, q = phasor.unstack(by_bus(net, jnp.stack([done.p, done.q]), 1))
-    solution = solve_power_flow(net, p, q, num_iters=num_iters, tol=tol)
+    solution, sent_by_bus = solve_power_flow(net, p, q, num_iters=num_iters, tol=tol)
     is_slack = (np.arange(net.n_device) == net.slack_device).reshape(-1, *[1] * (done.p.ndim - 1))
     p, q = (
         jnp.where(is_slack, sent[net.slack][None], x)
-        for sent, x in zip(solution.sent, (done.p, done.q), strict=True)
+        for sent, x in zip(sent_by_bus, (done.p, done.q), strict=True)
     )
     grid = GridState(
         p=p,

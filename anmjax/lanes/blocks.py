@@ -17,34 +17,6 @@ _In = TypeVar("_In")
 _Out = TypeVar("_Out")
 
 
-LINE_LANES = 16  # float32 numbers of a cache line
-
-
-def even_blocks(lanes: int, most: int) -> int:
-    """Lanes of blocks that are equally long, at most about ``most``.
-
-    Whole cache lines, that rows begin at the start of one, and an odd number of them: rows of a power of two
-    in bytes would compete for the same cache sets, at almost twice the time.
-    """
-    if lanes <= most:
-        return lanes
-    lines = -(-lanes // -(-lanes // most) // LINE_LANES)
-    return min(LINE_LANES * (lines + 1 - lines % 2), lanes)
-
-
-def by_platform(
-    blocks: Callable[[_In], _Out], whole: Callable[[_In], _Out], args: _In, num_axes: int
-) -> _Out:
-    """Works through the lanes in blocks on a CPU, as a whole elsewhere; without a batch axis there is one."""
-
-    def on_cpu(args: _In) -> _Out:
-        if num_axes:
-            return blocks(args)
-        return jax.tree.map(lambda y: y[..., 0], blocks(jax.tree.map(lambda x: x[..., None], args)))
-
-    return jax.lax.platform_dependent(args, cpu=on_cpu, default=whole)
-
-
 def map_blocks(fn: Callable[[_In], _Out], args: _In, size: int, axis: int = -1) -> _Out:
     """``fn`` of consecutive blocks of lanes; the last overlaps the one before it if it must."""
     lanes = num_lanes(args, axis)

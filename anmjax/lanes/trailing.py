@@ -10,33 +10,28 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Callable
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, TypeVar
 
 import jax
 import jax.numpy as jnp
 from jax.custom_derivatives import SymbolicZero
 
-from anmjax.lanes.blocks import even_blocks, map_blocks
+from anmjax.lanes.blocks import map_blocks
+from anmjax.lanes.schedule import CPUBlocks, Fit, Schedule, scheduled
 from anmjax.lanes.varying import as_varying, tangents_of
 
 _Out = TypeVar("_Out")
 
 
-class Chunks(NamedTuple):
-    """How a CPU works through a batch: in chunks of about so many bytes of arguments.
-
-    What is made of them takes several times as many, and the caches hold it; besides, turning arrays of a
-    power of two of lanes round at once would have every element compete for the same cache sets.
-    """
-
-    num_bytes: int
-    min_lanes: int  # of a chunk: what lanes share is worked out for every chunk
+# What is made of arguments takes several times as many bytes, and the caches hold it; besides, turning arrays
+# of a power of two of lanes round at once would have every element compete for the same cache sets. What
+# lanes share is worked out for every chunk.
+FIT = Fit(share=0.5, min_lanes=2048)
 
 
-CHUNKS = Chunks(num_bytes=500_000, min_lanes=2048)
-
-
-def batch_trailing(fn: Callable[..., _Out], chunks: Chunks | None = None) -> Callable[..., _Out]:
+def batch_trailing(
+    fn: Callable[..., _Out], schedule: Schedule | None = None, fit: Fit = FIT
+) -> Callable[..., _Out]:
     """Makes ``jax.vmap`` of ``fn``, however nested, append one trailing axis to its arguments.
 
     Not differentiable in reverse mode (see ``jax.custom_batching.custom_vmap``).
@@ -44,7 +39,8 @@ def batch_trailing(fn: Callable[..., _Out], chunks: Chunks | None = None) -> Cal
     Args:
       fn: function of pytrees of arrays ``[*component, *batch]``, with one batch axis or none, that broadcasts
         over it; an axis of size one means that the argument is shared by all lanes.
-      chunks: how a CPU works through a batch; None: ``CHUNKS``.
+      schedule: how a batch is worked through; None: as the platform wants it.
+      fit: how many lanes at a time, where that is in chunks.
 
     Returns:
       The same function for one lane.
@@ -53,7 +49,7 @@ def batch_trailing(fn: Callable[..., _Out], chunks: Chunks | None = None) -> Cal
     # Traced once a shape, though of_lane asks for it again and again.
     fn = jax.jit(lambda *args: own(*as_varying(args, args)))
     lane = jax.custom_batching.custom_vmap(fn)
-    lanes = jax.custom_batching.custom_vmap(lambda *args: _evaluate(fn, chunks, args))
+    lanes = jax.custom_batching.custom_vmap(lambda *args: _evaluate(fn, schedule, fit, args))
 
     @lane.def_vmap
     def of_lane(axis_size: int, in_batched: list[Any], *args: Any) -> tuple[_Out, Any]:
@@ -95,37 +91,34 @@ def _of_no_lanes(fn: Callable[..., Any], in_batched: list[Any], args: tuple[Any,
     return jax.tree.map(lambda y: jnp.zeros((0, *y.shape), y.dtype), out), jax.tree.map(lambda _: True, out)
 
 
-def _evaluate(fn: Callable[..., _Out], chunks: Chunks | None, args: tuple[Any, ...]) -> _Out:
+def _evaluate(fn: Callable[..., _Out], schedule: Schedule | None, fit: Fit, args: tuple[Any, ...]) -> _Out:
     """``fn`` of leaves ``[lanes, *component]``, where one lane is shared by all."""
     leaves = jax.tree.leaves(args)
     lanes = max(len(x) for x in leaves)
     lane_bytes = sum(x.dtype.itemsize * math.prod(x.shape[1:]) for x in leaves if len(x) == lanes)
-    num_bytes, min_lanes = chunks or CHUNKS
-    chunk = max(num_bytes // max(lane_bytes, 1), min_lanes)
 
     def whole(args: tuple[Any, ...], lanes: int = lanes) -> _Out:
         out = fn(*jax.tree.map(lambda x: jnp.moveaxis(x, 0, -1), args))
         return jax.tree.map(lambda y: jnp.moveaxis(jnp.broadcast_to(y, (*y.shape[:-1], lanes)), -1, 0), out)
 
-    if lanes <= chunk:
-        return whole(args)
-    chunk = even_blocks(lanes, chunk)
+    def run(schedule: Schedule, args: tuple[Any, ...]) -> _Out:
+        size = schedule.chunk(lanes, lane_bytes, fit)
+        return map_blocks(functools.partial(whole, lanes=size), args, size, axis=0)
 
-    def in_chunks(args: tuple[Any, ...]) -> _Out:
-        return map_blocks(functools.partial(whole, lanes=chunk), args, chunk, axis=0)
-
-    return jax.lax.platform_dependent(args, cpu=in_chunks, default=whole)
+    if (schedule or CPUBlocks()).chunk(lanes, lane_bytes, fit) == lanes:
+        return whole(args)  # all at once anywhere
+    return scheduled(run, args, schedule)
 
 
 def differentiable_batch_trailing(
-    fn: Callable[..., _Out], chunks: Chunks | None = None
+    fn: Callable[..., _Out], schedule: Schedule | None = None, fit: Fit = FIT
 ) -> Callable[..., _Out]:
     """``batch_trailing`` with the derivatives, of every order and mode, of ``fn`` for one lane.
 
     Evaluation is batch-trailing; under differentiation ``fn`` is evaluated lane by lane and vmapped
     as usual, so that whatever it is made of brings its own derivative rules.
     """
-    lane = jax.custom_jvp(batch_trailing(fn, chunks))
+    lane = jax.custom_jvp(batch_trailing(fn, schedule, fit))
 
     def rule(primals: tuple[Any, ...], tangents: tuple[Any, ...]) -> tuple[_Out, _Out]:
         return jvp_of_perturbed(fn, primals, tangents)

@@ -1,6 +1,7 @@
 """AC power flow: a batched sparse Newton solver with implicit derivatives."""
 
-from anmjax.powerflow.power_flow import BranchFlows, PowerFlow, branch_flows, power_flow
+from anmjax.powerflow.branches import BranchFlows, branch_flows
+from anmjax.powerflow.power_flow import PowerFlow, power_flow
 from anmjax.powerflow.quantities import (
     BranchQuantities,
     branch_loading,

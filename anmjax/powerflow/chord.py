@@ -19,7 +19,7 @@ sec. 7.1 (the chord method).
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 import jax
 import jax.numpy as jnp
@@ -29,32 +29,25 @@ from anmjax.lanes import phasor
 from anmjax.powerflow.elimination.levels import matvec
 from anmjax.powerflow.elimination.plan import SolverPlan
 from anmjax.powerflow.elimination.solver import LinearSolver
-from anmjax.powerflow.jacobian import Jacobian
-from anmjax.powerflow.newton import (
-    Iterate,
-    Problem,
+from anmjax.powerflow.equations import (
+    Equations,
     bus_current,
     bus_power,
     deviation,
-    drawn,
     largest_entry,
-    of_lanes,
-    start_at,
-    update,
+    residual,
     voltage,
 )
+from anmjax.powerflow.jacobian import Jacobian
+from anmjax.powerflow.newton import Iterate, of_lanes, start_at, update
 
 # An update of the chord method that leaves more of a lane's error than this ends it, after some at the start,
 # where the error may grow before it falls. Newton's method costs three to five times as much an update.
 CHORD_RATE, CHORD_UPDATES_FREE = 0.5, 3
 
 
-class Ended(NamedTuple):
-    """Where an iteration ended."""
-
-    d: jax.Array  # (2, n_bus, *batch) p.u., voltage deviations
-    largest: jax.Array  # (1, 1, *batch) p.u., largest error of the equations
-    updates: jax.Array  # (1, 1, *batch) int, updates made
+# Voltage deviations (2, n_bus, *batch), largest error of the equations and updates made, (1, 1, *batch).
+End: TypeAlias = tuple[jax.Array, jax.Array, jax.Array]
 
 
 class _Currents(NamedTuple):
@@ -70,11 +63,11 @@ class _Currents(NamedTuple):
 def iterate_chord(
     plan: SolverPlan,
     linear: LinearSolver,
-    problem: Problem,
+    equations: Equations,
     x: jax.Array,
     base: Jacobian,
     tol: float,
-) -> Ended:
+) -> End:
     """The chord method from the angles and excesses ``x`` on.
 
     A lane whose error an update no longer cuts to ``CHORD_RATE`` of what it was stops where it is; none
@@ -83,35 +76,35 @@ def iterate_chord(
     Args:
       plan: solver plan.
       linear: solver of the linear systems.
-      problem: the equations of lanes of one network.
+      equations: those of lanes of one network.
       x: (2, n_unknown, *batch) angle in rad, magnitude excess in p.u.; may be shared by all lanes.
       base: Jacobian of the base case, shared by all lanes.
       tol: p.u., largest error of a solution.
+
+    Returns:
+      Where the lanes ended: deviations, largest error, updates.
     """
     method = _in_polar_coordinates if plan.is_pv.any() else _in_currents
-    return method(plan, linear, problem, x, base, tol)
+    return method(plan, linear, equations, x, base, tol)
 
 
 def _in_polar_coordinates(
-    plan: SolverPlan, linear: LinearSolver, problem: Problem, x: jax.Array, base: Jacobian, tol: float
-) -> Ended:
+    plan: SolverPlan, linear: LinearSolver, equations: Equations, x: jax.Array, base: Jacobian, tol: float
+) -> End:
     def step(carry: tuple[Iterate, jax.Array]) -> tuple[Iterate, jax.Array]:
         at, moves = carry
-        after = update(plan, linear, problem, at, base, moves)
+        after = update(plan, linear, equations, at, base, moves)
         return after, moves & _goes_on(at, after, tol)
 
-    at = of_lanes(start_at(plan, problem, x))
+    at = of_lanes(start_at(plan, equations, x))
     at, _ = jax.lax.while_loop(lambda carry: carry[1].any(), step, (at, at.largest > tol))
-    return Ended(at.d, at.largest, at.updates)
+    return at.d, at.largest, at.updates
 
 
 def _in_currents(
-    plan: SolverPlan, linear: LinearSolver, problem: Problem, x: jax.Array, base: Jacobian, tol: float
-) -> Ended:
+    plan: SolverPlan, linear: LinearSolver, equations: Equations, x: jax.Array, base: Jacobian, tol: float
+) -> End:
     over_v, n = phasor.inverse(base.v), plan.n_unknown
-
-    def residual(d: jax.Array, sent: jax.Array) -> jax.Array:
-        return drawn(problem.current, d, sent) - problem.s
 
     def step(carry: tuple[_Currents, jax.Array]) -> tuple[_Currents, jax.Array]:
         at, moves = carry
@@ -121,21 +114,21 @@ def _in_currents(
         j = at.j - (error - phasor.multiply(base.own, change))
         if base.load is not None:
             j = j + matvec(base.load, change)
-        error = residual(d, phasor.multiply(voltage(d), j))
+        error = residual(plan, equations, d, phasor.multiply(voltage(d), j))
         after = _Currents(d, j, error, largest_entry(error), at.updates + moves.astype(at.updates.dtype))
         return after, moves & _goes_on(at, after, tol)
 
-    start = deviation(plan, problem, x)
-    j = phasor.conj(bus_current(plan, problem.adm, start))[:, :n]
+    start = deviation(plan, equations, x)
+    j = phasor.conj(bus_current(plan, equations.adm, start))[:, :n]
     d = start[:, :n]
-    error = residual(d, phasor.multiply(voltage(d), j))
+    error = residual(plan, equations, d, phasor.multiply(voltage(d), j))
     largest = largest_entry(error)
     d, j = (jnp.broadcast_to(y, error.shape) for y in (d, j))
     at = _Currents(d, j, error, largest, jnp.zeros_like(largest, np.int32))
     at, _ = jax.lax.while_loop(lambda carry: carry[1].any(), step, (at, at.largest > tol))
     d = jnp.concatenate([at.d, jnp.broadcast_to(start[:, n:], (2, plan.n_slack, *at.d.shape[2:]))], 1)
-    error = residual(d, bus_power(plan, problem.adm, d)[:, :n])
-    return Ended(d, largest_entry(error), at.updates)
+    error = residual(plan, equations, d, bus_power(plan, equations.adm, d))
+    return d, largest_entry(error), at.updates
 
 
 def _goes_on(at: Iterate | _Currents, after: Iterate | _Currents, tol: float) -> jax.Array:

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -20,74 +20,61 @@ import numpy as np
 
 from anmjax.lanes import phasor
 from anmjax.lanes.gather import take
+from anmjax.lanes.schedule import Schedule
 from anmjax.lanes.trailing import batch_trailing, jvp_of_perturbed
 from anmjax.lanes.varying import as_varying, tangents_of
 from anmjax.powerflow.admittance import Admittance, admittance
 from anmjax.powerflow.elimination.plan import SolverPlan
-from anmjax.powerflow.newton import Schedule, equations, polar_deviation
-from anmjax.powerflow.solve import Inputs, solve_jacobian_lanes, solve_lanes, unknown_current
-
-
-class Solved(NamedTuple):
-    """Solution of a power flow, ``Result`` with the deviations' parts apart.
-
-    Outside ``batch_trailing`` the batch comes first, and stacking two parts there costs as much as a Newton
-    update of a small network.
-    """
-
-    re: jax.Array  # (n_bus,) p.u., real part of V - 1 in the first slack's frame, by bus index
-    im: jax.Array  # (n_bus,) p.u., imaginary part
-    mismatch: jax.Array  # () p.u., largest error of the equations
-    converged: jax.Array  # () bool
-    iterations: jax.Array  # () int, updates made
-
+from anmjax.powerflow.equations import asked, bus_power, polar_deviation
+from anmjax.powerflow.inputs import Inputs, unknown_current
+from anmjax.powerflow.newton import Stopping
+from anmjax.powerflow.solve import Solution, solve_jacobian_lanes, solve_lanes
 
 _Pair = tuple[jax.Array, jax.Array]
 
 
 @functools.lru_cache(maxsize=256)
-def differentiable_solve(plan: SolverPlan, schedule: Schedule) -> Callable[[Inputs], Solved]:
+def differentiable_solve(
+    plan: SolverPlan, stopping: Stopping, schedule: Schedule | None = None
+) -> Callable[[Inputs], Solution]:
     """The power flow as a function of its inputs with every derivative.
 
     Forward, reverse and second derivatives, under any nesting of ``jax.vmap``.
 
     Args:
       plan: solver plan.
-      schedule: when to stop.
+      stopping: when to stop.
+      schedule: how lanes are worked through; None: as the platform wants it.
 
     Returns:
       ``solve(inputs)``.
     """
-
-    @batch_trailing
-    def lane(inputs: Inputs) -> Solved:
-        result = solve_lanes(plan, schedule, inputs)
-        return Solved(*phasor.unstack(result.d), *result[1:])
+    lane = batch_trailing(functools.partial(solve_lanes, plan, stopping, schedule), schedule)
 
     def lane_jacobian(
         transposed: bool, at: tuple[Admittance, _Pair, _Pair | None], converged: jax.Array, rhs: _Pair
     ) -> _Pair:
         adm, d, current = at
         given = phasor.stack(*d), converged, phasor.stack(*rhs), current
-        return phasor.unstack(solve_jacobian_lanes(plan, transposed, adm, *given))
+        return phasor.unstack(solve_jacobian_lanes(plan, transposed, schedule, adm, *given))
 
     lane_solve = {
-        transposed: batch_trailing(functools.partial(lane_jacobian, transposed))
+        transposed: batch_trailing(functools.partial(lane_jacobian, transposed), schedule)
         for transposed in (False, True)
     }
 
     @jax.custom_jvp
-    def solve(inputs: Inputs) -> Solved:
+    def solve(inputs: Inputs) -> Solution:
         return lane(inputs)
 
     slacks = plan.order[plan.n_unknown :]
     at_slack = np.isin(np.arange(len(plan.order)), slacks)
     is_pv = np.append(plan.is_pv, [False] * plan.n_slack)[plan.position]
 
-    def equations_by_bus(adm: Admittance, current: _Pair | None, d: _Pair) -> _Pair:
-        """The equations by bus index; zeros at slacks."""
-        own = unknown_current(plan, current)
-        by_plan = equations(plan, adm, take(phasor.stack(*d), plan.order, 1), own)
+    def asked_by_bus(adm: Admittance, current: _Pair | None, d: _Pair) -> _Pair:
+        """What voltages ask for, by bus index; zeros at slacks."""
+        by_plan = take(phasor.stack(*d), plan.order, 1)
+        by_plan = asked(plan, unknown_current(plan, current), by_plan, bus_power(plan, adm, by_plan))
         padded = jnp.pad(by_plan, [(0, 0), (0, plan.n_slack), *[(0, 0)] * (by_plan.ndim - 2)])
         return phasor.unstack(take(padded, plan.position, 1))
 
@@ -108,10 +95,10 @@ def differentiable_solve(plan: SolverPlan, schedule: Schedule) -> Callable[[Inpu
     def equations_change(adm: Admittance, current: _Pair | None, d: _Pair, dv: _Pair) -> _Pair:
         """Change of the equations with the voltages; at slacks the voltages' own."""
         moved = at_slack_or_not(jax.tree.map(jnp.zeros_like, dv), dv)
-        out = jax.jvp(functools.partial(equations_by_bus, adm, current), (d,), (moved,))[1]
+        out = jax.jvp(functools.partial(asked_by_bus, adm, current), (d,), (moved,))[1]
         return at_slack_or_not(dv, out)
 
-    def rule(primals: tuple[Inputs], tangents: tuple[Inputs]) -> tuple[Solved, Solved]:
+    def rule(primals: tuple[Inputs], tangents: tuple[Inputs]) -> tuple[Solution, Solution]:
         (inputs,) = primals
         result = solve(inputs)
         d, converged = (result.re, result.im), result.converged
@@ -125,8 +112,8 @@ def differentiable_solve(plan: SolverPlan, schedule: Schedule) -> Callable[[Inpu
             excess, of_slacks = inputs.v_set - 1, held_at_slacks(inputs)
             given = inputs.p, jnp.where(held, excess, inputs.q) if is_pv.any() else inputs.q
             adm = admittance(plan, inputs.branch, inputs.shunts)
-            asked = equations_by_bus(adm, inputs.current, at_slack_or_not(of_slacks, d))
-            missed = jax.tree.map(jnp.subtract, asked, given)
+            got = asked_by_bus(adm, inputs.current, at_slack_or_not(of_slacks, d))
+            missed = jax.tree.map(jnp.subtract, got, given)
             return at_slack_or_not(jax.tree.map(jnp.negative, of_slacks), missed)
 
         def jacobian_solve(transposed: bool, _: Callable, rhs: _Pair) -> _Pair:
@@ -143,7 +130,7 @@ def differentiable_solve(plan: SolverPlan, schedule: Schedule) -> Callable[[Inpu
             transpose_solve=functools.partial(jacobian_solve, True),
         )
         no_tangent: Any = np.zeros(converged.shape, jax.dtypes.float0)
-        change = Solved(dre, dim, jnp.zeros_like(result.mismatch), no_tangent, no_tangent)
+        change = Solution(dre, dim, jnp.zeros_like(result.mismatch), no_tangent, no_tangent)
         return result, tangents_of(result, change)
 
     solve.defjvp(rule, symbolic_zeros=True)

@@ -10,17 +10,9 @@ from flax import struct
 from anmjax.grid.network import Network
 from anmjax.lanes import phasor
 from anmjax.lanes.gather import take
-from anmjax.powerflow.admittance import admittance
+from anmjax.powerflow.branches import branch_currents, branch_powers, sent_powers
 from anmjax.powerflow.connectivity import buses_of_slacks
-from anmjax.powerflow.newton import bus_power
-from anmjax.powerflow.power_flow import (
-    branch_currents,
-    branch_parameters,
-    branch_powers,
-    bus_shunts,
-    current_by_bus,
-    network_plan,
-)
+from anmjax.powerflow.inputs import current_by_bus, network_plan
 
 
 @struct.dataclass
@@ -76,9 +68,8 @@ def slack_powers(net: Network, v: jax.Array) -> jax.Array:
       net: network.
       v: (n_bus,) complex p.u., bus voltages.
     """
-    plan, v = network_plan(net), jnp.asarray(v)
-    adm = admittance(plan, branch_parameters(net), bus_shunts(net))
-    power = take(bus_power(plan, adm, take(_deviation(v), plan.order, 1)), plan.position, 1)
+    v = jnp.asarray(v)
+    power = sent_powers(net, _deviation(v))
     if (current := current_by_bus(net)) is not None:
         power = power + phasor.stack(*current) * jnp.abs(v)[None]
     return phasor.to_complex(take(power, np.array(net.slacks), 1))

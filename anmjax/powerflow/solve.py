@@ -1,9 +1,9 @@
-"""Which method solves which lanes of a batch: all at once, or on a CPU in blocks that fit its cache.
+"""Which method solves which lanes of a batch, by its schedule.
 
-On a CPU a lane that needs ten Newton iterations does not make its neighbours wait: a block is left when few
-of its lanes still move, and these stragglers are gathered and finished apart. Many lanes of one
-network share the Jacobian of its base case, factorised once, in the chord method; what it does not solve,
-Newton's method does, from the start again. No lane depends on another: the base case belongs to the network.
+All at once, every lane makes the same number of Newton updates. In blocks, a block is left when few of its
+lanes still move, and these stragglers are gathered and finished apart. Many lanes of one network share the
+Jacobian of its base case, factorised once, in the chord method; what it does not solve, Newton's method does,
+from the start again. No lane depends on another: the base case belongs to the network.
 """
 
 from __future__ import annotations
@@ -15,124 +15,70 @@ import jax
 import jax.numpy as jnp
 
 from anmjax.lanes import phasor
-from anmjax.lanes.blocks import (
-    LINE_LANES,
-    by_platform,
-    even_blocks,
-    map_blocks,
-    num_lanes,
-    set_lanes,
-    take_lanes,
-)
+from anmjax.lanes.blocks import map_blocks, num_lanes, set_lanes, take_lanes
 from anmjax.lanes.gather import take
-from anmjax.powerflow.admittance import Admittance, BranchParameters, Shunts, admittance
-from anmjax.powerflow.chord import Ended, iterate_chord
-from anmjax.powerflow.connectivity import all_energised, angles_of_slacks
+from anmjax.lanes.schedule import AllAtOnce, CPUBlocks, Fit, Schedule, scheduled, with_lanes
+from anmjax.powerflow.admittance import Admittance
+from anmjax.powerflow.chord import End, iterate_chord
+from anmjax.powerflow.connectivity import all_energised
 from anmjax.powerflow.elimination.plan import SolverPlan
-from anmjax.powerflow.elimination.solver import LinearSolver, looped, unrolled
+from anmjax.powerflow.elimination.solver import linear_solver
+from anmjax.powerflow.equations import Equations, bus_power, deviation, given_of, rounding_floor, voltage
+from anmjax.powerflow.inputs import Inputs, equations_of, of_unknown, unknown_current
 from anmjax.powerflow.jacobian import factorise, transposed_voltage_change, voltage_change
 from anmjax.powerflow.newton import (
-    FurtherSlacks,
     Iterate,
-    Problem,
-    Schedule,
-    bus_power,
-    deviation,
+    Stopping,
     flat_start,
     iterate_newton,
     moving,
     of_lanes,
-    polar_deviation,
-    rounding_floor,
     start_at,
-    voltage,
 )
 
-# Bytes of a block's matrices in Newton's method, about a core's L2 cache: there the cost of the loops
-# and the cost of missing the cache balance.
-BLOCK_BYTES = 1_100_000
+# Of a core's L2 cache: the matrices of a block in Newton's method, where the cost of the loops and that of
+# missing the cache balance; the vectors of a block in the chord method.
+NEWTON_SHARE, CHORD_SHARE = 1.1, 2.0
 # Lanes of a block at least, in bytes of a row: below, loops of a few lanes cost more than missing the cache.
 MIN_ROW_BYTES = 256
-# A block is left when no more than one lane in so many still moves.
-STRAGGLER_SHARE = 12
-# So few lanes wait for their slowest: a second, narrower copy of the method takes seconds to compile.
-MAX_LANES_TOGETHER = 256
-# Bytes of a block in the chord method, which holds vectors only.
-CHORD_BLOCK_BYTES = 2_000_000
-# From this many lanes on they share a Jacobian: that of the base case after so many updates.
-MIN_LANES_TO_SHARE, BASE_UPDATES = 128, 2
-# Lanes that the chord method leaves unsolved are finished together, in so many bytes of a row.
-FINISH_ROW_BYTES = 192
+# Lanes that the chord method leaves unsolved are finished together, in so many cache lines of a row.
+FINISH_LINES = 3
+# Newton updates that lead to the base case whose Jacobian lanes share.
+BASE_UPDATES = 2
 
 
-class Inputs(NamedTuple):
-    """What a power flow depends on; every leaf ``[component, *batch]``, axes of size one are shared."""
+class Solution(NamedTuple):
+    """Where the iteration ended, by bus index.
 
-    branch: BranchParameters
-    shunts: Shunts
-    v_set: jax.Array  # (n_bus, *batch) p.u., by bus index; that of PQ buses does not matter
-    p: jax.Array  # (n_bus, *batch) p.u., active injections by bus index; those of slacks do not matter
-    q: jax.Array  # (n_bus, *batch) p.u., reactive injections; those of slacks and PV buses do not matter
-    start: jax.Array | None  # (2, n_bus, *batch) angle and excess to start from; None: flat
-    base: jax.Array | None  # (2, n_bus, *batch) p and q near those of most lanes; None: Newton's method alone
-    # (n_slack - 1, *batch) rad, angles held at slacks after the first, counted from its; None: there is one
-    apart: jax.Array | None = None
-    current: tuple[jax.Array, jax.Array] | None = None  # (n_bus, *batch) p.u., P and Q at 1 p.u. of voltage
+    Outside ``batch_trailing`` the batch comes first, and stacking two parts there costs as much as a Newton
+    update of a small network: so the deviations are kept in parts.
+    """
 
-    @property
-    def s(self) -> jax.Array:
-        """(2, n_bus, *batch) p.u., injections."""
-        return phasor.stack(self.p, self.q)
-
-
-class Result(NamedTuple):
-    """Where the iteration ended."""
-
-    d: jax.Array  # (2, n_bus, *batch) p.u., voltage deviations V - 1 in the first slack's frame, by bus index
+    re: jax.Array  # (n_bus, *batch) p.u., real part of V - 1 in the first slack's frame
+    im: jax.Array  # (n_bus, *batch) p.u., imaginary part
     mismatch: jax.Array  # (*batch) p.u., largest error of the equations
     converged: jax.Array  # (*batch) bool
     iterations: jax.Array  # (*batch) int, updates made
 
-
-def problem_of(plan: SolverPlan, inputs: Inputs) -> Problem:
-    """The equations of a batch."""
-    adm = admittance(plan, inputs.branch, inputs.shunts)
-    excess = take(inputs.v_set, plan.order) - 1
-    further = None
-    if inputs.apart is not None:
-        d = phasor.stack(*polar_deviation(inputs.apart, excess[plan.n_unknown + 1 :]))
-        angle = jnp.concatenate([jnp.zeros_like(inputs.apart[:1]), inputs.apart])
-        further = FurtherSlacks(d, angles_of_slacks(plan, inputs.branch.in_service, angle))
-    return Problem(adm, excess, _unknown(plan, inputs.s), further, unknown_current(plan, inputs.current))
+    @property
+    def d(self) -> jax.Array:
+        """(2, n_bus, *batch) p.u., voltage deviations V - 1."""
+        return phasor.stack(self.re, self.im)
 
 
-def unknown_current(plan: SolverPlan, current: tuple[jax.Array, jax.Array] | None) -> jax.Array | None:
-    """Loads of constant current in the plan's order, (2, n_unknown, *batch), of all by bus index."""
-    return None if current is None else _unknown(plan, phasor.stack(*current))
-
-
-def _unknown(plan: SolverPlan, x: jax.Array) -> jax.Array:
-    """Buses but the slacks in the plan's order, (2, n_unknown, *batch), of all by bus index."""
-    return take(x, plan.order[: plan.n_unknown], 1)
-
-
-def solve_lanes(plan: SolverPlan, schedule: Schedule, inputs: Inputs) -> Result:
+def solve_lanes(plan: SolverPlan, stopping: Stopping, schedule: Schedule | None, inputs: Inputs) -> Solution:
     """Solves every lane of a batch; not differentiable by itself, see ``implicit.py``.
 
     A lane without a solution ends at the flat start.
     """
 
-    def whole(inputs: Inputs) -> Result:
-        problem = problem_of(plan, inputs)
-        linear = unrolled(plan)
-        at = start_at(plan, problem, _start(plan, inputs))
-        at = iterate_newton(plan, linear, problem, at, schedule)
-        return _finish(plan, schedule, problem, at, all_energised(plan, inputs.branch.in_service))
+    def run(schedule: Schedule, inputs: Inputs) -> Solution:
+        if isinstance(schedule, AllAtOnce):
+            return _solve_all_at_once(plan, stopping, schedule, inputs)
+        solve = _solve_by_chord if _share_jacobian(schedule, inputs) else _solve_by_newton
+        return with_lanes(functools.partial(solve, plan, stopping, schedule), inputs, inputs.p.ndim - 1)
 
-    def blocks(inputs: Inputs) -> Result:
-        return (_solve_by_chord if _share_jacobian(inputs) else _solve_by_newton)(plan, schedule, inputs)
-
-    return by_platform(blocks, whole, inputs, inputs.p.ndim - 1)
+    return scheduled(run, inputs, schedule)
 
 
 class _JacobianArgs(NamedTuple):
@@ -146,6 +92,7 @@ class _JacobianArgs(NamedTuple):
 def solve_jacobian_lanes(
     plan: SolverPlan,
     transposed: bool,
+    schedule: Schedule | None,
     adm: Admittance,
     d: jax.Array,
     converged: jax.Array,
@@ -157,6 +104,7 @@ def solve_jacobian_lanes(
     Args:
       plan: solver plan.
       transposed: which of the two.
+      schedule: how the lanes are worked through; None: as the platform wants it.
       adm: bus admittance matrix.
       d: (2, n_bus, *batch) p.u., voltage deviations by bus index.
       converged: (*batch) bool.
@@ -167,123 +115,138 @@ def solve_jacobian_lanes(
       (2, n_bus, *batch) by bus index, at slacks the right-hand side's; zero where not converged.
     """
 
-    def solved(linear: LinearSolver, args: _JacobianArgs) -> jax.Array:
+    def solved(schedule: Schedule, args: _JacobianArgs) -> jax.Array:
         adm, d, converged, rhs, current = args
-        d, given = take(d, plan.order, 1), rhs
+        linear, d = linear_solver(plan, schedule), take(d, plan.order, 1)
         drawn = unknown_current(plan, current)
         jac = factorise(plan, linear, adm, voltage(d), bus_power(plan, adm, d), drawn)
         change = transposed_voltage_change if transposed else voltage_change
-        x = change(plan, linear, jac, _unknown(plan, rhs))
-        held = take(given, plan.order[plan.n_unknown :], 1)
+        x = change(plan, linear, jac, of_unknown(plan, rhs))
+        held = take(rhs, plan.order[plan.n_unknown :], 1)
         x = jnp.concatenate([x, jnp.broadcast_to(held, (2, plan.n_slack, *x.shape[2:]))], 1)
         return jnp.where(converged[None, None], take(x, plan.position, 1), 0)
 
-    def whole(args: _JacobianArgs) -> jax.Array:
-        return solved(unrolled(plan), args)
+    def run(schedule: Schedule, args: _JacobianArgs) -> jax.Array:
+        if isinstance(schedule, AllAtOnce):
+            return solved(schedule, args)
 
-    def blocks(args: _JacobianArgs) -> jax.Array:
-        return map_blocks(functools.partial(solved, looped(plan)), args, newton_block_size(plan, args))
+        def blocks(args: _JacobianArgs) -> jax.Array:
+            size = newton_block(plan, schedule, args)
+            return map_blocks(functools.partial(solved, schedule), args, size)
 
-    return by_platform(blocks, whole, _JacobianArgs(adm, d, converged, rhs, current), rhs.ndim - 2)
+        return with_lanes(blocks, args, args.rhs.ndim - 2)
+
+    return scheduled(run, _JacobianArgs(adm, d, converged, rhs, current), schedule)
 
 
-def _start(plan: SolverPlan, inputs: Inputs) -> jax.Array:
-    if inputs.start is None:
-        return flat_start(plan, problem_of(plan, inputs))
-    return _unknown(plan, inputs.start)
+def _start(plan: SolverPlan, inputs: Inputs, equations: Equations) -> jax.Array:
+    return flat_start(plan, equations) if inputs.start is None else of_unknown(plan, inputs.start)
 
 
 def _finish(
-    plan: SolverPlan, schedule: Schedule, problem: Problem, at: Iterate | Ended, energised: jax.Array
-) -> Result:
-    allowed = schedule.tol + rounding_floor(plan, problem, at.d)
-    solved = (at.largest <= allowed)[0, 0] & energised
-    mismatch = jnp.where(jnp.isfinite(at.largest), at.largest, jnp.finfo(at.d.dtype).max)
-    flat = deviation(plan, problem, flat_start(plan, problem))
-    d = take(jnp.where(solved[None, None], at.d, flat), plan.position, 1)
-    return Result(d, mismatch[0, 0], solved, at.updates[0, 0])
+    plan: SolverPlan, stopping: Stopping, equations: Equations, end: End, energised: jax.Array
+) -> Solution:
+    d, largest, updates = end
+    allowed = stopping.tol + rounding_floor(plan, equations, d)
+    solved = (largest <= allowed)[0, 0] & energised
+    mismatch = jnp.where(jnp.isfinite(largest), largest, jnp.finfo(d.dtype).max)
+    flat = deviation(plan, equations, flat_start(plan, equations))
+    d = take(jnp.where(solved[None, None], d, flat), plan.position, 1)
+    return Solution(*phasor.unstack(d), mismatch[0, 0], solved, updates[0, 0])
 
 
-def _share_jacobian(inputs: Inputs) -> bool:
-    """Whether there are many lanes of one network, with a base case."""
-    network = inputs._replace(p=inputs.p[..., :1], q=inputs.q[..., :1], start=None)
-    return inputs.base is not None and num_lanes(network) == 1 and num_lanes(inputs) >= MIN_LANES_TO_SHARE
+def _end(at: Iterate) -> End:
+    return at.d, at.largest, at.updates
 
 
-def _solve_by_chord(plan: SolverPlan, schedule: Schedule, inputs: Inputs) -> Result:
-    """Chord method in blocks, with the Jacobian of the base case; Newton's for the lanes that it leaves."""
-    lanes, linear = num_lanes(inputs), looped(plan)
-    assert inputs.base is not None
-    alone = inputs._replace(p=inputs.base[0], q=inputs.base[1], start=None)
-    base_problem = problem_of(plan, alone)
-    energised = all_energised(plan, inputs.branch.in_service)
-    base = start_at(plan, base_problem, flat_start(plan, base_problem))
-    base = iterate_newton(plan, linear, base_problem, base, Schedule(BASE_UPDATES, 0.0), leave=0)
-    jac = factorise(plan, linear, base_problem.adm, voltage(base.d), base.sent, base_problem.current)
-    size = chord_block_size(plan, inputs)
-
-    def begin(s: jax.Array, start: jax.Array | None) -> tuple[Problem, jax.Array]:
-        problem = base_problem._replace(s=_unknown(plan, s))
-        return problem, flat_start(plan, problem) if start is None else _unknown(plan, start)
-
-    def block(own: tuple[jax.Array, jax.Array | None]) -> Result:
-        problem, x = begin(*own)
-        at = iterate_chord(plan, linear, problem, x, jac, schedule.tol)
-        return _finish(plan, schedule, problem, at, energised)
-
-    results = map_blocks(block, (inputs.s, inputs.start), size)
-    width = min(FINISH_ROW_BYTES // inputs.p.dtype.itemsize, lanes)
-
-    def finish(carry: tuple[jax.Array, Result]) -> tuple[jax.Array, Result]:
-        waiting, results = carry
-        (index,) = jnp.nonzero(waiting, size=width, fill_value=lanes)
-        s, start, done = take_lanes((inputs.s, inputs.start, results.iterations), index)
-        problem, x = begin(s, start)
-        at = of_lanes(start_at(plan, problem, x))  # they are few: not worth another copy of the method
-        at = iterate_newton(plan, linear, problem, at, schedule, leave=0)
-        result = _finish(plan, schedule, problem, at, energised)
-        result = result._replace(iterations=result.iterations + done)
-        return waiting.at[index].set(False, mode="drop"), set_lanes(results, result, index)
-
-    return jax.lax.while_loop(
-        lambda carry: carry[0].any(), finish, (~results.converged & energised, results)
-    )[1]
+def _solve_all_at_once(plan: SolverPlan, stopping: Stopping, schedule: AllAtOnce, inputs: Inputs) -> Solution:
+    """Newton's method, as many updates for every lane."""
+    equations = equations_of(plan, inputs)
+    at = start_at(plan, equations, _start(plan, inputs, equations))
+    at = iterate_newton(plan, linear_solver(plan, schedule), equations, at, stopping)
+    return _finish(plan, stopping, equations, _end(at), all_energised(plan, inputs.branch.in_service))
 
 
-def _solve_by_newton(plan: SolverPlan, schedule: Schedule, inputs: Inputs) -> Result:
+def _solve_by_newton(plan: SolverPlan, stopping: Stopping, schedule: CPUBlocks, inputs: Inputs) -> Solution:
     """Newton's method in blocks; the stragglers of each are finished apart from the others."""
-    linear, size = looped(plan), newton_block_size(plan, inputs)
-    share = size // STRAGGLER_SHARE if num_lanes(inputs) > MAX_LANES_TOGETHER else 0
-    share -= share % LINE_LANES if share > LINE_LANES else 0
+    linear, size = linear_solver(plan, schedule), newton_block(plan, schedule, inputs)
+    left = schedule.stragglers(num_lanes(inputs), size)
 
-    def block(own: Inputs) -> Result:
-        problem = problem_of(plan, own)
-        at = start_at(plan, problem, _start(plan, own))
-        at = iterate_newton(plan, linear, problem, at, schedule, leave=share)
-        if share:
-            waiting = moving(at, schedule)[0, 0]
-            at = jax.lax.cond(waiting.any(), lambda: finish(problem, at, waiting), lambda: at)
-        return _finish(plan, schedule, problem, at, all_energised(plan, own.branch.in_service))
+    def block(own: Inputs) -> Solution:
+        equations = equations_of(plan, own)
+        at = start_at(plan, equations, _start(plan, own, equations))
+        at = iterate_newton(plan, linear, equations, at, stopping, leave=left)
+        if left:
+            waiting = moving(at, stopping)[0, 0]
+            at = jax.lax.cond(waiting.any(), lambda: finish(equations, at, waiting), lambda: at)
+        return _finish(plan, stopping, equations, _end(at), all_energised(plan, own.branch.in_service))
 
-    def finish(problem: Problem, at: Iterate, waiting: jax.Array) -> Iterate:
-        (index,) = jnp.nonzero(waiting, size=share, fill_value=size)
-        late = iterate_newton(plan, linear, *take_lanes((problem, at), index), schedule, leave=0)
+    def finish(equations: Equations, at: Iterate, waiting: jax.Array) -> Iterate:
+        (index,) = jnp.nonzero(waiting, size=left, fill_value=size)
+        late = iterate_newton(plan, linear, *take_lanes((equations, at), index), stopping, leave=0)
         return set_lanes(at, late, index)
 
     return map_blocks(block, inputs, size)
 
 
-def newton_block_size(plan: SolverPlan, args: Any) -> int:
+def _share_jacobian(schedule: CPUBlocks, inputs: Inputs) -> bool:
+    """Whether there are many lanes of one network, with a base case."""
+    if inputs.base is None or inputs.p.ndim == 1:
+        return False
+    network = inputs._replace(p=inputs.p[..., :1], q=inputs.q[..., :1], start=None)
+    return num_lanes(network) == 1 and num_lanes(inputs) >= schedule.min_lanes_to_share
+
+
+def _solve_by_chord(plan: SolverPlan, stopping: Stopping, schedule: CPUBlocks, inputs: Inputs) -> Solution:
+    """Chord method in blocks, with the Jacobian of the base case; Newton's for the lanes that it leaves."""
+    lanes, linear = num_lanes(inputs), linear_solver(plan, schedule)
+    assert inputs.base is not None
+    alone = inputs._replace(p=inputs.base[0], q=inputs.base[1], start=None)
+    of_base = equations_of(plan, alone)
+    energised = all_energised(plan, inputs.branch.in_service)
+    base = start_at(plan, of_base, flat_start(plan, of_base))
+    base = iterate_newton(plan, linear, of_base, base, Stopping(BASE_UPDATES, 0.0), leave=0)
+    jac = factorise(plan, linear, of_base.adm, voltage(base.d), base.sent, of_base.current)
+
+    def begin(s: jax.Array, start: jax.Array | None) -> tuple[Equations, jax.Array]:
+        equations = of_base._replace(given=given_of(plan, of_unknown(plan, s), of_base.excess))
+        return equations, flat_start(plan, equations) if start is None else of_unknown(plan, start)
+
+    def block(own: tuple[jax.Array, jax.Array | None]) -> Solution:
+        equations, x = begin(*own)
+        end = iterate_chord(plan, linear, equations, x, jac, stopping.tol)
+        return _finish(plan, stopping, equations, end, energised)
+
+    solutions = map_blocks(block, (inputs.s, inputs.start), chord_block(plan, schedule, inputs))
+    width = min(FINISH_LINES * schedule.line_bytes // inputs.p.dtype.itemsize, lanes)
+
+    def finish(carry: tuple[jax.Array, Solution]) -> tuple[jax.Array, Solution]:
+        waiting, solutions = carry
+        (index,) = jnp.nonzero(waiting, size=width, fill_value=lanes)
+        s, start, done = take_lanes((inputs.s, inputs.start, solutions.iterations), index)
+        equations, x = begin(s, start)
+        at = of_lanes(start_at(plan, equations, x))  # they are few: not worth another copy of the method
+        at = iterate_newton(plan, linear, equations, at, stopping, leave=0)
+        solution = _finish(plan, stopping, equations, _end(at), energised)
+        solution = solution._replace(iterations=solution.iterations + done)
+        return waiting.at[index].set(False, mode="drop"), set_lanes(solutions, solution, index)
+
+    return jax.lax.while_loop(
+        lambda carry: carry[0].any(), finish, (~solutions.converged & energised, solutions)
+    )[1]
+
+
+def newton_block(plan: SolverPlan, schedule: Schedule, args: Any) -> int:
     """Lanes of a block of Newton's method."""
-    itemsize = max(x.dtype.itemsize for x in jax.tree.leaves(args))
-    blocks = sum(level.entries.stop - level.entries.start for level in plan.levels)
-    fits = max(BLOCK_BYTES // max(4 * itemsize * blocks, 1), MIN_ROW_BYTES // itemsize)
-    return even_blocks(num_lanes(args), fits)
+    matrices = 4 * sum(level.entries.stop - level.entries.start for level in plan.levels)
+    return _block(schedule, args, matrices, NEWTON_SHARE)
 
 
-def chord_block_size(plan: SolverPlan, args: Any) -> int:
+def chord_block(plan: SolverPlan, schedule: Schedule, args: Any) -> int:
     """Lanes of a block of the chord method, which holds some numbers a bus and the currents of the edges."""
+    return _block(schedule, args, 12 * len(plan.order) + 4 * len(plan.edge_tail), CHORD_SHARE)
+
+
+def _block(schedule: Schedule, args: Any, numbers: int, share: float) -> int:
     itemsize = max(x.dtype.itemsize for x in jax.tree.leaves(args))
-    numbers = 12 * len(plan.order) + 4 * len(plan.edge_tail)
-    fits = max(CHORD_BLOCK_BYTES // (itemsize * numbers), MIN_ROW_BYTES // itemsize)
-    return even_blocks(num_lanes(args), fits)
+    return schedule.block(num_lanes(args), itemsize * numbers, Fit(share, MIN_ROW_BYTES // itemsize))

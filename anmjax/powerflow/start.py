@@ -19,10 +19,11 @@ import jax.numpy as jnp
 import numpy as np
 
 from anmjax.lanes.gather import gather_sum, take
+from anmjax.lanes.schedule import Schedule, scheduled
 from anmjax.lanes.trailing import batch_trailing
 from anmjax.powerflow.admittance import BranchParameters
 from anmjax.powerflow.elimination.plan import SolverPlan
-from anmjax.powerflow.elimination.solver import LinearSolver, looped, unrolled
+from anmjax.powerflow.elimination.solver import linear_solver
 
 
 def polar(v: jax.Array) -> jax.Array:
@@ -40,13 +41,13 @@ class DCInputs(NamedTuple):
     branch: BranchParameters
     g_shunt: jax.Array  # (n_bus, *batch) p.u.
     p: jax.Array  # (n_bus, *batch) p.u., active injections; those of slacks do not matter
-    # As in ``lanes.Inputs``.
+    # As in ``inputs.Inputs``.
     apart: jax.Array | None
     current: tuple[jax.Array, jax.Array] | None
 
 
 @functools.lru_cache(maxsize=256)
-def dc_angles(plan: SolverPlan) -> Callable[[DCInputs], jax.Array]:
+def dc_angles(plan: SolverPlan, schedule: Schedule | None = None) -> Callable[[DCInputs], jax.Array]:
     """The DC power flow of a topology, under any nesting of ``jax.vmap``; not differentiable.
 
     Returns:
@@ -74,16 +75,15 @@ def dc_angles(plan: SolverPlan) -> Callable[[DCInputs], jax.Array]:
         edges, diagonal = -edge[None, None] * first, own[None, None, :n] * first + second
         rhs = jnp.stack([p[:n], jnp.zeros_like(p[:n])])
 
-        def solve(linear: LinearSolver) -> Callable[..., jax.Array]:
-            return lambda edges, diagonal, rhs: linear.solve(linear.factor(edges, diagonal), rhs)
+        def solve(schedule: Schedule, system: tuple[jax.Array, ...]) -> jax.Array:
+            linear, (edges, diagonal, rhs) = linear_solver(plan, schedule), system
+            return linear.solve(linear.factor(edges, diagonal), rhs)
 
-        angle = jax.lax.platform_dependent(
-            edges, diagonal, rhs, cpu=solve(looped(plan)), default=solve(unrolled(plan))
-        )[0]
+        angle = scheduled(solve, (edges, diagonal, rhs), schedule)[0]
         angle = jnp.concatenate([angle, jnp.broadcast_to(held, (plan.n_slack, *angle.shape[1:]))])
         return take(jnp.where(jnp.isfinite(angle), angle, 0), plan.position)
 
-    return batch_trailing(run)
+    return batch_trailing(run, schedule)
 
 
 def _taken(plan: SolverPlan, inputs: DCInputs) -> jax.Array:

@@ -23,7 +23,8 @@ import numpy as np
 from anmjax.grid.network import Network
 from anmjax.lanes import phasor
 from anmjax.lanes.kernels import evaluated
-from anmjax.powerflow.power_flow import branch_powers, power_flow
+from anmjax.powerflow.branches import branch_powers
+from anmjax.powerflow.power_flow import power_flow
 from anmjax.projection.controls import by_bus, by_device
 
 

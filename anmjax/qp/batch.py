@@ -14,9 +14,10 @@ import jax
 import jax.numpy as jnp
 from flax import struct
 
-from anmjax.lanes.blocks import even_blocks, map_blocks, num_lanes
-from anmjax.qp import dense, kkt
-from anmjax.qp.dense import Algebra
+from anmjax.lanes.blocks import map_blocks, num_lanes
+from anmjax.lanes.schedule import Fit, Schedule, scheduled, with_lanes
+from anmjax.qp import kkt
+from anmjax.qp.dense import Algebra, algebra_of
 from anmjax.qp.equilibrate import equilibration, fitted, scale, unscale
 from anmjax.qp.homogeneous import Point, Problem, residuals
 from anmjax.qp.interior_point import centred, minimise
@@ -25,8 +26,8 @@ from anmjax.qp.interior_point import centred, minimise
 DERIVATIVE_REFINEMENTS = 3
 # By bytes of a number: what a proof that there is no solution may miss, of what it proves.
 PROOF_TOL = {8: 1e-8, 4: 1e-4}
-# On a CPU, bytes of the data of a block of lanes, and lanes of a block at least.
-BLOCK_BYTES, MIN_LANES = 2_000_000, 64
+# Data of a block of lanes beside a core's L2 cache, and lanes of a block at least.
+FIT = Fit(share=2.0, min_lanes=64)
 
 
 @struct.dataclass
@@ -53,32 +54,34 @@ class Solved(NamedTuple):
 
 
 def solve_lanes(
-    num_iters: int, refinements: int, tol: float, problem: Problem, mu: jax.Array | None
+    num_iters: int,
+    refinements: int,
+    tol: float,
+    schedule: Schedule | None,
+    problem: Problem,
+    mu: jax.Array | None,
 ) -> Solved:
     """Solves every lane of a batch, batch trailing."""
     run = functools.partial(_solve, num_iters, refinements, tol)
-    return _in_blocks(run, (problem, mu), problem.q.ndim - 1)
+    return _over_lanes(run, (problem, mu), problem.q.ndim - 1, schedule)
 
 
-def _in_blocks(run: Callable[..., Any], args: tuple[Any, ...], num_axes: int) -> Any:
-    """``run(algebra, *args)`` of lanes in blocks on a CPU, of all at once elsewhere."""
-    if not num_axes:
-        one = jax.tree.map(lambda x: x[..., None], args)
-        return jax.tree.map(lambda y: y[..., 0], _in_blocks(run, one, 1))
+def _over_lanes(
+    run: Callable[..., Any], args: tuple[Any, ...], num_axes: int, schedule: Schedule | None
+) -> Any:
+    """``run(algebra, *args)`` of every lane, as the schedule says."""
 
     def of_every_lane(args: tuple[Any, ...]) -> tuple[Any, ...]:
         lanes = num_lanes(args)
         return jax.tree.map(lambda x: jnp.broadcast_to(x, (*x.shape[:-1], lanes)), args)
 
-    def blocks(args: tuple[Any, ...]) -> Any:
+    def work(schedule: Schedule, args: tuple[Any, ...]) -> Any:
         lane_bytes = sum(x.dtype.itemsize * math.prod(x.shape[:-1]) for x in jax.tree.leaves(args))
-        size = even_blocks(num_lanes(args), max(BLOCK_BYTES // lane_bytes, MIN_LANES))
-        return map_blocks(lambda own: run(dense.loops, *of_every_lane(own)), args, size)
+        size = schedule.block(num_lanes(args), lane_bytes, FIT)
+        algebra = algebra_of(schedule)
+        return map_blocks(lambda own: run(algebra, *of_every_lane(own)), args, size)
 
-    def whole(args: tuple[Any, ...]) -> Any:
-        return run(dense.whole, *of_every_lane(args))
-
-    return jax.lax.platform_dependent(args, cpu=blocks, default=whole)
+    return with_lanes(lambda args: scheduled(work, args, schedule), args, num_axes)
 
 
 def _solve(
@@ -171,9 +174,9 @@ class Perturbed(NamedTuple):
     converged: jax.Array  # () bool
 
 
-def solve_derivative_lanes(at: Perturbed, rhs: kkt.Triple) -> kkt.Triple:
+def solve_derivative_lanes(schedule: Schedule | None, at: Perturbed, rhs: kkt.Triple) -> kkt.Triple:
     """Solves the system of the derivatives of every lane, batch trailing; zero where not converged."""
-    return _in_blocks(_solve_derivative, (at, rhs), at.q.ndim - 1)
+    return _over_lanes(_solve_derivative, (at, rhs), at.q.ndim - 1, schedule)
 
 
 def _solve_derivative(algebra: Algebra, at: Perturbed, rhs: kkt.Triple) -> kkt.Triple:

@@ -25,6 +25,7 @@ from jax.lax import dynamic_slice_in_dim, dynamic_update_slice_in_dim, fori_loop
 from jax.scipy.linalg import lu_factor, lu_solve
 
 from anmjax.lanes.kernels import one_kernel
+from anmjax.lanes.schedule import CPUBlocks, Schedule
 from anmjax.lanes.varying import as_varying
 
 
@@ -214,3 +215,8 @@ whole = Algebra(
     factor=functools.partial(_factor, whole_add_gram, whole_factor),
     solve=whole_solve,
 )
+
+
+def algebra_of(schedule: Schedule) -> Algebra:
+    """What suits the schedule."""
+    return loops if isinstance(schedule, CPUBlocks) else whole

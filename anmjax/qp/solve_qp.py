@@ -27,6 +27,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from anmjax.lanes.schedule import Schedule
 from anmjax.lanes.trailing import batch_trailing, jvp_of_perturbed
 from anmjax.lanes.varying import as_varying, tangents_of
 from anmjax.qp import kkt
@@ -55,6 +56,7 @@ def solve_qp(
     smoothing: jax.Array | float = 0.0,
     tol: float | None = None,
     refinements: int = 1,
+    schedule: Schedule | None = None,
 ) -> QPSolution:
     """Solves a dense convex quadratic program by a fixed number of interior point steps.
 
@@ -97,6 +99,8 @@ def solve_qp(
         None: 1e-9 in float64, 1e-4 in float32.
       refinements: of the linear systems of a step. None makes a step a third cheaper, and is enough for
         small programs whose numbers are all of about one.
+      schedule: how a batch is worked through, see ``anmjax.lanes.schedule``; None: in blocks on a CPU, all
+        at once elsewhere. No solution depends on it.
 
     Returns:
       The solution.
@@ -137,7 +141,7 @@ def solve_qp(
     w = None if w is None else jnp.where(hopeless, jnp.inf, w)
     P, q = jnp.asarray(P, dtype), jnp.asarray(q, dtype)
     smooth = None if options.get("smoothing") == 0 else jnp.asarray(smoothing, dtype)
-    solve = _differentiable(int(num_iters), int(refinements), float(tol))
+    solve = _differentiable(int(num_iters), int(refinements), float(tol), schedule)
     solution = solve(Problem((P + P.T) / 2, q, A, b, G, h, w), smooth).solution
     return replace(solution, z=jnp.where(none, 0, solution.z))
 
@@ -176,10 +180,10 @@ def _constraints(
 
 @functools.lru_cache(maxsize=256)
 def _differentiable(
-    num_iters: int, refinements: int, tol: float
+    num_iters: int, refinements: int, tol: float, schedule: Schedule | None
 ) -> Callable[[Problem, jax.Array | None], Solved]:
-    lane = batch_trailing(functools.partial(solve_lanes, num_iters, refinements, tol))
-    lane_derivative = batch_trailing(solve_derivative_lanes)
+    lane = batch_trailing(functools.partial(solve_lanes, num_iters, refinements, tol, schedule), schedule)
+    lane_derivative = batch_trailing(functools.partial(solve_derivative_lanes, schedule), schedule)
 
     @jax.custom_jvp
     def solve(problem: Problem, smoothing: jax.Array | None) -> Solved:

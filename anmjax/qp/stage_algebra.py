@@ -34,14 +34,14 @@ class _Dense(NamedTuple):
     solve: Any
 
 
-_ON_CPU = _Dense(
+_IN_LOOPS = _Dense(
     dense.loops.times,
     dense.loops.transposed_times,
     dense.loop_add_gram,
     dense.loop_factor,
     dense.loop_solve,
 )
-_ELSEWHERE = _Dense(
+_WHOLE = _Dense(
     dense.whole.times,
     dense.whole.transposed_times,
     dense.whole_add_gram,
@@ -56,12 +56,12 @@ class Shape(NamedTuple):
     n: int  # variables of a stage
     stages: int
     sums: int  # the last so many of them are summed
-    on_cpu: bool
+    in_loops: bool
 
     @property
     def small(self) -> _Dense:
         """The algebra of the stages' own matrices."""
-        return _ON_CPU if self.on_cpu else _ELSEWHERE
+        return _IN_LOOPS if self.in_loops else _WHOLE
 
 
 class Blocks(NamedTuple):
@@ -89,7 +89,7 @@ class _Factors(NamedTuple):
 
 def algebra_of(shape: Shape) -> Algebra:
     """What the interior point steps do with the matrices ``Blocks`` and ``Rows`` of a block of lanes."""
-    base = dense.loops if shape.on_cpu else dense.whole
+    base = dense.loops if shape.in_loops else dense.whole
     return Algebra(
         total=base.total,
         largest=base.largest,

@@ -16,14 +16,15 @@ import jax
 import jax.numpy as jnp
 from flax import struct
 
-from anmjax.lanes.blocks import even_blocks, map_blocks, num_lanes
+from anmjax.lanes.blocks import map_blocks, num_lanes
+from anmjax.lanes.schedule import CPUBlocks, Fit, Schedule, scheduled, with_lanes
 from anmjax.lanes.trailing import batch_trailing
 from anmjax.qp.homogeneous import Problem, error, residuals
 from anmjax.qp.interior_point import minimise
 from anmjax.qp.stage_algebra import Blocks, Rows, Shape, algebra_of
 
-# On a CPU, numbers of the inequalities of a block of lanes, and lanes of a block at least.
-BLOCK_NUMBERS, MIN_LANES = 80_000, 8
+# Inequalities of a block of lanes, counted in float64, beside a core's L2 cache; lanes of a block at least.
+FIT = Fit(share=0.64, min_lanes=8)
 
 
 @struct.dataclass
@@ -55,7 +56,12 @@ class StagedSolution:
 
 
 def solve_staged(
-    program: StagedProgram, *, num_iters: int, refinements: int = 1, tol: float | None = None
+    program: StagedProgram,
+    *,
+    num_iters: int,
+    refinements: int = 1,
+    tol: float | None = None,
+    schedule: Schedule | None = None,
 ) -> StagedSolution:
     """Solves a program in stages by a fixed number of interior point steps.
 
@@ -66,31 +72,28 @@ def solve_staged(
       num_iters: steps.
       refinements: of the linear systems of a step.
       tol: error up to which ``converged`` holds; None: 1e-6 in float64, 1e-4 in float32.
+      schedule: how a batch is worked through; None: as the platform wants it.
     """
     tol = (1e-6 if program.q.dtype.itemsize == 8 else 1e-4) if tol is None else tol
-    return _batched(int(num_iters), int(refinements), float(tol))(program)
+    return _batched(int(num_iters), int(refinements), float(tol), schedule)(program)
 
 
 @functools.lru_cache(maxsize=64)
-def _batched(num_iters: int, refinements: int, tol: float) -> Any:
+def _batched(num_iters: int, refinements: int, tol: float, schedule: Schedule | None) -> Any:
     run = functools.partial(_solve, num_iters, refinements, tol)
 
+    def work(schedule: Schedule, program: StagedProgram) -> StagedSolution:
+        lane_bytes = 8 * program.h.shape[0] * program.h.shape[1]
+        size = schedule.block(num_lanes(program), lane_bytes, FIT)
+        return map_blocks(functools.partial(run, isinstance(schedule, CPUBlocks)), program, size)
+
     def lanes(program: StagedProgram) -> StagedSolution:
-        if program.q.ndim == 2:
-            one = jax.tree.map(lambda x: x[..., None], program)
-            return jax.tree.map(lambda y: y[..., 0], lanes(one))
+        return with_lanes(lambda program: scheduled(work, program, schedule), program, program.q.ndim - 2)
 
-        def blocks(program: StagedProgram) -> StagedSolution:
-            most = BLOCK_NUMBERS // max(program.h.shape[0] * program.h.shape[1], 1)
-            size = even_blocks(num_lanes(program), max(most, MIN_LANES))
-            return map_blocks(lambda own: run(True, own), program, size)
-
-        return jax.lax.platform_dependent(program, cpu=blocks, default=functools.partial(run, False))
-
-    return batch_trailing(lanes)
+    return batch_trailing(lanes, schedule)
 
 
-def _solve(num_iters: int, refinements: int, tol: float, on_cpu: bool, program: StagedProgram) -> Any:
+def _solve(num_iters: int, refinements: int, tol: float, in_loops: bool, program: StagedProgram) -> Any:
     lanes, dtype = num_lanes(program), program.q.dtype
     n, stages = program.q.shape[:2]
 
@@ -101,7 +104,7 @@ def _solve(num_iters: int, refinements: int, tol: float, on_cpu: bool, program: 
 
     sums = len(program.high)
     hard = jnp.full((2 * sums, 1, 1), jnp.inf, dtype)
-    shape = Shape(n, stages, sums, on_cpu)
+    shape = Shape(n, stages, sums, in_loops)
     free = jnp.broadcast_to(program.free, (n, stages, lanes)).astype(dtype)
     alone = _only_of(program.G, free) & jnp.isinf(program.w)
     problem = Problem(

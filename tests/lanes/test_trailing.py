@@ -5,28 +5,27 @@ import numpy as np
 import pytest
 
 from anmjax.lanes import trailing
+from anmjax.lanes.schedule import CPUBlocks
 
 WEIGHTS = np.array([1.0, 10.0, 100.0])
 
 
-def _weighted(seen=None):
+def _weighted(seen=None, schedule=None):
     """Three components and their weights to two of the products and the sum of all, lanes last."""
 
-    @trailing.batch_trailing
     def fn(x, weights):
         if seen is not None and x.ndim == 2:
             seen.append(x.shape[1])
         assert len(x) == len(weights) == 3
         return {"two": (x * weights)[:2], "sum": (x * weights).sum(axis=0)}
 
-    return fn
+    return trailing.batch_trailing(fn, schedule)
 
 
 @pytest.mark.parametrize("lanes", [1, 40, 60, 100])
-def test_long_batches_go_through_in_even_chunks_that_cover_every_lane(monkeypatch, lanes):
-    monkeypatch.setattr(trailing, "CHUNKS", trailing.Chunks(num_bytes=1, min_lanes=40))
+def test_long_batches_go_through_in_even_chunks_that_cover_every_lane(lanes):
     x, seen = np.random.default_rng(0).normal(size=(lanes, 3)), []
-    out = jax.vmap(_weighted(seen), (0, None))(x, WEIGHTS)
+    out = jax.vmap(_weighted(seen, CPUBlocks(l2_bytes=1, min_chunk=40)), (0, None))(x, WEIGHTS)
     np.testing.assert_allclose(out["two"], (x * WEIGHTS)[:, :2])
     np.testing.assert_allclose(out["sum"], (x * WEIGHTS).sum(1))
     # An odd number of cache lines, of 16 lanes each.

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from anmjax import Network, power_flow
-from anmjax.powerflow.power_flow import branch_parameters, current_by_bus, network_plan
+from anmjax.powerflow.inputs import branch_parameters, current_by_bus, network_plan
 from anmjax.powerflow.start import DCInputs, dc_angles
 from tests.grid.power_balance import assert_solves
 from tests.powerflow.networks import random_network

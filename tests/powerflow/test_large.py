@@ -11,7 +11,7 @@ from scipy.spatial import Delaunay
 
 from anmjax import Network, power_flow
 from anmjax.grid.power_tables.fields import PowerTables, network_fields
-from anmjax.powerflow.power_flow import network_plan
+from anmjax.powerflow.inputs import network_plan
 from tests.grid.power_balance import assert_solves
 
 N = 5000

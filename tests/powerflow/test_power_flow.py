@@ -10,7 +10,7 @@ import pandapower.networks
 import pytest
 
 from anmjax import Network, branch_flows, power_flow
-from anmjax.powerflow.power_flow import network_plan
+from anmjax.powerflow.inputs import network_plan
 from tests.powerflow.networks import dense_admittance, loaded_feeder, random_network
 
 

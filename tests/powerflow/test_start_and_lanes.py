@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 
 from anmjax import Network, power_flow
-from anmjax.lanes import trailing
+from anmjax.lanes.schedule import CPUBlocks
 from anmjax.powerflow import newton
-from anmjax.powerflow import solve as lanes_module
 from anmjax.powerflow.admittance import admittance
-from anmjax.powerflow.elimination.solver import looped
-from anmjax.powerflow.power_flow import branch_parameters, bus_shunts, network_plan
+from anmjax.powerflow.elimination.solver import linear_solver
+from anmjax.powerflow.equations import Equations
+from anmjax.powerflow.inputs import branch_parameters, bus_shunts, network_plan
 from tests.powerflow.networks import dense_admittance, loaded_feeder, random_network
 
 
@@ -125,20 +125,19 @@ def test_a_lane_has_the_same_solution_in_every_batch(feeder, size):
             np.testing.assert_array_equal(part.iterations, flow.iterations[own])
 
 
-def test_a_batch_in_chunks_has_the_same_solutions_and_gradients(feeder, monkeypatch):
+def test_a_batch_in_chunks_has_the_same_solutions_and_gradients(feeder):
     net, p, q, _, _, flow = feeder
 
-    def solve_and_gradient(p, q):
+    def solve_and_gradient(p, q, schedule=None):
         def voltage_sum(p, q):
-            result = jax.vmap(lambda p, q: power_flow(net, p, q, tol=1e-10))(p, q)
+            result = jax.vmap(lambda p, q: power_flow(net, p, q, tol=1e-10, schedule=schedule))(p, q)
             return jnp.abs(result.v).sum(), result
 
         return jax.jit(jax.grad(voltage_sum, (0, 1), has_aux=True))(p, q)
 
     whole, _ = solve_and_gradient(p, q)
-    monkeypatch.setattr(trailing, "CHUNKS", trailing.Chunks(num_bytes=1, min_lanes=300))  # four of 272
-    jax.clear_caches()
-    chunks, solution = solve_and_gradient(p, q)
+    # Four chunks of 272.
+    chunks, solution = solve_and_gradient(p, q, CPUBlocks(l2_bytes=1, min_chunk=300, min_block=10_000))
     np.testing.assert_array_equal(solution.converged, flow.converged)
     np.testing.assert_array_equal(solution.iterations, flow.iterations)
     np.testing.assert_allclose(solution.v, flow.v, rtol=0, atol=1e-12)
@@ -146,11 +145,9 @@ def test_a_batch_in_chunks_has_the_same_solutions_and_gradients(feeder, monkeypa
         np.testing.assert_allclose(ours, theirs, rtol=1e-9, atol=1e-12)
 
 
-def test_nested_lanes_with_networks_and_starts_of_their_own_share_what_they_may(monkeypatch):
-    monkeypatch.setattr(lanes_module, "BLOCK_BYTES", 1)
-    monkeypatch.setattr(lanes_module, "MIN_ROW_BYTES", 384)  # blocks of 48 lanes
-    monkeypatch.setattr(lanes_module, "MAX_LANES_TOGETHER", 8)
-    monkeypatch.setattr(lanes_module, "STRAGGLER_SHARE", 3)  # 16 of each may straggle
+def test_nested_lanes_with_networks_and_starts_of_their_own_share_what_they_may():
+    # Blocks of 48 lanes, of each of which 16 may straggle.
+    blocks = CPUBlocks(l2_bytes=1, min_chunk=1000, min_block=48, max_lanes_together=8, straggler_share=3)
     rng = np.random.default_rng(3)
     net = random_network(rng, 7, 3)
     outer, inner = 4, 29
@@ -163,7 +160,9 @@ def test_nested_lanes_with_networks_and_starts_of_their_own_share_what_they_may(
         in_service[lane, rng.integers(net.n_branch)] = 0
 
     def solve(r, start, p, in_service):
-        return power_flow(net.replace(r=r, in_service=in_service), p, q, init=start, tol=1e-10)
+        return power_flow(
+            net.replace(r=r, in_service=in_service), p, q, init=start, tol=1e-10, schedule=blocks
+        )
 
     nested = jax.vmap(jax.vmap(solve, (None, None, 0, 0)), (0, 0, None, None))
     flow = jax.tree.map(np.asarray, jax.jit(nested)(r, start, p, in_service))
@@ -185,13 +184,15 @@ def test_lanes_that_start_alike_share_the_first_jacobian_and_make_the_same_itera
     plan = network_plan(net)
     s = jnp.asarray(rng.uniform(-0.3, 0.3, (2, 5, 40)))
     inputs = jax.tree.map(lambda x: jnp.asarray(x)[:, None], (branch_parameters(net), bus_shunts(net)))
-    problem = newton.Problem(admittance(plan, *inputs), jnp.zeros((6, 1)), s)
+    problem = Equations(admittance(plan, *inputs), jnp.zeros((6, 1)), s)
     at = newton.start_at(plan, problem, newton.flat_start(plan, problem))
     assert at.d.shape == at.sent.shape == (2, 6, 1)
     assert at.error.shape == (2, 5, 40)
 
     solve = jax.jit(
-        lambda at: newton.iterate_newton(plan, looped(plan), problem, at, newton.Schedule(16, 1e-10), leave=0)
+        lambda at: newton.iterate_newton(
+            plan, linear_solver(plan, CPUBlocks()), problem, at, newton.Stopping(16, 1e-10), leave=0
+        )
     )
     shared, own = solve(at), solve(newton.of_lanes(at))
     assert own.updates.min() > 1

@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 
 from anmjax.grid import Network, load_case
-from anmjax.powerflow.power_flow import branch_flows, power_flow
+from anmjax.powerflow.branches import branch_flows
+from anmjax.powerflow.power_flow import power_flow
 from anmjax.tasks.profiles import load_profiles
 
 N_STEPS = 96

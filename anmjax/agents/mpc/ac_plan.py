@@ -31,7 +31,7 @@ from anmjax.grid import tables
 from anmjax.grid.network import Network
 from anmjax.lanes import phasor
 from anmjax.lanes.varying import as_varying
-from anmjax.powerflow.power_flow import branch_powers
+from anmjax.powerflow.branches import branch_powers
 from anmjax.projection.controls import by_bus, by_device, controlled_devices
 from anmjax.projection.device_region import DeviceLimits, region_inequalities
 from anmjax.projection.network_limits import (

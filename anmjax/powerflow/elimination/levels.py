@@ -37,10 +37,7 @@ class LevelFactors(NamedTuple):
     lower: jax.Array  # (2, 2, num_slots, *batch) L
 
 
-Factors = tuple[LevelFactors, ...]
-
-
-def factor(levels: tuple[Level, ...], matrix: jax.Array, diagonal: jax.Array) -> Factors:
+def factor(levels: tuple[Level, ...], matrix: jax.Array, diagonal: jax.Array) -> tuple[LevelFactors, ...]:
     """Factorises level by level, without pivoting between blocks.
 
     Args:
@@ -75,7 +72,7 @@ def factor(levels: tuple[Level, ...], matrix: jax.Array, diagonal: jax.Array) ->
     return tuple(factors)
 
 
-def solve(levels: tuple[Level, ...], factors: Factors, rhs: jax.Array) -> jax.Array:
+def solve(levels: tuple[Level, ...], factors: tuple[LevelFactors, ...], rhs: jax.Array) -> jax.Array:
     """Solves ``J x = rhs``; both (2, n, *batch) in elimination order."""
 
     def forward(level: Level, f: LevelFactors, r: jax.Array) -> tuple[jax.Array, jax.Array]:
@@ -88,7 +85,9 @@ def solve(levels: tuple[Level, ...], factors: Factors, rhs: jax.Array) -> jax.Ar
     return _substitute(levels, factors, rhs, forward, backward)
 
 
-def solve_transposed(levels: tuple[Level, ...], factors: Factors, rhs: jax.Array) -> jax.Array:
+def solve_transposed(
+    levels: tuple[Level, ...], factors: tuple[LevelFactors, ...], rhs: jax.Array
+) -> jax.Array:
     """Solves ``J' z = rhs`` with the factors of J; both (2, n, *batch) in elimination order."""
 
     def forward(level: Level, f: LevelFactors, c: jax.Array) -> tuple[jax.Array, jax.Array]:
@@ -103,7 +102,7 @@ def solve_transposed(levels: tuple[Level, ...], factors: Factors, rhs: jax.Array
 
 def _substitute(
     levels: tuple[Level, ...],
-    factors: Factors,
+    factors: tuple[LevelFactors, ...],
     rhs: jax.Array,
     forward: Callable[[Level, LevelFactors, jax.Array], tuple[jax.Array, jax.Array]],
     backward: Callable[[Level, LevelFactors, jax.Array, jax.Array], jax.Array],

@@ -47,7 +47,7 @@ class Loops:
     lower: GatherSum  # edges into the blocks L = J[a, i]
 
 
-class Factors(NamedTuple):
+class LoopFactors(NamedTuple):
     """What the elimination leaves behind."""
 
     inverse: jax.Array  # (2, 2, n, *batch) D^-1 by bus
@@ -86,7 +86,7 @@ def plan_loops(plan: SolverPlan) -> Loops:
     )
 
 
-def factor(loops: Loops, edges: jax.Array, diagonal: jax.Array) -> Factors:
+def factor(loops: Loops, edges: jax.Array, diagonal: jax.Array) -> LoopFactors:
     """Factorises without pivoting between blocks.
 
     Args:
@@ -102,39 +102,39 @@ def factor(loops: Loops, edges: jax.Array, diagonal: jax.Array) -> Factors:
     d, m = (jnp.broadcast_to(x, (*x.shape[:3], *batch)) for x in (diagonal, lower))
     if len(loops.first):
         upper = jnp.broadcast_to(upper, m.shape)
-    return one_kernel(functools.partial(_eliminate, loops))(Factors(d, m, upper))
+    return one_kernel(functools.partial(_eliminate, loops))(LoopFactors(d, m, upper))
 
 
-def _eliminate(loops: Loops, blocks: Factors) -> Factors:
+def _eliminate(loops: Loops, blocks: LoopFactors) -> LoopFactors:
     """Turns the blocks D, L and U into the factors."""
 
-    def slot(s: jax.Array, blocks: Factors) -> Factors:
+    def slot(s: jax.Array, blocks: LoopFactors) -> LoopFactors:
         d, m, u = blocks
         i, a = _at(loops.pivot, s), _at(loops.target, s)
         m = _replaced(m, matmul(_row(m, s, 2), _row(d, i, 2)), s, 2)
         d = _replaced(d, _row(d, a, 2) - matmul(_row(m, s, 2), _row(u, s, 2)), a, 2)
-        return Factors(d, m, u)
+        return LoopFactors(d, m, u)
 
-    def pair(k: jax.Array, blocks: Factors) -> Factors:
+    def pair(k: jax.Array, blocks: LoopFactors) -> LoopFactors:
         d, m, u = blocks
         s, t, between = (_at(table, k) for table in (loops.first, loops.second, loops.between))
         u = _replaced(u, _row(u, between, 2) - matmul(_row(m, s, 2), _row(u, t, 2)), between, 2)
         m = _replaced(m, _row(m, between, 2) - matmul(_row(m, t, 2), _row(u, s, 2)), between, 2)
-        return Factors(d, m, u)
+        return LoopFactors(d, m, u)
 
-    def bus(i: jax.Array, blocks: Factors) -> Factors:
+    def bus(i: jax.Array, blocks: LoopFactors) -> LoopFactors:
         d, m, u = blocks
-        blocks = Factors(_replaced(d, inverse(_row(d, i, 2)), i, 2), m, u)
+        blocks = LoopFactors(_replaced(d, inverse(_row(d, i, 2)), i, 2), m, u)
         blocks = _each(loops.slot_ends, i, slot, blocks)
         return _each(loops.pair_ends, i, pair, blocks)
 
     return _loop(blocks.inverse.shape[2], bus, blocks)
 
 
-def solve(loops: Loops, factors: Factors, rhs: jax.Array) -> jax.Array:
+def solve(loops: Loops, factors: LoopFactors, rhs: jax.Array) -> jax.Array:
     """Solves ``J x = rhs``; both (2, n, *batch) in elimination order."""
 
-    def substitute(factors: Factors, x: jax.Array) -> jax.Array:
+    def substitute(factors: LoopFactors, x: jax.Array) -> jax.Array:
         n, num_slots = x.shape[1], len(loops.pivot)
 
         def forward(s: jax.Array, x: jax.Array) -> jax.Array:
@@ -154,10 +154,10 @@ def solve(loops: Loops, factors: Factors, rhs: jax.Array) -> jax.Array:
     return one_kernel(substitute)(factors, _of_lanes(factors, rhs))
 
 
-def solve_transposed(loops: Loops, factors: Factors, rhs: jax.Array) -> jax.Array:
+def solve_transposed(loops: Loops, factors: LoopFactors, rhs: jax.Array) -> jax.Array:
     """Solves ``J' x = rhs`` with the factors of J; both (2, n, *batch) in elimination order."""
 
-    def substitute(factors: Factors, x: jax.Array) -> jax.Array:
+    def substitute(factors: LoopFactors, x: jax.Array) -> jax.Array:
         n, num_slots = x.shape[1], len(loops.pivot)
 
         def forward(i: jax.Array, x: jax.Array) -> jax.Array:
@@ -177,7 +177,7 @@ def solve_transposed(loops: Loops, factors: Factors, rhs: jax.Array) -> jax.Arra
     return one_kernel(substitute)(factors, _of_lanes(factors, rhs))
 
 
-def _of_lanes(factors: Factors, x: jax.Array) -> jax.Array:
+def _of_lanes(factors: LoopFactors, x: jax.Array) -> jax.Array:
     """``x`` for every lane, where only the factors have lanes of their own."""
     return jnp.broadcast_to(x, (*x.shape[:2], *jnp.broadcast_shapes(factors.inverse.shape[3:], x.shape[2:])))
 

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 import jax
 
 from anmjax.lanes.gather import gather_sum
+from anmjax.lanes.schedule import CPUBlocks, Schedule
 from anmjax.powerflow.elimination import levels, loops
 from anmjax.powerflow.elimination.plan import SolverPlan
 
@@ -29,7 +30,12 @@ class LinearSolver(NamedTuple):
     solve_transposed: Callable[[Factors, jax.Array], jax.Array]
 
 
-def unrolled(plan: SolverPlan) -> LinearSolver:
+def linear_solver(plan: SolverPlan, schedule: Schedule) -> LinearSolver:
+    """What suits the schedule."""
+    return _looped(plan) if isinstance(schedule, CPUBlocks) else _whole_levels(plan)
+
+
+def _whole_levels(plan: SolverPlan) -> LinearSolver:
     """Whole levels at once."""
 
     def factor(edges: jax.Array, diagonal: jax.Array) -> Factors:
@@ -42,7 +48,7 @@ def unrolled(plan: SolverPlan) -> LinearSolver:
     )
 
 
-def looped(plan: SolverPlan) -> LinearSolver:
+def _looped(plan: SolverPlan) -> LinearSolver:
     """Block by block."""
     own = loops.plan_loops(plan)
     return LinearSolver(

@@ -1,0 +1,176 @@
+"""The power-flow equations.
+
+With the voltages V of all buses and the bus admittance matrix Y:
+
+    I = Y V                    current that a bus sends into the network
+    S = V conj(I)              its power
+    F = S - s                  at a PV bus |V| - v_set in place of the imaginary part
+    J dx = F                   ``jacobian.py``
+    x <- x - dx                ``newton.py``
+
+A load of constant current draws |V| s_i besides, which counts as sent. Unknowns are x = [angle, excess],
+``[2, n_unknown, *batch]``, with the angle counted from the first slack's and excess u = |V| - 1; buses are in
+the plan's numbering, the slacks last; phasors are ``[2, component, *batch]``.
+
+Currents are summed from differences of the deviations d = V - 1 (Re d = u - 2 |V| sin^2(theta/2),
+Im d = |V| sin(theta)): the voltages of a feeder agree to a few percent, and their differences would otherwise
+drown in float32 rounding.
+
+Reference: Zimmerman & Murillo-Sanchez, *MATPOWER User's Manual*, sec. 4.1.
+"""
+
+from __future__ import annotations
+
+import functools
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from anmjax.lanes import phasor
+from anmjax.lanes.gather import gather_sum, place, take
+from anmjax.lanes.half_angle import half_angle
+from anmjax.lanes.kernels import evaluated
+from anmjax.powerflow.admittance import Admittance
+from anmjax.powerflow.elimination.plan import SolverPlan
+
+
+class FurtherSlacks(NamedTuple):
+    """What slacks after the first bring in."""
+
+    d: jax.Array  # (2, n_slack - 1, *batch) p.u., their voltage deviations in the frame of the first
+    angle: jax.Array  # (n_unknown, *batch) rad, where a flat start begins: at the angle of a slack nearby
+
+
+class Equations(NamedTuple):
+    """The power-flow equations of a batch of lanes, in the plan's numbering."""
+
+    adm: Admittance
+    excess: jax.Array  # (n_bus, *batch) p.u., v_set - 1 of slacks and PV buses
+    given: jax.Array  # (2, n_unknown, *batch) p.u., injections P and Q; at PV buses P and v_set - 1
+    further: FurtherSlacks | None = None  # None: there is one slack
+    current: jax.Array | None = None  # (2, n_unknown, *batch) p.u., s_i; None: no load of constant current
+
+
+def given_of(plan: SolverPlan, s: jax.Array, excess: jax.Array) -> jax.Array:
+    """What the equations are to come to: injections ``s``, at PV buses P and the excess to hold."""
+    if not plan.is_pv.any():
+        return s
+    return jnp.where(held_rows(plan, s), excess[None, : plan.n_unknown], s)
+
+
+def deviation(plan: SolverPlan, equations: Equations, x: jax.Array) -> jax.Array:
+    """V - 1 of every bus in the frame of the first slack, (2, n_bus, *batch).
+
+    Args:
+      plan: solver plan.
+      equations: they say what the slacks are held at.
+      x: (2, n_unknown, *batch) angle and excess of the unknown buses.
+    """
+    n, further = plan.n_unknown, equations.further
+    slack_excess = equations.excess[n]
+    re, im = polar_deviation(*x)
+    batch = jnp.broadcast_shapes(x.shape[2:], slack_excess.shape, further.d.shape[2:] if further else ())
+    d = jnp.zeros((2, len(plan.order), *batch), x.dtype)
+    d = place(d, re[None], 0, 0)
+    d = place(d, im[None], 1, 0)
+    d = place(d, slack_excess[None, None], 0, n)
+    return d if further is None else place(d, further.d, 0, n + 1)
+
+
+def polar_deviation(angle: jax.Array, excess: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """Real and imaginary part of V - 1 from the angle in rad and |V| - 1 in p.u."""
+    sine, cosine = half_angle(angle)
+    chord = 2 * (1 + excess) * sine
+    return excess - chord * sine, chord * cosine
+
+
+def voltage(d: jax.Array) -> jax.Array:
+    """V from the deviation V - 1."""
+    return d + np.array([1, 0], d.dtype).reshape(2, *[1] * (d.ndim - 1))
+
+
+def bus_current(plan: SolverPlan, adm: Admittance, d: jax.Array) -> jax.Array:
+    """I = Y V, current that each bus sends into the network, (2, n_bus, *batch) p.u.
+
+    Args:
+      plan: solver plan.
+      adm: bus admittance matrix.
+      d: (2, n_bus, *batch) voltage deviations V - 1.
+    """
+    along = phasor.multiply(adm.edge, take(d, plan.edge_head, 1) - take(d, plan.edge_tail, 1))
+    current = evaluated(functools.partial(gather_sum, plan.edge_to_bus, axis=1))(along)
+    return current + phasor.multiply(adm.row, voltage(d))
+
+
+def bus_power(plan: SolverPlan, adm: Admittance, d: jax.Array) -> jax.Array:
+    """S = V conj(I), power that each bus sends into the network, (2, n_bus, *batch) p.u."""
+    return phasor.multiply(voltage(d), phasor.conj(bus_current(plan, adm, d)))
+
+
+def asked(
+    plan: SolverPlan,
+    current: jax.Array | None,
+    d: jax.Array,
+    sent: jax.Array,
+    excess: jax.Array | None = None,
+) -> jax.Array:
+    """What the voltages ask for, and get where the equations hold, (2, n_unknown, *batch) p.u.
+
+    S + |V| s_i of a bus, at a PV bus |V| - 1 in place of the imaginary part.
+
+    Args:
+      plan: solver plan.
+      current: (2, n_unknown, *batch) p.u., s_i; None: no load of constant current.
+      d: (2, n_bus, *batch) p.u., voltage deviations, at least of the unknown buses.
+      sent: (2, n_bus, *batch) p.u., the power S there.
+      excess: (n_unknown, *batch) p.u., |V| - 1 there; None: follows from ``d``.
+    """
+    n = plan.n_unknown
+    s = sent[:, :n]
+    if current is not None:
+        s = s + current * phasor.magnitude(voltage(d)[:, :n])[None]
+    if not plan.is_pv.any():
+        return s
+    excess = phasor.magnitude(voltage(d)[:, :n]) - 1 if excess is None else excess
+    return jnp.where(held_rows(plan, s), excess[None], s)
+
+
+def residual(
+    plan: SolverPlan, equations: Equations, d: jax.Array, sent: jax.Array, excess: jax.Array | None = None
+) -> jax.Array:
+    """F, what is asked for less what is given, (2, n_unknown, *batch) p.u.; see ``asked``."""
+    return asked(plan, equations.current, d, sent, excess) - equations.given
+
+
+def held_rows(plan: SolverPlan, error: jax.Array) -> np.ndarray:
+    """Mask of the equations, (2, n_unknown, *batch), that hold a voltage magnitude."""
+    return column(list(plan.is_pv), 1, error.ndim) & column([False, True], 0, error.ndim)
+
+
+def largest_entry(error: jax.Array) -> jax.Array:
+    """Largest magnitude over the equations, (1, 1, *batch); NaN where one is not finite."""
+    # XLA's CPU backend drops NaNs from the maximum over long arrays (jax 0.10.2).
+    size = jnp.where(jnp.isnan(error), jnp.inf, jnp.abs(error))
+    largest = size.max(axis=(0, 1), keepdims=True, initial=0)
+    return jnp.where(jnp.isfinite(largest), largest, jnp.nan)
+
+
+def rounding_floor(plan: SolverPlan, equations: Equations, d: jax.Array) -> jax.Array:
+    """Mismatch that rounding alone can cause, largest over buses, (1, 1, *batch) p.u.
+
+    Each branch current is the product of an admittance and a difference of deviations, each of them
+    known to about one unit in its last place; so is what a load of constant current draws.
+    """
+    size = phasor.magnitude(d)
+    reach = take(size, plan.edge_tail) + take(size, plan.edge_head)
+    error = gather_sum(plan.edge_to_bus, phasor.magnitude(equations.adm.edge) * reach)
+    if equations.current is not None:
+        error = error.at[: plan.n_unknown].add(phasor.magnitude(equations.current))
+    return jnp.finfo(d.dtype).eps * error.max(axis=0)[None, None]
+
+
+def column(values: list, axis: int, ndim: int) -> np.ndarray:
+    """``values`` along one axis of so many."""
+    return np.array(values).reshape([-1 if i == axis else 1 for i in range(ndim)])
