@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from anmjax.grid.faults import Fault, NetworkError
 from anmjax.grid.parsing import Row, read_base, read_table
 from anmjax.grid.tables import BRANCH, BUS, DEVICE, SLACK, SLACK_BUS, STORAGE
+from anmjax.grid.topology import islands
 
 __all__ = ["Fault", "NetworkError", "Tables", "read", "validate"]
 
@@ -154,22 +155,17 @@ def _check_connected(bus: Sequence[Row], branch: Sequence[Row], faults: list[Fau
     slacks = [row.ids.get("BUS_ID") for row in bus if row.kind == SLACK_BUS]
     if len(slacks) != 1 or slacks[0] is None:
         return
-    neighbours: dict[int, list[int]] = {row.ids["BUS_ID"]: [] for row in bus if "BUS_ID" in row.ids}
-    for row in branch:
-        f, t = row.ids.get("F_BUS"), row.ids.get("T_BUS")
-        if f in neighbours and t in neighbours:
-            neighbours[f].append(t)
-            neighbours[t].append(f)
-    reached, frontier = {slacks[0]}, [slacks[0]]
-    while frontier:
-        for bus_id in neighbours[frontier.pop()]:
-            if bus_id not in reached:
-                reached.add(bus_id)
-                frontier.append(bus_id)
+    index = {
+        i: k for k, i in enumerate(dict.fromkeys(row.ids["BUS_ID"] for row in bus if "BUS_ID" in row.ids))
+    }
+    ends = [(row.ids.get("F_BUS"), row.ids.get("T_BUS")) for row in branch]
+    joined = [(index[f], index[t]) for f, t in ends if f in index and t in index]
+    island = islands(len(index), [f for f, _ in joined], [t for _, t in joined])
     for row in bus:
-        if row.ids.get("BUS_ID", slacks[0]) not in reached:
+        own = row.ids.get("BUS_ID", slacks[0])
+        if island[index[own]] != island[index[slacks[0]]]:
             allowed = f"must have a path of branches to the slack bus {slacks[0]}"
-            faults.append(Fault(row.element, "BUS_ID", row.ids["BUS_ID"], allowed))
+            faults.append(Fault(row.element, "BUS_ID", own, allowed))
 
 
 def _listing(ids: set[int]) -> str:

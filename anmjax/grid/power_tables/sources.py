@@ -35,6 +35,7 @@ from anmjax.grid.power_tables.tables import (
     PowerTables,
     listing,
 )
+from anmjax.grid.topology import islands
 
 DC_F, DC_T, DC_STATUS, DC_PF, DC_PT, DC_QF, DC_QT, DC_VF, DC_VT = range(9)
 DC_LOSS0, DC_LOSS1 = 15, 16
@@ -185,16 +186,12 @@ def choose_references(source: PowerTables, faults: list[Fault]) -> tuple[PowerTa
 
 def supplied(source: PowerTables) -> np.ndarray:
     """Whether a path of branches in service leads from each bus to a reference bus, (n_bus,) bool."""
-    from scipy import sparse
-
     index = {int(i): k for k, i in enumerate(source.bus[:, BUS_I])}
     alive = source.bus[:, BUS_TYPE] != NONE
     closed = source.branch[source.branch[:, BR_STATUS] != 0]
     f, t = (np.array([index[int(i)] for i in closed[:, end]], int) for end in (F_BUS, T_BUS))
     joins = alive[f] & alive[t]
-    size = len(index)
-    graph = sparse.coo_array((np.ones(joins.sum()), (f[joins], t[joins])), (size, size))
-    island = sparse.csgraph.connected_components(graph, directed=False)[1]
+    island = islands(len(index), f[joins].tolist(), t[joins].tolist())
     return np.isin(island, island[source.bus[:, BUS_TYPE] == REF]) & alive
 
 

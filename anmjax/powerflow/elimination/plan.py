@@ -13,7 +13,6 @@ SIAM J. Comput. 15 (1986) (elimination of independent sets).
 
 from __future__ import annotations
 
-import collections
 import dataclasses
 import functools
 import heapq
@@ -189,19 +188,16 @@ def solver_plan(
 
 def _nearest(n_bus: int, slacks: tuple[int, ...], edges: list[tuple[int, int]]) -> np.ndarray:
     """Which of the slacks is the fewest branches away from each bus, (n_bus,), -1 where none has a path."""
-    heads: list[list[int]] = [[] for _ in range(n_bus)]
-    for tail, head in edges:
-        heads[tail].append(head)
-    nearest = np.full(n_bus, -1, np.int32)
-    nearest[list(slacks)] = np.arange(len(slacks))
-    queue = collections.deque(slacks)
-    while queue:
-        tail = queue.popleft()
-        for head in heads[tail]:
-            if nearest[head] < 0:
-                nearest[head] = nearest[tail]
-                queue.append(head)
-    return nearest
+    from scipy import sparse  # not before it is needed: it takes a while to import
+
+    tail, head = np.array(edges, np.int32).reshape(-1, 2).T
+    graph = sparse.csr_array((np.ones(len(tail)), (tail, head)), (n_bus, n_bus))
+    _, _, source = sparse.csgraph.dijkstra(
+        graph, indices=list(slacks), unweighted=True, min_only=True, return_predecessors=True
+    )
+    number = np.full(n_bus, -1, np.int32)
+    number[list(slacks)] = np.arange(len(slacks))
+    return np.where(source < 0, -1, number[np.maximum(source, 0)])
 
 
 def _slots(pivots: list[slice], upward: list[list[int]]) -> list[list[tuple[int, int]]]:

@@ -11,8 +11,9 @@ import pytest
 
 from anmjax.lanes.gather import GatherSum, gather_sum
 from anmjax.lanes.half_angle import half_angle
+from anmjax.lanes.schedule import AllAtOnce, CPUBlocks
 from anmjax.powerflow.elimination.plan import eliminate, solver_plan
-from anmjax.powerflow.elimination.solver import looped, unrolled
+from anmjax.powerflow.elimination.solver import linear_solver
 
 # Two buses, a path, a hub with more neighbours than a gather sums at once, two feeders that branch, a mesh
 # with fill.
@@ -50,30 +51,30 @@ def _solutions(solver, system, rhs):
     return solver.solve(factors, rhs), solver.solve_transposed(factors, rhs)
 
 
-SOLVERS = pytest.mark.parametrize("solver", [unrolled, looped])
+SCHEDULES = pytest.mark.parametrize("schedule", [AllAtOnce(), CPUBlocks()])
 
 
-@SOLVERS
+@SCHEDULES
 @pytest.mark.parametrize("name", GRAPHS)
-def test_solutions_equal_those_of_dense_linear_algebra(name, solver):
+def test_solutions_equal_those_of_dense_linear_algebra(name, schedule):
     rng = np.random.default_rng(0)
     plan, system, dense = _random_system(*GRAPHS[name], rng)
     rhs = rng.normal(size=(2, len(dense) // 2))
-    x, z = jax.jit(lambda system, rhs: _solutions(solver(plan), system, rhs))(system, rhs)
+    x, z = jax.jit(lambda system, rhs: _solutions(linear_solver(plan, schedule), system, rhs))(system, rhs)
     # Well-conditioned systems of at most 22 unknowns: rounding only.
     np.testing.assert_allclose(np.ravel(np.asarray(x).T), np.linalg.solve(dense, rhs.T.ravel()), atol=1e-12)
     np.testing.assert_allclose(np.ravel(np.asarray(z).T), np.linalg.solve(dense.T, rhs.T.ravel()), atol=1e-12)
 
 
-@SOLVERS
+@SCHEDULES
 @pytest.mark.parametrize("name", ["mesh", "branched"])
-def test_a_batch_solves_every_lane_as_it_would_alone(name, solver):
+def test_a_batch_solves_every_lane_as_it_would_alone(name, schedule):
     rng = np.random.default_rng(1)
     systems = [_random_system(*GRAPHS[name], rng) for _ in range(3)]
     plan = systems[0][0]
     batch = tuple(np.stack(x, -1) for x in zip(*(s[1] for s in systems), strict=True))
     rhs = rng.normal(size=(2, len(systems[0][2]) // 2, 3))
-    run = jax.jit(lambda system, rhs: _solutions(solver(plan), system, rhs))
+    run = jax.jit(lambda system, rhs: _solutions(linear_solver(plan, schedule), system, rhs))
     together = run(batch, rhs)
     for lane, (_, system, _) in enumerate(systems):
         for all_lanes, alone in zip(together, run(system, rhs[..., lane]), strict=True):
@@ -81,14 +82,16 @@ def test_a_batch_solves_every_lane_as_it_would_alone(name, solver):
             np.testing.assert_allclose(all_lanes[..., lane], alone, atol=1e-14)
 
 
-@SOLVERS
+@SCHEDULES
 @pytest.mark.parametrize("name", ["mesh", "branched"])
-def test_lanes_may_share_the_factors(name, solver):
+def test_lanes_may_share_the_factors(name, schedule):
     rng = np.random.default_rng(4)
     plan, system, dense = _random_system(*GRAPHS[name], rng)
     rhs = rng.normal(size=(2, len(dense) // 2, 3))
     shared = tuple(x[..., None] for x in system)
-    together = jax.jit(lambda system, rhs: _solutions(solver(plan), system, rhs))(shared, rhs)
+    together = jax.jit(lambda system, rhs: _solutions(linear_solver(plan, schedule), system, rhs))(
+        shared, rhs
+    )
     for matrix, x in zip((dense, dense.T), together, strict=True):
         for lane in range(3):
             expected = np.linalg.solve(matrix, rhs[..., lane].T.ravel())
@@ -100,7 +103,7 @@ def test_the_solver_in_loops_is_the_same_program_for_feeders_and_for_rings_of_an
     def program(n_bus):
         edges = [*((i, i + 1) for i in range(n_bus - 1)), *([(n_bus - 1, 1)] if closed else [])]
         plan, system, _ = _random_system(n_bus, edges, np.random.default_rng(5))
-        jaxpr = jax.make_jaxpr(lambda *x: _solutions(looped(plan), x[:2], x[2]))(
+        jaxpr = jax.make_jaxpr(lambda *x: _solutions(linear_solver(plan, CPUBlocks()), x[:2], x[2]))(
             *system, np.ones((2, n_bus - 1))
         )
         return [eqn.primitive.name for eqn in _equations(jaxpr.jaxpr)]
