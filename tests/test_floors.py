@@ -91,6 +91,20 @@ def test_the_grid_floor_does_without_jax():
     assert not offenders
 
 
+def test_what_trains_an_agent_knows_no_algorithm():
+    agents = PACKAGE / "agents"
+    algorithms = [f"anmjax.agents.{path.name}" for path in agents.iterdir() if path.is_dir()]
+    algorithms.remove("anmjax.agents.training")
+    assert "anmjax.agents.ppo" in algorithms
+    offenders = [
+        f"{path}:{line} imports {name}"
+        for path in sorted((agents / "training").rglob("*.py"))
+        for line, name in imports(path)
+        if name.startswith(tuple(algorithms))
+    ]
+    assert not offenders
+
+
 def test_importing_anmjax_touches_no_device_reads_no_data_and_loads_no_optional_package():
     program = f"""
 import sys

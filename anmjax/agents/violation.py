@@ -2,10 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import jax
 
 # p.u.: the tolerance of the power flow. What exceeds a limit by less cannot be told from its mismatch.
 VIOLATION_TOLERANCE = 1e-5
+
+
+# Metrics of a state that has a grid; learners need none.
+_LIMITS = ("voltage_violation", "branch_violation")
+
+
+def has_limits(metrics: Mapping[str, Any]) -> bool:
+    """Whether these are the metrics of a grid, whose limits can be violated."""
+    return all(name in metrics for name in _LIMITS)
 
 
 def violates(metrics: dict[str, jax.Array]) -> jax.Array:

@@ -44,7 +44,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _carry_out(words: Sequence[str], stopping: Stopping) -> int:
     """Runs a command and says how it failed, if it did."""
     try:
-        arguments = build_parser().parse_args(words)
+        arguments = build_parser(words).parse_args(words)
         arguments.command = shlex.join(["anmjax", *words])
         arguments.stopping = stopping
         return arguments.run(arguments)

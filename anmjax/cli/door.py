@@ -9,14 +9,15 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from anmjax.agents.ppo.config import PPOConfig
+from anmjax.agents.config import AgentConfig
+from anmjax.agents.registry import AGENTS, DEFAULT_AGENT
 from anmjax.agents.training.run_folder import CHECKPOINT_FILE
 from anmjax.cli.errors import CommandError
 from anmjax.cli.outputs import check_files, check_folder
 
 
-def check_train(arguments: argparse.Namespace) -> PPOConfig | None:
-    """The options of PPO, checked; None: those of the training to go on with.
+def check_train(arguments: argparse.Namespace) -> AgentConfig | None:
+    """The options of the agent, checked; None: those of the training to go on with.
 
     Raises:
       CommandError: says what is wrong with the command.
@@ -33,10 +34,11 @@ def check_train(arguments: argparse.Namespace) -> PPOConfig | None:
         return None
     if not arguments.task:
         raise CommandError("name a task to train on: anmjax train TASK ('anmjax list' shows all).")
+    options = options_of(arguments)
     try:
-        config = PPOConfig(**typed_options(arguments))
+        config = options(**typed_options(arguments))
     except ValueError as error:
-        raise CommandError(as_flags(str(error).removeprefix("PPOConfig: "))) from error
+        raise CommandError(as_flags(str(error), options)) from error
     if arguments.out is None:
         check_folder("--out", "runs")
     return config
@@ -54,15 +56,21 @@ def check_evaluate(arguments: argparse.Namespace) -> None:
     check_files({"--json": arguments.json, "--csv": arguments.csv, "--plot": arguments.plot}, inputs)
 
 
+def options_of(arguments: argparse.Namespace) -> type[AgentConfig]:
+    """The options of the agent that the command line names."""
+    return AGENTS[arguments.agent or DEFAULT_AGENT].config()
+
+
 def typed_options(arguments: argparse.Namespace) -> dict[str, Any]:
-    """The options of PPO that are on the command line."""
-    names = [field.name for field in dataclasses.fields(PPOConfig)]
+    """The options of the agent that are on the command line."""
+    names = [field.name for field in dataclasses.fields(options_of(arguments))]
     return {name: getattr(arguments, name) for name in names if hasattr(arguments, name)}
 
 
-def as_flags(message: str) -> str:
-    """A message with the options under their names on the command line."""
-    for field in dataclasses.fields(PPOConfig):
+def as_flags(message: str, options: type[AgentConfig]) -> str:
+    """A message about options, under their names on the command line."""
+    message = message.removeprefix(f"{options.__name__}: ")
+    for field in dataclasses.fields(options):
         message = message.replace(field.name, flag(field.name))
     return message
 

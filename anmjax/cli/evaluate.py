@@ -17,8 +17,8 @@ from anmjax.agents.baselines import BASELINES
 from anmjax.agents.day import a_day
 from anmjax.agents.evaluation import Evaluation, evaluate, starts_of
 from anmjax.agents.mpc import MPC
-from anmjax.agents.ppo import Checkpoint, CheckpointError, load, restore_policy
 from anmjax.agents.seeds import key_of_seed
+from anmjax.agents.training.checkpoint import Checkpoint, CheckpointError, load, restore_policy
 from anmjax.agents.training.run_folder import CHECKPOINT_FILE
 from anmjax.cli.devices import use_devices
 from anmjax.cli.errors import CommandError, nearest

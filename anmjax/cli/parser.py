@@ -5,11 +5,14 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import importlib.metadata
+import itertools
 import re
+from collections.abc import Sequence
 from typing import Any, NoReturn
 
-from anmjax.agents.ppo.config import PPOConfig
-from anmjax.agents.ranges import Whole
+from anmjax.agents.ranges import OneOf, Switch, Whole, Wholes
+from anmjax.agents.registry import AGENTS, DEFAULT_AGENT
+from anmjax.cli.door import check_evaluate, check_train, flag
 from anmjax.cli.errors import CommandError, nearest
 from anmjax.cli.screen import say_starting
 from anmjax.cli.synonyms import NO_OPTION, SYNONYMS
@@ -71,6 +74,9 @@ class Parser(argparse.ArgumentParser):
                 return f"; did you mean {option}?"
         if word in NO_OPTION:
             return f": {NO_OPTION[word]}."
+        for name, kind in AGENTS.items() if "--agent" in self._option_string_actions else ():
+            if word in [flag(field.name) for field in dataclasses.fields(kind.config())]:
+                return f" here: it is one of --agent {name}."
         return nearest(word, self._option_string_actions)
 
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
@@ -85,8 +91,16 @@ class Parser(argparse.ArgumentParser):
         return namespace, rest
 
 
-def build_parser() -> Parser:
-    """The parser of all commands; each sets ``run`` to the function that carries it out."""
+def build_parser(words: Sequence[str] = ()) -> Parser:
+    """The parser of all commands; each sets ``run`` to the function that carries it out.
+
+    Args:
+      words: the command line: which agent it names says which options ``train`` has.
+
+    Raises:
+      CommandError: there is no such agent.
+    """
+    agent = _named_agent(words)
     parser = Parser(
         prog="anmjax",
         description="Learning to manage distribution grids: train an agent, compare it with baselines.",
@@ -106,12 +120,34 @@ def build_parser() -> Parser:
             allow_abbrev=False,
         )
         command.set_defaults(run=run)
-        add_options(command)
+        add_options(command, agent)
     return parser
 
 
-def _add_train_options(parser: Parser) -> None:
+def _named_agent(words: Sequence[str]) -> str:
+    """The agent whose options ``train`` is to have: they must be known before its words are read."""
+    agent = DEFAULT_AGENT
+    for word, after in itertools.zip_longest(words, words[1:]):
+        option, equals, value = word.partition("=")
+        if words[0] != "train" or word == "--":  # no option follows it
+            break
+        if option != "--agent" or not (equals or after):
+            continue
+        agent = value if equals else str(after)
+        if agent not in AGENTS:
+            known = ", ".join(AGENTS)
+            raise CommandError(f"unknown agent {agent[:80]}{nearest(agent, AGENTS)} There are: {known}.")
+    return agent
+
+
+def _add_train_options(parser: Parser, agent: str) -> None:
     parser.add_argument("task", nargs="?", metavar="TASK", help="task to train on, see anmjax list")
+    parser.add_argument(
+        "--agent",
+        metavar="NAME",
+        help=f"what learns: {', '.join(AGENTS)} (default: {DEFAULT_AGENT}); --agent NAME --help shows its "
+        "options",
+    )
     parser.add_argument(
         "--seed",
         type=within(SEEDS),
@@ -150,32 +186,34 @@ def _add_train_options(parser: Parser) -> None:
     group.add_argument(
         "--process-id", type=whole, metavar="N", help="which one this is; the first, 0, shows and writes"
     )
-    group = parser.add_argument_group("options of PPO")
-    for field in dataclasses.fields(PPOConfig):
-        _add_ppo_option(group, field)
+    kind = AGENTS[agent]
+    group = parser.add_argument_group(f"options of {kind.title}")
+    for field in dataclasses.fields(kind.config()):
+        _add_agent_option(group, field)
 
 
-def _add_ppo_option(group: argparse._ArgumentGroup, field: dataclasses.Field[Any]) -> None:
-    flag, default = "--" + field.name.replace("_", "-"), field.default
+def _add_agent_option(group: argparse._ArgumentGroup, field: dataclasses.Field[Any]) -> None:
+    name, allowed = flag(field.name), field.metadata["allowed"]
+    default: Any = field.default
     text = field.metadata["help"].replace("%", "%%")
     # SUPPRESS: only what was typed arrives, so that a resumed training can tell.
     common: dict[str, Any] = {"default": argparse.SUPPRESS, "dest": field.name}
-    if isinstance(default, bool):
+    if isinstance(allowed, Switch):
         text += f" (default: {'yes' if default else 'no'})"
-        group.add_argument(flag, action=argparse.BooleanOptionalAction, help=text, **common)
-    elif "str" in str(field.type):
-        group.add_argument(flag, metavar="TYPE", help=text, **common)
-    elif isinstance(default, tuple):
+        group.add_argument(name, action=argparse.BooleanOptionalAction, help=text, **common)
+    elif isinstance(allowed, OneOf):
+        group.add_argument(name, metavar="TYPE", help=text, **common)
+    elif isinstance(allowed, Wholes):
         text += f" (default: {' '.join(map(str, default))})"
-        group.add_argument(flag, type=whole, nargs="+", metavar="N", help=text, **common)
-    elif isinstance(default, int):
-        group.add_argument(flag, type=whole, metavar="N", help=f"{text} (default: {default:_})", **common)
+        group.add_argument(name, type=whole, nargs="+", metavar="N", help=text, **common)
+    elif isinstance(allowed, Whole):
+        group.add_argument(name, type=whole, metavar="N", help=f"{text} (default: {default:_})", **common)
     else:
         shown = text if default is None else f"{text} (default: {default:g})"
-        group.add_argument(flag, type=number, metavar="X", help=shown, **common)
+        group.add_argument(name, type=number, metavar="X", help=shown, **common)
 
 
-def _add_evaluate_options(parser: Parser) -> None:
+def _add_evaluate_options(parser: Parser, _: str) -> None:
     parser.add_argument(
         "policy",
         nargs="+",
@@ -216,15 +254,13 @@ def _add_evaluate_options(parser: Parser) -> None:
     )
 
 
-def _add_list_options(parser: Parser) -> None:
+def _add_list_options(parser: Parser, _: str) -> None:
     pass
 
 
 # What is wrong with a command is said before JAX starts, as far as that can be known.
 def _train(arguments: argparse.Namespace) -> int:
-    from anmjax.cli import door
-
-    config = door.check_train(arguments)
+    config = check_train(arguments)
     if not arguments.quiet:
         say_starting()
     with arguments.stopping.loading():
@@ -234,9 +270,7 @@ def _train(arguments: argparse.Namespace) -> int:
 
 
 def _evaluate(arguments: argparse.Namespace) -> int:
-    from anmjax.cli import door
-
-    door.check_evaluate(arguments)
+    check_evaluate(arguments)
     say_starting()
     with arguments.stopping.loading():
         from anmjax.cli.evaluate import run
@@ -255,7 +289,7 @@ def _list(arguments: argparse.Namespace) -> int:
 COMMANDS: dict[str, tuple[str, str, Any, Any]] = {
     "train": (
         "TASK [options]",
-        "train an agent with proximal policy optimization",
+        "train an agent",
         _add_train_options,
         _train,
     ),

@@ -20,6 +20,7 @@ SYNONYMS = {
     "--entropy-coefficient": ("--ent-coef", "--entropy-coef", "--entropy"),
     "--hidden-sizes": ("--layers", "--hidden", "--net-arch", "--width"),
     "--network-dtype": ("--dtype", "--precision"),
+    "--agent": ("--algo", "--algorithm", "--learner", "--method"),
     "--out": ("-o", "--output", "--output-dir", "--out-dir", "--dir", "--folder", "--logdir", "--log-dir"),
     "--resume": ("--continue", "--restore", "--checkpoint", "--load"),
     "--seed": ("--seeds", "-s", "--random-seed"),

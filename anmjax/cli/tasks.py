@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import anmjax.tasks  # with all that making a task needs
-from anmjax.agents.ppo import Checkpoint
+from anmjax.agents.training.checkpoint import Checkpoint
 from anmjax.cli.errors import CommandError, nearest
 
 

@@ -15,12 +15,14 @@ from typing import Any
 import jax
 
 from anmjax.agents.baselines import do_nothing_policy
-from anmjax.agents.ppo import Checkpoint, CheckpointError, PPOConfig, Training, train, train_seeds
-from anmjax.agents.ppo.sharding import mesh_for
-from anmjax.agents.ppo.training import DivergedError
+from anmjax.agents.config import AgentConfig
+from anmjax.agents.registry import AGENTS, name_of
+from anmjax.agents.training.checkpoint import Checkpoint, CheckpointError
 from anmjax.agents.training.lock import LockedError
+from anmjax.agents.training.loop import DivergedError, Training, train, train_seeds
 from anmjax.agents.training.metrics_file import read_rows
 from anmjax.agents.training.run_folder import RunFolder, RunFolderError
+from anmjax.agents.training.sharding import mesh_for
 from anmjax.agents.training.whole_file import write_whole
 from anmjax.cli.devices import join_processes, use_devices
 from anmjax.cli.door import as_flags, typed_options
@@ -37,7 +39,7 @@ SCORES_FILE = "evaluation.json"
 TABLE_FILE = "evaluation.md"
 
 
-def run(arguments: argparse.Namespace, config: PPOConfig | None) -> int:
+def run(arguments: argparse.Namespace, config: AgentConfig | None) -> int:
     """Trains, evaluates, prints where everything is; ``config`` is None for a training to go on with."""
     use_devices(arguments.devices)
     join_processes(arguments.coordinator, arguments.num_processes, arguments.process_id)
@@ -92,7 +94,7 @@ def _folders(arguments: argparse.Namespace) -> dict[int, RunFolder]:
 
 
 def _announce(
-    task: str, folders: dict[int, RunFolder], config: PPOConfig, done_steps: int, quiet: bool
+    task: str, folders: dict[int, RunFolder], config: AgentConfig, done_steps: int, quiet: bool
 ) -> None:
     """Says what is about to be trained, and where its files go."""
     if quiet:
@@ -101,15 +103,15 @@ def _announce(
     steps = f"{config.num_updates * config.steps_per_update:,} steps"
     if done_steps:
         steps = f"from step {done_steps:,} to {steps}"
-    say(f"Training PPO on {task}, {seeds}, {steps}.")
+    say(f"Training {AGENTS[name_of(config)].title} on {task}, {seeds}, {steps}.")
     say(f"Files: {', '.join(str(folder.path) for folder in folders.values())}")
 
 
-def _check_devices(config: PPOConfig, devices: int | None) -> None:
+def _check_devices(config: AgentConfig, devices: int | None) -> None:
     try:
         mesh_for(config, devices)
     except ValueError as error:
-        raise CommandError(as_flags(f"{error}.")) from error
+        raise CommandError(as_flags(f"{error}.", type(config))) from error
 
 
 @contextlib.contextmanager
@@ -118,7 +120,7 @@ def _sentences(*folders: RunFolder) -> Iterator[None]:
     try:
         yield
     except DivergedError as error:
-        raise CommandError(as_flags(str(error))) from error
+        raise CommandError(as_flags(str(error), error.options)) from error
     except (CheckpointError, LockedError, RunFolderError) as error:
         raise CommandError(str(error)) from error
     except OSError as error:
@@ -133,7 +135,7 @@ def _report(env: Any, task: str, done: dict[int, tuple[RunFolder, Training]], qu
     if jax.process_index() > 0:
         return 0 if stopped_by is None else exit_code(stopped_by)
     minutes, seconds = divmod(round(max(training.seconds for training in trainings)), 60)
-    title = f"PPO on {task}"
+    title = f"{AGENTS[name_of(trainings[0].agent.config)].title} on {task}"
     for seed, (folder, training) in done.items():
         if stopped_by is not None:
             print(f"Stopped after {minutes} min {seconds} s. Checkpoint: {training.checkpoint}")
@@ -156,13 +158,13 @@ def _report(env: Any, task: str, done: dict[int, tuple[RunFolder, Training]], qu
 
 
 def _evaluate(env: Any, task: str, done: dict[int, tuple[RunFolder, Training]], quiet: bool) -> None:
-    policies: dict[str, Any] = {
-        f"ppo, seed {seed}": training.learner.policy for seed, (_, training) in done.items()
-    }
+    config = next(iter(done.values()))[1].agent.config
+    names = {seed: f"{name_of(config)}, seed {seed}" for seed in done}
+    policies: dict[str, Any] = {names[seed]: training.policy for seed, (_, training) in done.items()}
     if hasattr(env, "network"):
         policies["do-nothing"] = do_nothing_policy(env)
     outcomes = score(env, policies, quiet=quiet)
-    limit = next(iter(done.values()))[1].ppo.config.max_episode_steps
+    limit = config.max_episode_steps
     length = f"of at most {limit} steps" if limit else "of any length"
     note = (
         f"The return shown while training is another: not discounted, over episodes {length}, from starts "
@@ -170,7 +172,7 @@ def _evaluate(env: Any, task: str, done: dict[int, tuple[RunFolder, Training]], 
     )
     print("\n".join(["", table(task, outcomes), "", wrapped(note)]))
     for seed, (folder, _) in done.items():
-        own = {name: outcomes[name] for name in (f"ppo, seed {seed}", "do-nothing") if name in outcomes}
+        own = {name: outcomes[name] for name in (names[seed], "do-nothing") if name in outcomes}
         record = {name: outcome.to_dict() for name, outcome in own.items()}
         with _sentences(folder), folder.claimed():
             write_whole(folder.path / SCORES_FILE, (json.dumps(record, indent=2) + "\n").encode())
@@ -189,12 +191,14 @@ def _resumed(arguments: argparse.Namespace) -> Checkpoint:
     path, checkpoint = Path(arguments.resume), find_checkpoint(arguments.resume)
     if arguments.task and arguments.task != checkpoint.task:
         raise CommandError(f"{path} is a training on {checkpoint.task}, not on {arguments.task}.")
+    if arguments.agent and arguments.agent != checkpoint.agent:
+        raise CommandError(f"{path} is a training of {checkpoint.agent}, not of {arguments.agent}.")
     if arguments.seed and arguments.seed != [checkpoint.seed]:
         raise CommandError(f"{path} is a training with seed {checkpoint.seed}: leave out --seed.")
     return checkpoint
 
 
-def _lengthened(checkpoint: Checkpoint, total_steps: int | None) -> PPOConfig:
+def _lengthened(checkpoint: Checkpoint, total_steps: int | None) -> AgentConfig:
     """The options of a training to go on with, for as many steps in all."""
     if total_steps is None:
         return checkpoint.config
@@ -202,7 +206,7 @@ def _lengthened(checkpoint: Checkpoint, total_steps: int | None) -> PPOConfig:
     try:
         config = dataclasses.replace(checkpoint.config, total_steps=total_steps)
     except ValueError as error:
-        raise CommandError(as_flags(str(error).removeprefix("PPOConfig: "))) from error
+        raise CommandError(as_flags(str(error), type(checkpoint.config))) from error
     if config.num_updates * config.steps_per_update <= done:
         raise CommandError(
             f"--total-steps is {total_steps:,}, but must be more than the {done:,} that it has done already."

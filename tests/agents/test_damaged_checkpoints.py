@@ -108,6 +108,13 @@ def crafted(whole, tmp_path, fields=None, **entries):
     return path
 
 
+def test_a_checkpoint_from_before_agents_had_names_is_of_ppo(whole, tmp_path):
+    header = json.loads(read_sealed(whole)["header"])
+    assert header.pop("agent") == "ppo"
+    saved = load(crafted(whole, tmp_path, header=json.dumps(header)))
+    assert (saved.agent, saved.config) == ("ppo", CONFIG)
+
+
 CONFIG_WITH = json.loads(json.dumps(CONFIG.to_dict()))
 
 
@@ -127,6 +134,8 @@ CONFIG_WITH = json.loads(json.dumps(CONFIG.to_dict()))
         ({"seconds": 10**400}, "seconds is out of all bounds"),
         ({"seconds": -1}, "its 64 steps in -1 s"),
         ({"task": 5}, "task is no str"),
+        ({"agent": 5}, "agent is no str"),
+        ({"agent": "gone"}, "agent is 'gone', expected one of ppo"),
         ({"overrides": [1]}, "overrides is no dict"),
         ({"config": 3}, "config is no dict"),
         ({"config": {"unknown": 1}}, "unexpected keyword argument 'unknown'"),

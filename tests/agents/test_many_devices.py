@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from anmjax.agents.ppo import PPOConfig, load, train
-from anmjax.agents.ppo.sharding import mesh_for
+from anmjax.agents.training.sharding import mesh_for
 from anmjax.wrappers.running_statistics import RunningStatistics
 from tests.agents.probes import Match
 
@@ -38,7 +38,7 @@ signal.signal(signal.SIGINT, signal.default_int_handler)  # which a background j
 jax.config.update("jax_enable_x64", True)
 jax.config.update("jax_num_cpu_devices", int(num_devices))
 from anmjax.agents.ppo import train
-from anmjax.agents.ppo.progress import Progress
+from anmjax.agents.training.progress import Progress
 from anmjax.cli.devices import join_processes
 from tests.agents.probes import Match
 from tests.agents.test_many_devices import CONFIG
@@ -129,7 +129,8 @@ def test_statistics_of_shares_merge_into_those_of_the_whole():
 SEEDS = """
 import jax
 jax.config.update("jax_num_cpu_devices", 2)
-from anmjax.agents.ppo import PPO, PPOConfig, sharding
+from anmjax.agents.ppo import PPO, PPOConfig
+from anmjax.agents.training import sharding
 from tests.agents.probes import Match
 ppo = PPO.create(Match(), PPOConfig(num_envs=16))
 keys = jax.vmap(jax.random.key)(jax.numpy.arange(4))

@@ -19,14 +19,14 @@ from anmjax.agents.ppo import (
     load,
     restore_learner,
     restore_policy,
-    sharding,
     train,
     train_seeds,
 )
-from anmjax.agents.ppo import checkpoint as checkpoint_module
-from anmjax.agents.ppo.progress import Progress
 from anmjax.agents.ppo.starts import exploring_starts
-from anmjax.agents.ppo.training import DivergedError
+from anmjax.agents.training import checkpoint as checkpoint_module
+from anmjax.agents.training import sharding
+from anmjax.agents.training.loop import DivergedError
+from anmjax.agents.training.progress import Progress
 from anmjax.agents.training.run_folder import RunFolderError
 from tests.agents.probes import Match, TwoSteps
 
@@ -101,7 +101,7 @@ def test_the_starts_of_an_update_follow_from_its_number_alone(whole, tmp_path, m
     np.testing.assert_array_equal(resumed.states.obs, expected.states.obs)
     # Three updates of one pool are those of a training that keeps it; the next are of other starts.
     assert not np.array_equal(whole[0].learner.states.obs, expected.states.obs)
-    ppo = whole[0].ppo
+    ppo = whole[0].agent
     pools = [np.asarray(replace(ppo, config=often).renewed(k).env.pool.obs[:, 0]) for k in (0, 2, 3, 5, 6)]
     np.testing.assert_array_equal(pools[0], ppo.env.pool.obs[:, 0])
     assert [np.array_equal(a, b) for a, b in itertools.pairwise(pools)] == [True, False, True, False]
@@ -129,9 +129,9 @@ def test_a_finished_training_goes_on_for_longer_bit_for_bit_and_with_the_step_si
         np.testing.assert_array_equal(got, expected)
     # At the old end the step size had come to 0; the longer training has 4 of its 10 updates left there, of 2
     # gradient steps each, so that 12 of 20 are done.
-    assert at_once.ppo.step_size(12) == pytest.approx(CONFIG.learning_rate * (1 - 12 / 20))
-    assert whole[0].ppo.step_size(12) == 0
-    assert at_once.ppo.step_size(20) == 0
+    assert at_once.agent.step_size(12) == pytest.approx(CONFIG.learning_rate * (1 - 12 / 20))
+    assert whole[0].agent.step_size(12) == 0
+    assert at_once.agent.step_size(20) == 0
     before, after = whole[0].learner.policy.params, at_once.learner.policy.params
     assert not np.array_equal(jax.tree.leaves(before)[0], jax.tree.leaves(after)[0])
 
@@ -154,7 +154,8 @@ def test_a_training_that_diverges_stops_and_keeps_its_last_good_checkpoint(whole
     def diverge(*arguments):
         learners, sums = run_chunk(*arguments)
         calls.append(int(arguments[2]))
-        return learners, sums if len(calls) < 3 else sums | {"value_loss": sums["value_loss"] * np.nan}
+        lost = sums.losses | {"value_loss": sums.losses["value_loss"] * np.nan}
+        return learners, sums if len(calls) < 3 else sums.replace(losses=lost)
 
     monkeypatch.setattr(sharding, "run_chunk", diverge)
     with pytest.raises(DivergedError, match="diverged: after 64 steps its losses are not finite; a smaller"):
@@ -194,7 +195,7 @@ def test_ctrl_c_before_the_first_chunk_leaves_a_checkpoint_that_acts(tmp_path, m
     def interrupt(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("anmjax.agents.ppo.sharding.run_chunk", interrupt)
+    monkeypatch.setattr("anmjax.agents.training.sharding.run_chunk", interrupt)
     stopped = train(Match(), CONFIG, out=tmp_path, **OPTIONS)
     policy = restore_policy(load(stopped.checkpoint), Match())
     assert Match().action_space.contains(policy(None, jnp.array([0.5, 7.0])))
@@ -221,7 +222,7 @@ def test_plain_lines_replace_the_bar_where_there_is_no_terminal(tmp_path, capsys
 def test_a_failed_write_leaves_the_previous_checkpoint_and_nothing_else(whole, tmp_path, monkeypatch):
     path = tmp_path / "checkpoint.msgpack"
     arguments = {"task": "Match", "seed": 0}
-    checkpoint_module.save(path, whole[0].learner, CONFIG, **arguments)
+    checkpoint_module.save(path, whole[0].agent, whole[0].learner, **arguments)
     before = path.read_bytes()
 
     def disk_full(*_):
@@ -229,7 +230,7 @@ def test_a_failed_write_leaves_the_previous_checkpoint_and_nothing_else(whole, t
 
     monkeypatch.setattr("anmjax.agents.training.whole_file.os.fsync", disk_full)
     with pytest.raises(OSError, match="No space left"):
-        checkpoint_module.save(path, whole[0].learner, CONFIG, **arguments)
+        checkpoint_module.save(path, whole[0].agent, whole[0].learner, **arguments)
     assert path.read_bytes() == before
     assert list(tmp_path.iterdir()) == [path]
 

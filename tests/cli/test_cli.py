@@ -137,6 +137,8 @@ def refused(capsys, *words):
         ("evaluate random --steps 5", "unknown option --steps; did you mean --horizon?"),
         ("evaluate random random", "the policy random is named more than once."),
         ("--seed 1 train Match-v0", "--seed before a command: options follow it, anmjax COMMAND [options]."),
+        ("train Match-v0 --agent shak", "unknown agent shak. There are: ppo."),
+        ("train Match-v0 --agent pp", "unknown agent pp; did you mean ppo? There are: ppo."),
         ("train matc", "unknown task matc; did you mean Match-v0? 'anmjax list' shows all tasks."),
         ("train zzz", "unknown task zzz. 'anmjax list' shows all tasks."),
         ("train Match-v0 --devices 1e5", "--devices is 1e5, but must be at most 4096."),

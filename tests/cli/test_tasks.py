@@ -14,6 +14,7 @@ from anmjax.cli.tasks import task_of
 def checkpoint(task, **overrides):
     return Checkpoint(
         path=Path("run/checkpoint.msgpack"),
+        agent="ppo",
         task=task,
         overrides=overrides,
         config=PPOConfig(),

@@ -8,9 +8,11 @@ import jax
 import jax.numpy as jnp
 from flax import struct
 
-from anmjax.agents.ppo.lanes import Lanes
+from anmjax.agents.metrics import Metrics
 from anmjax.agents.ppo.network import Policy, log_prob, unscale
-from anmjax.agents.violation import violates
+from anmjax.agents.training.lanes import Lanes
+from anmjax.agents.violation import has_limits, violates
+from anmjax.envs.protocol import Environment
 from anmjax.envs.records import State
 from anmjax.lanes.varying import as_varying
 
@@ -31,7 +33,7 @@ class Rollout:
 
 
 def collect(
-    env: Any,
+    env: Environment,
     policy: Policy,
     states: State,
     totals: jax.Array,
@@ -40,7 +42,7 @@ def collect(
     num_steps: int,
     gamma: float,
     lanes: Lanes,
-) -> tuple[State, jax.Array, Rollout, dict[str, jax.Array]]:
+) -> tuple[State, jax.Array, Rollout, Metrics]:
     """Lets the policy act for ``num_steps`` steps on every lane.
 
     Args:
@@ -54,8 +56,8 @@ def collect(
       lanes: where all lanes are, of which these are a share.
 
     Returns:
-      The states and totals after the last step, the rollout, and sums over all its steps on these lanes by
-      name: ``reward``, ``violations``, ``collapses``, and ``episode_return`` of the ``episodes`` that ended.
+      The states and totals after the last step, the rollout, and sums over all its steps on these lanes:
+      ``reward``, ``episode_return``, and on a grid ``violation_share`` and ``collapses``.
     """
 
     def act(carry: tuple[State, jax.Array], key: jax.Array) -> tuple[tuple[State, jax.Array], Any]:
@@ -82,13 +84,14 @@ def collect(
             terminated=after.terminated,
             done=done,
         )
-        sums = {
-            "reward": after.reward.sum(),
-            "violations": violates(after.metrics).sum(),
-            "collapses": after.terminated.sum(),
-            "episodes": done.sum(),
-            "episode_return": jnp.where(done, after.metrics["episode_return"], 0).sum(),
-        }
+        on_grid = has_limits(after.metrics)
+        sums = Metrics(
+            per_step={"reward": after.reward.sum()}
+            | ({"violation_share": violates(after.metrics).sum()} if on_grid else {}),
+            per_episode={"episode_return": jnp.where(done, after.metrics["episode_return"], 0).sum()},
+            episodes=done.sum(),
+            totals={"collapses": after.terminated.sum()} if on_grid else {},
+        )
         return (after, jnp.where(done, 0, totals)), (step, sums)
 
     keys = jax.random.split(key, num_steps)

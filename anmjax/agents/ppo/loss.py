@@ -10,8 +10,8 @@ import jax.numpy as jnp
 from flax import struct
 
 from anmjax.agents.ppo.config import PPOConfig
-from anmjax.agents.ppo.lanes import Lanes
 from anmjax.agents.ppo.network import entropy, log_prob
+from anmjax.agents.training.lanes import Lanes
 
 
 @struct.dataclass

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import functools
 from dataclasses import replace
-from typing import Any
 
 import jax
 import jax.numpy as jnp
 
+from anmjax.envs.protocol import Environment
 from anmjax.envs.records import State
 
 
 @functools.partial(jax.jit, static_argnames=("num_starts", "max_steps"))
-def exploring_starts(env: Any, key: jax.Array, *, num_starts: int, share: float, max_steps: int) -> State:
+def exploring_starts(
+    env: Environment, key: jax.Array, *, num_starts: int, share: float, max_steps: int
+) -> State:
     """Draws starts for training: resets, of which a share first wanders off at random.
 
     What a reset never gives, such as a charged battery, a policy that never made it cannot learn to use, and

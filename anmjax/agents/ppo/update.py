@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import fields, replace
 from typing import Any
 
 import jax
@@ -11,13 +11,15 @@ import numpy as np
 import optax
 from flax import struct
 
+from anmjax.agents.metrics import Metrics
 from anmjax.agents.ppo.collect import Rollout, collect
 from anmjax.agents.ppo.config import PPOConfig
 from anmjax.agents.ppo.gae import generalized_advantages
-from anmjax.agents.ppo.lanes import Lanes
 from anmjax.agents.ppo.loss import Batch, ppo_loss
 from anmjax.agents.ppo.network import ActorCritic, Policy
 from anmjax.agents.ppo.starts import exploring_starts
+from anmjax.agents.training.lanes import Lanes
+from anmjax.envs.protocol import Environment
 from anmjax.envs.records import State
 from anmjax.lanes.varying import as_varying
 from anmjax.wrappers import AutoReset, EpisodeStatistics, RunningStatistics, TimeLimit
@@ -40,7 +42,7 @@ class Learner:
 
 @struct.dataclass
 class PPO:
-    """Proximal policy optimization on one environment, as a pytree with two pure methods.
+    """Proximal policy optimization on one environment: an ``Agent``.
 
     ``learner = ppo.init(key)`` and ``learner, metrics = ppo.update(learner)`` can be jitted, scanned, and
     vmapped over keys to train several seeds side by side. Inside ``jax.shard_map``, with the name of a mesh
@@ -54,7 +56,7 @@ class PPO:
     axis_name: str | None = struct.field(pytree_node=False, default=None)  # mesh axis of the lanes
 
     @classmethod
-    def create(cls, env: Any, config: PPOConfig | None = None) -> PPO:
+    def create(cls, env: Environment, config: PPOConfig | None = None) -> PPO:
         """Wraps a bare environment for training.
 
         Args:
@@ -80,6 +82,11 @@ class PPO:
         env = EpisodeStatistics(env)
         return cls(env=AutoReset(env, NUM_STARTS, pool=_pool(env, config, 0)), config=config)
 
+    @property
+    def renewal_period(self) -> int:
+        """Updates after which the agent is another one; 0: it never is."""
+        return self.config.renew_starts
+
     def renewed(self, num_updates: int) -> PPO:
         """The agent with the pool of starts that update number ``num_updates``, from 0, draws from.
 
@@ -89,6 +96,24 @@ class PPO:
         period = self.config.renew_starts
         pool = _pool(self.env.env, self.config, num_updates // period if period else 0)
         return replace(self, env=replace(self.env, pool=pool))
+
+    @staticmethod
+    def initial_policy(key: jax.Array, env: Environment, config: PPOConfig) -> Policy:
+        """A policy that has learned nothing: near the middle of the action box everywhere."""
+        network, space = network_for(env, config), env.observation_space
+        return Policy(
+            params=network.init(key, jnp.zeros(space.shape, space.dtype)),
+            statistics=RunningStatistics.create(space.shape, space.dtype),
+            box=env.action_space,
+            network=network,
+            observation_clip=config.observation_clip,
+        )
+
+    @staticmethod
+    def layout(shared: Any, own: Any) -> Learner:
+        """See ``Agent``: a device has its own lanes and their totals."""
+        marks = {field.name: shared for field in fields(Learner)}
+        return Learner(**marks | {"states": own, "totals": own})
 
     @property
     def lanes(self) -> Lanes:
@@ -129,7 +154,7 @@ class PPO:
           Networks just initialised, every lane at a start of the pool.
         """
         key, network_key, reset_key, age_key = jax.random.split(key, 4)
-        policy = initial_policy(network_key, self.env, self.config)
+        policy = self.initial_policy(network_key, self.env, self.config)
         if self.config.normalize_observations:
             policy = replace(policy, statistics=policy.statistics.update(self.env.pool.obs))
         num_envs = self.config.num_envs
@@ -148,14 +173,14 @@ class PPO:
             key=key,
         )
 
-    def update(self, learner: Learner) -> tuple[Learner, dict[str, jax.Array]]:
+    def update(self, learner: Learner) -> tuple[Learner, Metrics]:
         """Collects ``num_steps`` steps on every lane and learns from them.
 
         Args:
           learner: the learner so far.
 
         Returns:
-          The learner after, and by name means (losses) and sums (see ``collect``) over the update.
+          The learner after, and its losses beside the sums of ``collect``.
         """
         config = self.config
         key, collect_key, shuffle_key = jax.random.split(learner.key, 3)
@@ -190,7 +215,16 @@ class PPO:
             num_updates=learner.num_updates + 1,
             key=key,
         )
-        return learner, losses | self.lanes.sum(sums) | {"reward_scale": return_statistics.std()}
+        metrics = replace(
+            self.lanes.sum(sums),
+            losses={name: losses.pop(name) for name in ("policy_loss", "value_loss")},
+            means=losses | {"reward_scale": return_statistics.std()},
+        )
+        return learner, metrics
+
+    def policy(self, learner: Learner) -> Policy:
+        """The policy of a learner, whose action is the mean."""
+        return learner.policy
 
     def _batch(self, policy: Policy, rollout: Rollout, return_statistics: RunningStatistics) -> Batch:
         """Values, advantages and targets of the collected steps."""
@@ -251,7 +285,7 @@ class PPO:
         return params, optimizer, jax.tree.map(lambda leaf: leaf.mean(), losses)
 
 
-def _pool(env: Any, config: PPOConfig, number: int) -> State:
+def _pool(env: Environment, config: PPOConfig, number: int) -> State:
     """Starts of training episodes, the pool of a number."""
     key = jax.random.key(0)
     return exploring_starts(
@@ -263,20 +297,8 @@ def _pool(env: Any, config: PPOConfig, number: int) -> State:
     )
 
 
-def network_for(env: Any, config: PPOConfig) -> ActorCritic:
+def network_for(env: Environment, config: PPOConfig) -> ActorCritic:
     """The actor-critic for the sizes and the dtype of an environment's spaces."""
     (num_actions,) = env.action_space.shape
     dtype = env.observation_space.dtype
     return ActorCritic(num_actions, config.hidden_sizes, config.initial_log_std, dtype, config.network_dtype)
-
-
-def initial_policy(key: jax.Array, env: Any, config: PPOConfig) -> Policy:
-    """A policy that has learned nothing: near the middle of the action box everywhere."""
-    network, space = network_for(env, config), env.observation_space
-    return Policy(
-        params=network.init(key, jnp.zeros(space.shape, space.dtype)),
-        statistics=RunningStatistics.create(space.shape, space.dtype),
-        box=env.action_space,
-        network=network,
-        observation_clip=config.observation_clip,
-    )

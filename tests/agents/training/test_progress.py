@@ -8,7 +8,7 @@ import re
 
 import pytest
 
-from anmjax.agents.ppo.progress import Progress
+from anmjax.agents.training.progress import Progress
 
 ROW = {
     "env_steps": 12_345_678,

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Sequence
-from dataclasses import fields, replace
+from dataclasses import replace
 from typing import Any, TypeVar
 
 import jax
@@ -19,22 +19,20 @@ import numpy as np
 from jax.experimental import multihost_utils
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from anmjax.agents.ppo.checkpoint import is_key
-from anmjax.agents.ppo.config import PPOConfig
-from anmjax.agents.ppo.update import PPO, Learner
+from anmjax.agents.agent import Agent
+from anmjax.agents.config import AgentConfig
+from anmjax.agents.metrics import Metrics
+from anmjax.agents.training.checkpoint import is_key
 
 _Tree = TypeVar("_Tree")
 
 AXIS = "lanes"
 SHARED, OWN = PartitionSpec(), PartitionSpec(None, AXIS)
-SPECS: dict[str, Any] = dict.fromkeys((field.name for field in fields(Learner)), SHARED)
-SPECS |= {"states": OWN, "totals": OWN}
-LEARNERS = Learner(**SPECS)
 # Lanes of a device at least, unless asked for: below, a step costs the same however few they are.
 MIN_LANES = 64
 
 
-def mesh_for(config: PPOConfig, num_devices: int | None = None) -> Mesh:
+def mesh_for(config: AgentConfig, num_devices: int | None = None) -> Mesh:
     """The devices to train on.
 
     Args:
@@ -46,7 +44,7 @@ def mesh_for(config: PPOConfig, num_devices: int | None = None) -> Mesh:
       ValueError: there are not so many, or the lanes cannot be shared out evenly over them.
     """
     devices = jax.devices()
-    unit = config.num_minibatches
+    unit = getattr(config, config.lanes_unit) if config.lanes_unit else 1
     if num_devices is None and jax.process_count() == 1:
         most = max(1, config.num_envs // MIN_LANES)
         fitting = [k for k in range(1, len(devices) + 1) if config.num_envs % (unit * k) == 0 and k <= most]
@@ -60,38 +58,33 @@ def mesh_for(config: PPOConfig, num_devices: int | None = None) -> Mesh:
     if num_devices > len(devices):
         raise ValueError(f"{num_devices} devices are asked for, but JAX has {len(devices)}")
     if config.num_envs % (unit * num_devices):
+        unit_times = f"{config.lanes_unit}, {unit}, times " if config.lanes_unit else ""
         raise ValueError(
             f"num_envs is {config.num_envs}, but must be a multiple of {unit * num_devices}: "
-            f"num_minibatches, {unit}, times the devices, {num_devices}"
+            f"{unit_times}the devices, {num_devices}"
         )
     return Mesh(np.array(devices[:num_devices]), (AXIS,))
 
 
-class Pools:
-    """The agent on the mesh, with the pool of starts that is in force."""
-
-    def __init__(self, ppo: PPO, mesh: Mesh) -> None:
-        """``ppo`` as ``PPO.create`` made it."""
-        self._ppo, self._mesh, self._begun = ppo, mesh, -1
-
-    def at(self, num_updates: int) -> tuple[PPO, int]:
-        """The agent after so many updates, and how many more there are with the same pool."""
-        period = self._ppo.config.renew_starts or self._ppo.config.num_updates
-        if num_updates // period != self._begun:
-            self._begun = num_updates // period
-            self._placed = everywhere(self._ppo.renewed(num_updates), self._mesh)
-        return self._placed, period - num_updates % period
+def specs_of(agent: Agent[Any]) -> Any:
+    """Where the parts of its learners are, as ``jax.shard_map`` wants it said."""
+    return agent.layout(SHARED, OWN)
 
 
-def begin(ppo: PPO, keys: jax.Array, mesh: Mesh) -> Learner:
+def begin(agent: Agent[Any], keys: jax.Array, mesh: Mesh) -> Any:
     """The learners before their first update, on the mesh; ``keys`` (n_seed,)."""
-    return _init(everywhere(ppo, mesh), everywhere(keys, mesh), mesh)
+    return _init(everywhere(agent, mesh), everywhere(keys, mesh), mesh)
 
 
-def place(learners: Sequence[Learner], mesh: Mesh) -> Learner:
+def place(agent: Agent[Any], learners: Sequence[Any], mesh: Mesh) -> Any:
     """Learners, whole in this process, on the mesh."""
     stacked = jax.tree.map(lambda *each: jnp.stack(each), *learners)
-    return Learner(**{name: _put(getattr(stacked, name), mesh, spec) for name, spec in SPECS.items()})
+    return jax.tree.map(
+        lambda spec, part: _put(part, mesh, spec),
+        specs_of(agent),
+        stacked,
+        is_leaf=lambda x: isinstance(x, PartitionSpec),
+    )
 
 
 def everywhere(tree: _Tree, mesh: Mesh) -> _Tree:
@@ -99,7 +92,7 @@ def everywhere(tree: _Tree, mesh: Mesh) -> _Tree:
     return _put(tree, mesh, SHARED)
 
 
-def fetched(learners: Learner) -> list[Learner]:
+def fetched(learners: Any) -> list[Any]:
     """Learners of the mesh, each whole and uncommitted, in each process."""
 
     def fetch(x: jax.Array) -> jax.Array:
@@ -114,16 +107,14 @@ def fetched(learners: Learner) -> list[Learner]:
 
 
 @functools.partial(jax.jit, static_argnames="mesh")
-def run_chunk(
-    ppo: PPO, learners: Learner, count: jax.Array, mesh: Mesh
-) -> tuple[Learner, dict[str, jax.Array]]:
+def run_chunk(agent: Agent[Any], learners: Any, count: jax.Array, mesh: Mesh) -> tuple[Any, Metrics]:
     """``count`` updates of each, and the sums of their metrics; another count needs no new compilation.
 
     The learners are not donated: after an interrupt, those before are still whole.
     """
 
-    def on_one_device(ppo: PPO, learners: Learner, count: jax.Array) -> tuple[Learner, dict[str, jax.Array]]:
-        update = _of_seeds(replace(ppo, axis_name=AXIS).update, len(learners.num_updates))
+    def on_one_device(agent: Agent[Any], learners: Any, count: jax.Array) -> tuple[Any, Metrics]:
+        update = _of_seeds(replace(agent, axis_name=AXIS).update, len(learners.num_updates))
         metrics = jax.eval_shape(update, learners)[1]
         zeros = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), metrics)
 
@@ -137,19 +128,19 @@ def run_chunk(
     return jax.shard_map(
         on_one_device,
         mesh=mesh,
-        in_specs=(SHARED, LEARNERS, SHARED),
-        out_specs=(LEARNERS, SHARED),
-    )(ppo, learners, count)
+        in_specs=(SHARED, specs_of(agent), SHARED),
+        out_specs=(specs_of(agent), SHARED),
+    )(agent, learners, count)
 
 
 @functools.partial(jax.jit, static_argnames="mesh")
-def _init(ppo: PPO, keys: jax.Array, mesh: Mesh) -> Learner:
+def _init(agent: Agent[Any], keys: jax.Array, mesh: Mesh) -> Any:
     return jax.shard_map(
-        lambda ppo, keys: _of_seeds(replace(ppo, axis_name=AXIS).init, len(keys))(keys),
+        lambda agent, keys: _of_seeds(replace(agent, axis_name=AXIS).init, len(keys))(keys),
         mesh=mesh,
         in_specs=SHARED,
-        out_specs=LEARNERS,
-    )(ppo, keys)
+        out_specs=specs_of(agent),
+    )(agent, keys)
 
 
 def _of_seeds(fn: Callable[[Any], Any], num_seeds: int) -> Callable[[Any], Any]:

@@ -13,15 +13,18 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from anmjax.agents.ppo.config import PPOConfig
-from anmjax.agents.ppo.network import Policy
-from anmjax.agents.ppo.update import PPO, Learner, initial_policy
+from anmjax.agents.agent import Agent, Policy
+from anmjax.agents.config import AgentConfig
+from anmjax.agents.registry import AGENTS, DEFAULT_AGENT, name_of
 from anmjax.agents.training.sealed_file import SealError, read_sealed, write_sealed
+from anmjax.envs.protocol import Environment
 
 # Of the lanes, what no later step depends on: a network that collapsed may leave anything there.
 _MAY_BE_INFINITE = (".states.metrics", ".states.grid.mismatch")
 _OPTIMIZER_COUNT = re.compile(r"\.optimizer\b.*\.count")
 _NEVER_NEGATIVE = re.compile(r".*statistics\.(count|var)|\.optimizer\b.*\.nu\b.*")
+
+_IN_LEARNER = ".policy"  # path of the policy in a learner that holds it, see ``Learner``
 
 
 class CheckpointError(ValueError):
@@ -33,9 +36,10 @@ class Checkpoint:
     """Contents of a checkpoint file, arrays by the path of their leaf."""
 
     path: Path
+    agent: str  # its name in AGENTS
     task: str  # id to make the environment with
     overrides: dict[str, Any]  # keyword arguments to make it with
-    config: PPOConfig
+    config: AgentConfig
     seed: int
     env_steps: int  # environment steps taken so far
     seconds: float  # s, wall clock of the training so far
@@ -45,8 +49,8 @@ class Checkpoint:
 
 def save(
     path: Path | str,
-    learner: Learner,
-    config: PPOConfig,
+    agent: Agent[Any],
+    learner: Any,
     *,
     task: str,
     seed: int,
@@ -59,14 +63,16 @@ def save(
 
     Args:
       path: the file; its folder must exist.
+      agent: of the training; in ``AGENTS``.
       learner: what to save.
-      config: the options of the training.
       task: id of the task.
       seed: the number that the training's key came from.
       overrides: keyword arguments that the task was made with; must be JSON.
       seconds: s, wall clock of the training so far.
     """
+    config = agent.config
     header = {
+        "agent": name_of(config),
         "task": task,
         "overrides": overrides or {},
         "config": config.to_dict(),
@@ -74,13 +80,10 @@ def save(
         "env_steps": int(learner.num_updates) * config.steps_per_update,
         "seconds": seconds,
     }
-    leaves = _leaves(learner)
-    policy = {name: leaf for name, leaf in leaves.items() if name.startswith(".policy")}
-    content = {
-        "header": json.dumps(header),
-        "policy": {name.removeprefix(".policy"): leaf for name, leaf in policy.items()},
-        "learner": {name: leaf for name, leaf in leaves.items() if name not in policy},
-    }
+    policy = _leaves(agent.policy(learner))
+    written = {_IN_LEARNER + name for name in policy} if _holds_policy(learner) else set()
+    rest = {name: leaf for name, leaf in _leaves(learner).items() if name not in written}
+    content = {"header": json.dumps(header), "policy": policy, "learner": rest}
     write_sealed(Path(path), content)
 
 
@@ -109,11 +112,15 @@ def load(path: Path | str) -> Checkpoint:
         raise CheckpointError(f"cannot read the checkpoint {path}: {reason}.") from error
     try:
         header = json.loads(content["header"])
+        agent = _of(str, {"agent": DEFAULT_AGENT} | header, "agent")
+        if agent not in AGENTS:
+            raise ValueError(f"agent is {agent[:80]!r}, expected one of {', '.join(AGENTS)}")
         checkpoint = Checkpoint(
             path=path,
+            agent=agent,
             task=_of(str, header, "task"),
             overrides=_of(dict, header, "overrides"),
-            config=PPOConfig(**_of(dict, header, "config")),
+            config=AGENTS[agent].config()(**_of(dict, header, "config")),
             seed=_of(int, header, "seed"),
             env_steps=_of(int, header, "env_steps"),
             seconds=_of(float, header, "seconds"),
@@ -131,13 +138,14 @@ def load(path: Path | str) -> Checkpoint:
     return checkpoint
 
 
-def restore_policy(checkpoint: Checkpoint, env: Any) -> Policy:
+def restore_policy(checkpoint: Checkpoint, env: Environment) -> Policy:
     """The policy of a checkpoint, to act on a bare environment of its task.
 
     Raises:
       CheckpointError: the policy is for observations or actions of other sizes.
     """
     _check_sizes(checkpoint, env)
+    initial_policy = AGENTS[checkpoint.agent].agent().initial_policy
     template = jax.eval_shape(lambda: initial_policy(jax.random.key(0), env, checkpoint.config))
     # A policy trained in float32 may well act in float64.
     dtype = env.observation_space.dtype
@@ -148,16 +156,22 @@ def restore_policy(checkpoint: Checkpoint, env: Any) -> Policy:
     return _restore(template, leaves, checkpoint.path)
 
 
-def restore_learner(checkpoint: Checkpoint, ppo: PPO) -> Learner:
+def restore_learner(checkpoint: Checkpoint, agent: Agent[Any]) -> Any:
     """The whole learner of a checkpoint, to go on with its training.
 
     Raises:
       CheckpointError: the checkpoint is of a training with another task or other options.
     """
-    _check_sizes(checkpoint, ppo.env)
-    template = jax.eval_shape(ppo.init, jax.random.key(0))
-    policy = {".policy" + name: leaf for name, leaf in checkpoint.policy_leaves.items()}
+    _check_sizes(checkpoint, agent.env)
+    template = jax.eval_shape(agent.init, jax.random.key(0))
+    held = checkpoint.policy_leaves if _holds_policy(template) else {}
+    policy = {_IN_LEARNER + name: leaf for name, leaf in held.items()}
     return _restore(template, policy | checkpoint.learner_leaves, checkpoint.path)
+
+
+def _holds_policy(learner: Any) -> bool:
+    """Whether a learner has its policy in a field, which is then written once."""
+    return hasattr(learner, _IN_LEARNER.removeprefix("."))
 
 
 def _of(kind: type, values: dict[str, Any], name: str) -> Any:
@@ -204,7 +218,7 @@ def _fault_of_counters(checkpoint: Checkpoint) -> str | None:
     return None
 
 
-def _check_sizes(checkpoint: Checkpoint, env: Any) -> None:
+def _check_sizes(checkpoint: Checkpoint, env: Environment) -> None:
     """Says of a checkpoint of another task what it was trained on: shapes of kernels say little."""
     leaves = checkpoint.policy_leaves
     theirs = [leaves[name].shape for name in (".statistics.mean", ".box.low") if name in leaves]

@@ -93,18 +93,17 @@ class Progress:
     def _parts(self, row: dict[str, Any]) -> list[str]:
         """The numbers to watch, the most important first."""
         left = (self._total - row["env_steps"]) / row["steps_per_second"]
-        episode_return = row["episode_return"]
-        parts = [
-            f"{_short(row['env_steps'])}/{_short(self._total)} steps",
-            f"{_clock(left)} left",
-            "return -" if math.isnan(episode_return) else f"return {episode_return:.4g}",
-            f"{_short(row['steps_per_second'])}/s",
-            f"violations {100 * row['violation_share']:.1f} %",
-        ]
-        if row["collapses"]:
+        parts = [f"{_short(row['env_steps'])}/{_short(self._total)} steps", f"{_clock(left)} left"]
+        if "episode_return" in row:
+            episode_return = row["episode_return"]
+            parts.append("return -" if math.isnan(episode_return) else f"return {episode_return:.4g}")
+        parts.append(f"{_short(row['steps_per_second'])}/s")
+        if "violation_share" in row:
+            parts.append(f"violations {100 * row['violation_share']:.1f} %")
+        if row.get("collapses"):
             parts.append(f"collapses {row['collapses']:.0f}")
-        parts += [f"policy loss {row['policy_loss']:.2g}", f"value loss {row['value_loss']:.2g}"]
-        return parts
+        losses = [name for name in row if name.endswith("_loss")]
+        return parts + [f"{name.replace('_', ' ')} {row[name]:.2g}" for name in losses]
 
 
 def _fitting(parts: list[str], room: int) -> str:

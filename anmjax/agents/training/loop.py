@@ -7,7 +7,7 @@ import math
 import signal
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,15 +15,19 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from anmjax.agents.ppo import sharding
-from anmjax.agents.ppo.checkpoint import Checkpoint, CheckpointError, restore_learner, save
-from anmjax.agents.ppo.config import PPOConfig
-from anmjax.agents.ppo.processes import Together
-from anmjax.agents.ppo.progress import Progress
-from anmjax.agents.ppo.update import PPO, Learner
+from anmjax.agents.agent import Agent, Policy
+from anmjax.agents.config import AgentConfig
+from anmjax.agents.metrics import Metrics
+from anmjax.agents.registry import AGENTS, name_of
 from anmjax.agents.seeds import key_of_seed
+from anmjax.agents.training import sharding
+from anmjax.agents.training.checkpoint import Checkpoint, CheckpointError, restore_learner, save
 from anmjax.agents.training.metrics_file import MetricsFile
+from anmjax.agents.training.pools import Pools
+from anmjax.agents.training.processes import Together
+from anmjax.agents.training.progress import Progress
 from anmjax.agents.training.run_folder import RunFolder
+from anmjax.envs.protocol import Environment
 
 CHECKPOINT_INTERVAL = 30.0  # s between checkpoints
 STARTING = "Compiling: half a minute on two idle cores, longer on busy ones."
@@ -33,13 +37,17 @@ STOPPED = "Interrupted: saving what was learned so far."
 class DivergedError(ValueError):
     """A training computes numbers that are not finite, and will never leave them."""
 
+    def __init__(self, message: str, options: type[AgentConfig]) -> None:
+        super().__init__(message)
+        self.options = options  # some of which the message may name
+
 
 @dataclass(frozen=True)
 class Training:
     """What a training came to."""
 
-    learner: Learner
-    ppo: PPO
+    learner: Any  # all that was learned, see ``Learner``
+    agent: Agent[Any]
     checkpoint: Path | None  # the file it was saved to
     stopped_by: int | None  # the signal that stopped it before its end: SIGINT for Ctrl-C, SIGTERM
     seconds: float  # wall clock, compilation included
@@ -49,10 +57,15 @@ class Training:
         """Whether it was stopped before its end."""
         return self.stopped_by is not None
 
+    @property
+    def policy(self) -> Policy:
+        """What was learned, to act on a bare environment of the task."""
+        return self.agent.policy(self.learner)
+
 
 def train(
-    env: Any,
-    config: PPOConfig | None = None,
+    env: Environment,
+    config: AgentConfig | None = None,
     *,
     seed: int = 0,
     out: Path | str | None = None,
@@ -63,7 +76,7 @@ def train(
     quiet: bool = False,
     command: str = "",
 ) -> Training:
-    """Trains PPO on an environment, on one device or many.
+    """Trains an agent on an environment, on one device or many.
 
     Chunks of updates run as one compiled program each; in between, the host shows progress, appends a row
     to ``metrics.jsonl`` and, after the first chunk, every half minute and at the end, writes
@@ -82,7 +95,8 @@ def train(
 
     Args:
       env: a bare environment.
-      config: the options; None: the defaults, or those of the checkpoint.
+      config: the options of an agent, whose class says which: ``PPOConfig()``, say. None: those of the
+        checkpoint.
       seed: number that everything random in the training follows from.
       out: folder for its files, made if needed; None: nothing is written.
       task: id of the task, for the checkpoint.
@@ -102,13 +116,16 @@ def train(
       DivergedError: the losses are not finite any more; the last checkpoint is from before.
       LockedError: another training is writing to ``out``.
       RunFolderError: ``out`` holds another training.
-      ValueError: there are fewer ``devices``, or the lanes cannot be shared out evenly over them.
+      ValueError: there is neither ``config`` nor ``resume``, there are fewer ``devices``, or the lanes cannot
+        be shared out evenly over them.
     """
     if resume is not None:
         config, seed = _going_on(resume, config), resume.seed
+    if config is None:
+        raise ValueError("train: config is missing: options of an agent, PPOConfig() say, or resume.")
     (training,) = _train(
         env,
-        PPOConfig() if config is None else config,
+        config,
         {seed: None if out is None else Path(out)},
         made={"task": task, "overrides": overrides or {}},
         resume=resume,
@@ -120,8 +137,8 @@ def train(
 
 
 def train_seeds(
-    env: Any,
-    config: PPOConfig | None = None,
+    env: Environment,
+    config: AgentConfig,
     *,
     outs: Mapping[int, Path | str | None],
     task: str = "",
@@ -136,7 +153,7 @@ def train_seeds(
 
     Args:
       env: a bare environment.
-      config: the options; None: the defaults.
+      config: the options of an agent.
       outs: by seed, the folder for its files; None: nothing is written.
       task: see ``train``.
       overrides: see ``train``.
@@ -154,7 +171,7 @@ def train_seeds(
     made = {"task": task, "overrides": overrides or {}}
     return _train(
         env,
-        config or PPOConfig(),
+        config,
         folders,
         made=made,
         resume=None,
@@ -164,11 +181,12 @@ def train_seeds(
     )
 
 
-def _going_on(resume: Checkpoint, config: PPOConfig | None) -> PPOConfig:
+def _going_on(resume: Checkpoint, config: AgentConfig | None) -> AgentConfig:
     """The options to go on with: those of the checkpoint, or the same for another length."""
     if config is None:
         return resume.config
-    if replace(config, total_steps=resume.config.total_steps) != resume.config:
+    ours, theirs = ({**each.to_dict(), "total_steps": None} for each in (config, resume.config))
+    if type(config) is not type(resume.config) or ours != theirs:
         raise CheckpointError(f"the training in {resume.path} has other options; go on with its own.")
     if config.num_updates * config.steps_per_update < resume.env_steps:
         raise CheckpointError(
@@ -179,8 +197,8 @@ def _going_on(resume: Checkpoint, config: PPOConfig | None) -> PPOConfig:
 
 
 def _train(
-    env: Any,
-    config: PPOConfig,
+    env: Environment,
+    config: AgentConfig,
     outs: dict[int, Path | None],
     *,
     made: dict[str, Any],
@@ -191,6 +209,7 @@ def _train(
 ) -> list[Training]:
     """Trains the seeds of ``outs``, side by side, or goes on with the one that ``resume`` holds."""
     started = time.monotonic()
+    kind = AGENTS[name_of(config)]
     # The clock of a training goes on where it stood.
     begun_at = started - (resume.seconds if resume else 0.0)
     mesh = sharding.mesh_for(config, devices)
@@ -213,11 +232,11 @@ def _train(
         )
         if done < config.num_updates:
             progress.say(STARTING)
-        ppo = PPO.create(env, config)
+        agent = kind.agent().create(env, config)
         if resume is None:
-            learners = sharding.begin(ppo, jnp.stack([key_of_seed(seed) for seed in outs]), mesh)
+            learners = sharding.begin(agent, jnp.stack([key_of_seed(seed) for seed in outs]), mesh)
         else:
-            learners = sharding.place([restore_learner(resume, ppo)], mesh)
+            learners = sharding.place(agent, [restore_learner(resume, agent)], mesh)
         origin = {
             "command": command,
             "devices": _described(mesh),
@@ -228,18 +247,18 @@ def _train(
             for seed, folder in written.items()
         ]
 
-        def write() -> list[Learner]:
+        def write() -> list[Any]:
             each = sharding.fetched(learners)
             for (seed, folder), learner in zip(written.items(), each, strict=True):
                 if folder:
                     seconds = time.monotonic() - begun_at
-                    save(folder.checkpoint, learner, config, seed=seed, seconds=seconds, **made)
+                    save(folder.checkpoint, agent, learner, seed=seed, seconds=seconds, **made)
             return each
 
         together = stack.enter_context(Together())
         saved = -math.inf
         try:
-            pools = sharding.Pools(ppo, mesh)
+            pools = Pools(agent, mesh)
             if done < config.num_updates:
                 # No update yet, only the compiler: what is timed below are steps.
                 placed, _ = pools.at(done)
@@ -251,9 +270,9 @@ def _train(
                 after, sums = sharding.run_chunk(placed, learners, np.int32(count), mesh)
                 learners, done = jax.block_until_ready(after), done + count
                 took = time.monotonic() - begun
-                each = [{name: float(value[i]) for name, value in sums.items()} for i in range(len(outs))]
+                each = _of_each(sums, len(outs))
                 rows = [_row(sums, config, count, done, took, begun_at) for sums in each]
-                _check_finite(rows)
+                _check_finite(each, config, done)
                 together.learned_something = True
                 for file, row in zip(metrics, rows, strict=True):
                     if file:
@@ -275,15 +294,17 @@ def _train(
     files = [None if folder is None else folder.checkpoint for folder in folders.values()]
     seconds = time.monotonic() - started
     return [
-        Training(learner, ppo, file, stopped_by, seconds) for learner, file in zip(ended, files, strict=True)
+        Training(learner, agent, file, stopped_by, seconds)
+        for learner, file in zip(ended, files, strict=True)
     ]
 
 
 def _opened(
-    folder: RunFolder, config: PPOConfig, seed: int, made: dict[str, Any], origin: dict[str, Any]
+    folder: RunFolder, config: AgentConfig, seed: int, made: dict[str, Any], origin: dict[str, Any]
 ) -> MetricsFile:
     """Describes a training in its folder and opens its metrics, cut back to where it goes on."""
-    folder.describe({**made, "seed": seed, "options": config.to_dict()}, origin)
+    agent = name_of(config)
+    folder.describe({**made, "agent": agent, "seed": seed, "options": config.to_dict()}, origin)
     return MetricsFile(folder.metrics, origin["from_step"])
 
 
@@ -293,32 +314,30 @@ def _described(mesh: Any) -> str:
     return ", ".join(f"{kinds.count(kind)} x {kind}" for kind in dict.fromkeys(kinds))
 
 
-def _check_finite(rows: list[dict[str, float]]) -> None:
+def _of_each(sums: Metrics, num_seeds: int) -> list[Metrics]:
+    """Metrics of every seed, as plain numbers."""
+    values = jax.device_get(sums)
+    return [jax.tree.map(lambda x: float(x[i]), values) for i in range(num_seeds)]  # noqa: B023
+
+
+def _check_finite(each: list[Metrics], config: AgentConfig, done: int) -> None:
     """Stops when no training learns any more, before a checkpoint of that replaces the last good one."""
-    if all(math.isnan(row["policy_loss"]) or math.isnan(row["value_loss"]) for row in rows):
-        raise DivergedError(
-            f"the training diverged: after {rows[0]['env_steps']:,} steps its losses are not finite; a "
-            "smaller learning_rate may help."
-        )
+    if all(sums.diverged for sums in each):
+        hint = "; a smaller learning_rate may help" if hasattr(config, "learning_rate") else ""
+        steps = done * config.steps_per_update
+        message = f"the training diverged: after {steps:,} steps its losses are not finite{hint}."
+        raise DivergedError(message, type(config))
 
 
 def _row(
-    totals: dict[str, float], config: PPOConfig, count: int, done: int, seconds: float, begun_at: float
+    sums: Metrics, config: AgentConfig, count: int, done: int, seconds: float, begun_at: float
 ) -> dict[str, float]:
     """A row of metrics of ``count`` updates, from their sums."""
-    sums = dict(totals)
     steps = count * config.steps_per_update
-    episodes = sums.pop("episodes")
-    returns, collapses = sums.pop("episode_return"), sums.pop("collapses")
-    reward, violations = sums.pop("reward"), sums.pop("violations")
     return {
         "env_steps": done * config.steps_per_update,
         "updates": done,
         "seconds": time.monotonic() - begun_at,
         "steps_per_second": steps / seconds,
-        "episode_return": returns / episodes if episodes else math.nan,
-        "reward": reward / steps,
-        "violation_share": violations / steps,
-        "collapses": collapses,
-        **{name: value / count for name, value in sums.items()},
+        **sums.row(count, steps),
     }

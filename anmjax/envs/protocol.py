@@ -1,0 +1,47 @@
+"""Environment: what learners, wrappers and evaluations ask of an environment."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import jax
+
+from anmjax.envs.records import State
+from anmjax.envs.spaces import Box
+
+
+class Environment(Protocol):
+    """A task of one lane, as a pytree with two pure methods; ``jax.vmap`` makes many lanes of it.
+
+    ``ANMEnv`` and every wrapper are environments. One of your own needs no grid: ``state.grid`` may be any
+    record, and ``state.metrics`` needs none of a grid's entries.
+    """
+
+    @property
+    def action_space(self) -> Box:
+        """Bounds of the action, (n_action,)."""
+
+    @property
+    def observation_space(self) -> Box:
+        """Bounds of the observation, (n_obs,); their dtype is that of the environment's numbers."""
+
+    def reset(self, key: jax.Array) -> State:
+        """Draws the start of an episode.
+
+        Args:
+          key: PRNG key; all that is random in the episode follows from it.
+
+        Returns:
+          The state, of the same structure, shapes and dtypes as ``step`` gives.
+        """
+
+    def step(self, state: State, action: jax.Array) -> State:
+        """Advances by one time step.
+
+        Args:
+          state: from ``reset`` or ``step``.
+          action: (n_action,), in the task's units.
+
+        Returns:
+          The state after, with the reward of the step; ``terminated`` where nothing comes after it.
+        """
