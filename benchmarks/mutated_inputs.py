@@ -203,7 +203,8 @@ def checkpoint(folder: Path) -> Text:
     env = anmjax.make("ANM6Easy-v0")
     config = PPOConfig(total_steps=512, num_envs=4, num_steps=4, num_minibatches=2, hidden_sizes=(8,))
     path = folder / "good.msgpack"
-    save(path, PPO.create(env, config).init(jax.random.key(0)), config, task="ANM6Easy-v0", seed=0)
+    agent = PPO.create(env, config)
+    save(path, agent, agent.init(jax.random.key(0)), task="ANM6Easy-v0", seed=0)
     words = (b"\x00", b"\xff" * 8, b"\xc1", b"\x91" * 5000, b"env_steps", b'"x"', b"NaN", b"float64")
 
     def read(path: Path) -> None:

@@ -18,9 +18,10 @@ import numpy as np
 from jax.sharding import Mesh
 
 import anmjax
-from anmjax.agents.ppo import PPO, PPOConfig, sharding
+from anmjax.agents.ppo import PPO, PPOConfig
 from anmjax.agents.ppo.collect import collect
-from anmjax.agents.ppo.lanes import Lanes
+from anmjax.agents.training import sharding
+from anmjax.agents.training.lanes import Lanes
 from anmjax.lanes.varying import as_varying
 from benchmarks import command_line, record
 from benchmarks.timing import compile_program, interleave, run_seconds
@@ -121,7 +122,7 @@ class Learners:
             jax.shard_map(
                 on_one_device,
                 mesh=mesh,
-                in_specs=(sharding.SHARED, sharding.LEARNERS, sharding.SHARED),
+                in_specs=(sharding.SHARED, PPO.layout(sharding.SHARED, sharding.OWN), sharding.SHARED),
                 out_specs=lanes,
             )
         )
