@@ -10,11 +10,13 @@ import numpy as np
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+# Which of these there are differs from one learner to another; rates and rewards are for want of better.
 PANELS = {
     "episode_return": "return of an episode",
     "violation_share": "steps that violate limits, %",
     "value_loss": "value loss",
 }
+ELSE = {"reward": "reward of a step", "steps_per_second": "steps per second"}
 
 
 def plot_learning_curve(rows: Sequence[dict[str, Any]], *, title: str = "") -> Figure:
@@ -33,27 +35,30 @@ def plot_learning_curve(rows: Sequence[dict[str, Any]], *, title: str = "") -> F
     from matplotlib.figure import Figure
     from matplotlib.ticker import StrMethodFormatter, SymmetricalLogLocator
 
-    figure = Figure(figsize=(8, 8), layout="constrained")
-    axes = figure.subplots(len(PANELS), sharex=True)
+    known = {name for row in rows for name in row}
+    panels = [name for name in PANELS if name in known] or [name for name in ELSE if name in known]
+    figure = Figure(figsize=(8, 2 + 2 * len(panels)), layout="constrained")
+    axes = dict(zip(panels, np.ravel(figure.subplots(len(panels), sharex=True)), strict=True))
     steps = _column(rows, "env_steps") / 1e6
-    for axis, (name, label) in zip(axes, PANELS.items(), strict=True):
+    for name, axis in axes.items():
         values = _column(rows, name) * (100 if name == "violation_share" else 1)
         # A point shows where there are too few for a line.
         axis.plot(steps, values, lw=1.2, marker="." if len(rows) < 50 else "", color="tab:blue")
-        axis.set_ylabel(label)
+        axis.set_ylabel((PANELS | ELSE)[name])
         axis.grid(alpha=0.3)
+        if name == "value_loss" and (values > 0).any():
+            axis.set_yscale("log")
     sizes = np.abs(_column(rows, "episode_return"))
     sizes = sizes[sizes > 0]
     if sizes.size and sizes.max() > 20 * sizes.min():
         # The first policies are so much worse that nothing of the later ones would show.
-        smallest = float(sizes.min())
-        axes[0].set_yscale("symlog", linthresh=smallest)
-        axes[0].yaxis.set_major_locator(SymmetricalLogLocator(base=10, linthresh=smallest, subs=[1, 2, 5]))
-        axes[0].yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
-    axes[1].set_ylim(bottom=0)
-    if (values > 0).any():
-        axes[2].set_yscale("log")
-    axes[-1].set_xlabel("environment steps, millions")
+        smallest, returns = float(sizes.min()), axes["episode_return"]
+        returns.set_yscale("symlog", linthresh=smallest)
+        returns.yaxis.set_major_locator(SymmetricalLogLocator(base=10, linthresh=smallest, subs=[1, 2, 5]))
+        returns.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+    if "violation_share" in axes:
+        axes["violation_share"].set_ylim(bottom=0)
+    axes[panels[-1]].set_xlabel("environment steps, millions")
     if title:
         figure.suptitle(title)
     return figure

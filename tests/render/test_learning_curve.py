@@ -36,3 +36,15 @@ def test_returns_of_very_different_sizes_are_all_seen(tmp_path, returns):
 @pytest.mark.parametrize("returns", [[None], [0.0], [-5.0]])
 def test_a_single_row_is_drawn(tmp_path, returns):
     plot_learning_curve(rows(returns)).savefig(tmp_path / "curve.png")
+
+
+def test_panels_are_of_what_the_learner_tells_of(tmp_path):
+    for others, labels in (
+        ({"value_loss": 0.1, "episode_return": -1.0}, ["return of an episode", "value loss"]),
+        ({"reward": -1.0}, ["reward of a step", "steps per second"]),
+        ({}, ["steps per second"]),
+    ):
+        figure = plot_learning_curve([{"env_steps": 1e6, "steps_per_second": 1e5} | others])
+        assert [axis.get_ylabel() for axis in figure.axes] == labels
+        assert figure.axes[-1].get_xlabel() == "environment steps, millions"
+        figure.savefig(tmp_path / "curve.png")
