@@ -11,6 +11,7 @@ import numpy as np
 from flax import struct
 
 from anmjax.agents.mpc import MPCConstant, MPCPerfect
+from anmjax.envs.protocol import Environment, GridEnvironment
 from anmjax.envs.spaces import Box
 
 
@@ -36,12 +37,12 @@ class ConstantPolicy:
         return self.action
 
 
-def random_policy(env: Any) -> RandomPolicy:
+def random_policy(env: Environment) -> RandomPolicy:
     """Uniform over the action box of ``env``."""
     return RandomPolicy(env.action_space)
 
 
-def do_nothing_policy(env: Any) -> ConstantPolicy:
+def do_nothing_policy(env: GridEnvironment) -> ConstantPolicy:
     """Leaves the grid alone: generators give all they can, with Q = 0, and storage rests at P = Q = 0.
 
     P of the generators is set to its upper bound, so that the projection cuts it to the potential of the
@@ -61,7 +62,7 @@ def do_nothing_policy(env: Any) -> ConstantPolicy:
     return ConstantPolicy(jnp.asarray(np.clip(asked, low, high)))
 
 
-def mpc_constant_policy(env: Any) -> MPCConstant:
+def mpc_constant_policy(env: GridEnvironment) -> MPCConstant:
     """Plans 16 steps ahead as if nothing changed, with branches at 92 % of their rating.
 
     The settings of Henry & Ernst, "Gym-ANM", Energy and AI 5 (2021), sec. 5.
@@ -69,7 +70,7 @@ def mpc_constant_policy(env: Any) -> MPCConstant:
     return MPCConstant(env, planning_steps=16, safety_margin=0.92)
 
 
-def mpc_perfect_policy(env: Any) -> MPCPerfect:
+def mpc_perfect_policy(env: GridEnvironment) -> MPCPerfect:
     """Plans 32 steps ahead knowing what comes, with branches at 94 % of their rating.
 
     The settings of Henry & Ernst, "Gym-ANM", Energy and AI 5 (2021), sec. 5.
@@ -77,12 +78,12 @@ def mpc_perfect_policy(env: Any) -> MPCPerfect:
     return MPCPerfect(env, planning_steps=32, safety_margin=0.94)
 
 
-def mpc_constant_ac_policy(env: Any) -> MPCConstant:
+def mpc_constant_ac_policy(env: GridEnvironment) -> MPCConstant:
     """Plans 16 steps ahead as if nothing changed, by the AC power flow, branches at 99.5 % of the rating."""
     return MPCConstant(env, planning_steps=16, safety_margin=0.995, ac=True)
 
 
-def mpc_perfect_ac_policy(env: Any) -> MPCPerfect:
+def mpc_perfect_ac_policy(env: GridEnvironment) -> MPCPerfect:
     """Plans 32 steps ahead knowing what comes, by the AC power flow, branches at 99.5 % of the rating."""
     return MPCPerfect(env, planning_steps=32, safety_margin=0.995, ac=True)
 

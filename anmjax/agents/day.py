@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from anmjax.agents.evaluation import actions_of
+from anmjax.envs.protocol import GridEnvironment
 from anmjax.envs.records import State
 from anmjax.powerflow.quantities import branch_loading
 
@@ -27,7 +28,9 @@ class Day(NamedTuple):
     penalty: Any  # (T,) p.u.h, as in the reward
 
 
-def a_day(env: Any, policy: Any, start: State, *, key: jax.Array | None = None, after_days: int = 1) -> Day:
+def a_day(
+    env: GridEnvironment, policy: Any, start: State, *, key: jax.Array | None = None, after_days: int = 1
+) -> Day:
     """Follows a policy from one start through a day.
 
     Args:
@@ -47,7 +50,7 @@ def a_day(env: Any, policy: Any, start: State, *, key: jax.Array | None = None, 
 
 
 @jax.jit
-def _follow(env: Any, policy: Any, start: State, keys: jax.Array) -> Day:
+def _follow(env: GridEnvironment, policy: Any, start: State, keys: jax.Array) -> Day:
     net = env.network
     loads, generators = np.array(net.loads, int), np.array(net.generators, int)
 

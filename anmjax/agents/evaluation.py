@@ -14,6 +14,7 @@ from jax.sharding import Mesh, PartitionSpec
 from scipy import stats
 
 from anmjax.agents.violation import VIOLATION_TOLERANCE, violates
+from anmjax.envs.protocol import GridEnvironment
 from anmjax.envs.records import State
 from anmjax.envs.reward import return_of_collapse
 from anmjax.lanes.varying import as_varying
@@ -80,7 +81,7 @@ def paired_difference(ours: Sequence[float], theirs: Sequence[float]) -> PairedD
 
 
 def starts_of(
-    env: Any,
+    env: GridEnvironment,
     key: jax.Array,
     *,
     num_starts: int = 96,
@@ -107,25 +108,25 @@ def starts_of(
       ValueError: ``soc_mwh`` is given, but the task offers no starts or they are to be drawn; or a charge is
         beyond a storage unit's limits.
     """
-    own = hasattr(env, "evaluation_starts") and not drawn
-    if soc_mwh is not None and not own:
+    own = None if drawn else getattr(env, "evaluation_starts", None)
+    if soc_mwh is not None and own is None:
         raise ValueError("soc_mwh is given, but the starts are drawn: only a task's own take a charge")
-    if not own:
+    if own is None:
         states = jax.jit(jax.vmap(env.reset))(jax.random.split(key, num_starts))
         return states, f"{num_starts} starts drawn by reset"
     charges = [None] if soc_mwh is None else [_within_limits(env, soc) for soc in soc_mwh]
-    grids = [env.evaluation_starts(*([] if soc is None else [soc])) for soc in charges]
+    grids = [own(*([] if soc is None else [soc])) for soc in charges]
     initial = jax.tree.map(lambda *parts: jnp.concatenate(parts), *grids)
     count = jax.tree.leaves(initial)[0].shape[0]
     states = jax.jit(jax.vmap(env.reset_to))(jax.random.split(key, count), initial)
     if soc_mwh is not None:
         stated = f"the task's own with charges of {', '.join(f'{soc:g}' for soc in soc_mwh)} MWh"
         return states, f"{count} starts: {stated}"
-    stated = (env.evaluation_starts.__doc__ or "the task's own starts").strip().splitlines()[0]
+    stated = (own.__doc__ or "the task's own starts").strip().splitlines()[0]
     return states, stated.rstrip(".")
 
 
-def _within_limits(env: Any, soc_mwh: float) -> float:
+def _within_limits(env: GridEnvironment, soc_mwh: float) -> float:
     net, storage = env.network, np.array(env.network.storage, int)
     low, high = (np.asarray(x)[storage] * float(net.base_mva) for x in (net.soc_min, net.soc_max))
     if not np.all((low <= soc_mwh) & (soc_mwh <= high)):
@@ -137,7 +138,7 @@ def _within_limits(env: Any, soc_mwh: float) -> float:
 
 
 def evaluate(
-    env: Any,
+    env: GridEnvironment,
     policy: Callable[[jax.Array, jax.Array], jax.Array],
     starts: State,
     *,
@@ -216,7 +217,7 @@ def _shares(count: int) -> Mesh:
 
 
 def _evaluate_lanes(
-    env: Any,
+    env: GridEnvironment,
     policy: Any,
     starts: State,
     keys: jax.Array,
@@ -263,7 +264,7 @@ def _evaluate_lanes(
 # Sizes are static; the environment and the policy are pytrees, so another checkpoint needs no compilation.
 @functools.partial(jax.jit, static_argnames=("horizon", "day", "mesh"))
 def _run(
-    env: Any,
+    env: GridEnvironment,
     policy: Any,
     starts: State,
     keys: jax.Array,

@@ -1,4 +1,4 @@
-"""Environment: what learners, wrappers and evaluations ask of an environment."""
+"""Environment and GridEnvironment: what learners, evaluations and planners ask of an environment."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ from typing import Protocol
 
 import jax
 
-from anmjax.envs.records import State
+from anmjax.envs.records import InitialState, State
 from anmjax.envs.spaces import Box
+from anmjax.grid.network import Network
 
 
 class Environment(Protocol):
@@ -44,4 +45,35 @@ class Environment(Protocol):
 
         Returns:
           The state after, with the reward of the step; ``terminated`` where nothing comes after it.
+        """
+
+
+class GridEnvironment(Environment, Protocol):
+    """An environment with a grid, whose metrics are those of ``ANMEnv``."""
+
+    @property
+    def network(self) -> Network:
+        """The grid."""
+
+    @property
+    def gamma(self) -> float:
+        """Discount factor of the task."""
+
+    @property
+    def delta_t(self) -> float:
+        """Hours that a step lasts."""
+
+    @property
+    def costs_clipping(self) -> tuple[float, float]:
+        """Largest energy loss and largest penalty (p.u.h) of a step in the reward."""
+
+    def reset_to(self, key: jax.Array, initial: InitialState) -> State:
+        """Begins an episode at a given operating point.
+
+        Args:
+          key: PRNG key; all that is random in the episode follows from it.
+          initial: MW, MVAr, MWh.
+
+        Returns:
+          The state; terminated where the power flow has no solution.
         """
