@@ -23,3 +23,11 @@ def standard_promotion() -> Iterator[None]:
     """For tests that run an optax optimizer: Adam's bias correction raises a float to an integer count."""
     with jax.numpy_dtype_promotion("standard"):
         yield
+
+
+@pytest.fixture(scope="module")
+def quick_compiler() -> Iterator[None]:
+    """For files whose programs run for moments: a third less compiling, which is most of their time."""
+    jax.config.update("jax_disable_most_optimizations", True)
+    yield
+    jax.config.update("jax_disable_most_optimizations", False)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import socket
 import subprocess
 import sys
@@ -17,7 +18,7 @@ from anmjax.agents.training.sharding import mesh_for
 from anmjax.wrappers.running_statistics import RunningStatistics
 from tests.agents.probes import Match
 
-pytestmark = pytest.mark.usefixtures("standard_promotion")
+pytestmark = pytest.mark.usefixtures("standard_promotion", "quick_compiler")
 
 CONFIG = PPOConfig(
     total_steps=6 * 64,
@@ -29,6 +30,7 @@ CONFIG = PPOConfig(
     max_episode_steps=3,
     updates_per_chunk=2,
 )
+QUICKLY = os.environ | {"JAX_DISABLE_MOST_OPTIMIZATIONS": "1"}  # as quick_compiler has it here
 # Ctrl-C arrives in the last process when the given number of rows is there.
 WORKER = """
 import os, signal, sys
@@ -63,7 +65,9 @@ def run_worker(out, *, num_devices=8, num_processes=1):
         coordinator = f"127.0.0.1:{free.getsockname()[1]}"
     words = [str(out), str(num_devices), coordinator, str(num_processes)]
     processes = [
-        subprocess.Popen([sys.executable, "-c", WORKER, *words, str(i)], stderr=subprocess.PIPE, text=True)
+        subprocess.Popen(
+            [sys.executable, "-c", WORKER, *words, str(i)], stderr=subprocess.PIPE, text=True, env=QUICKLY
+        )
         for i in range(num_processes)
     ]
     for process in processes:
@@ -144,5 +148,7 @@ for i, key in enumerate(keys):
 
 def test_seeds_that_begin_together_on_two_devices_do_not_wait_for_each_other_for_ever():
     # Batched QR decompositions of the usual sizes, on as many devices as threads, once did.
-    done = subprocess.run([sys.executable, "-c", SEEDS], capture_output=True, text=True, timeout=120)
+    done = subprocess.run(
+        [sys.executable, "-c", SEEDS], capture_output=True, text=True, timeout=120, env=QUICKLY
+    )
     assert done.returncode == 0, done.stderr

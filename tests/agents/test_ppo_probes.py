@@ -11,6 +11,8 @@ from anmjax.agents.ppo.config import PPOConfig
 from anmjax.agents.ppo.update import PPO
 from tests.agents.probes import Constant, Match, Signal, TwoSteps
 
+pytestmark = pytest.mark.usefixtures("quick_compiler")
+
 # Rewards unscaled, so that the learned values are in the probe's own units.
 OPTIONS = {
     "num_envs": 32,

@@ -18,6 +18,8 @@ from anmjax.cli.parser import build_parser
 from anmjax.cli.synonyms import SYNONYMS
 from tests.agents.probes import Match, TwoSteps
 
+pytestmark = pytest.mark.usefixtures("quick_compiler")
+
 TASKS = {"Match-v0": Match, "TwoSteps-v0": TwoSteps}
 SMALL = {
     "--total-steps": 64,
