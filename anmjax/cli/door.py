@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import os
+import re
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -69,10 +70,9 @@ def typed_options(arguments: argparse.Namespace) -> dict[str, Any]:
 
 def as_flags(message: str, options: type[AgentConfig]) -> str:
     """A message about options, under their names on the command line."""
+    names = "|".join(field.name for field in dataclasses.fields(options))
     message = message.removeprefix(f"{options.__name__}: ")
-    for field in dataclasses.fields(options):
-        message = message.replace(field.name, flag(field.name))
-    return message
+    return re.sub(rf"\b({names})\b", lambda name: flag(name[0]), message)
 
 
 def flag(name: str) -> str:

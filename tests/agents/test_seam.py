@@ -23,6 +23,8 @@ from anmjax.cli import main
 from tests.agents.probes import Match
 from tests.agents.random_search import KIND, RandomSearch, SearchConfig
 
+pytestmark = pytest.mark.usefixtures("quick_compiler")
+
 CONFIG = SearchConfig()  # six updates of 4 grids times 4 steps, in chunks of two
 OPTIONS = {"seed": 5, "task": "Match-v0", "quiet": True}
 CLOCK = {"seconds", "steps_per_second"}
@@ -139,6 +141,11 @@ def test_the_command_line_trains_evaluates_and_goes_on(whole, tmp_path, capsys):
         ("--agent", "--agent: expected one argument."),
         ("--algo search", "unknown option --algo; did you mean --agent?"),
         ("--agent search --reach 0", "--reach is 0.0, but must be a number above 0 and at most 10."),
+        (
+            "--agent search --num-envs 0 --reach 11",
+            "--num-envs is 0, but must be a whole number of at least 1 and at most 1,048,576; --reach is "
+            "11.0, but must be a number above 0 and at most 10.",
+        ),
         ("--agent search --gae-lambda 1", "unknown option --gae-lambda here: it is one of --agent ppo."),
         ("--reach 0.1", "unknown option --reach here: it is one of --agent search."),
         ("--agent search --agent ppo --reach 1", "unknown option --reach here: it is one of --agent search."),
