@@ -49,8 +49,7 @@ class Agent(Protocol[LearnerT]):
     the lanes (``anmjax.agents.training.lanes.Lanes``); elsewhere all lanes are here. Methods are jitted,
     scanned, and vmapped over learners that train side by side.
 
-    An agent that changes itself as a training goes on offers more: see ``Renewed``, in
-    ``anmjax.agents.training.renewal``.
+    One that becomes another as a training goes on offers more, see ``anmjax.agents.training.pools.Renewing``.
     """
 
     __dataclass_fields__: ClassVar[dict[str, dataclasses.Field[Any]]]

@@ -9,10 +9,8 @@ import jax
 import jax.numpy as jnp
 from flax import struct
 
-from anmjax.agents.config import AgentConfig, option
-from anmjax.agents.metrics import Metrics
+from anmjax.agents import AgentConfig, AgentKind, Metrics, option
 from anmjax.agents.ranges import Number, Whole
-from anmjax.agents.registry import AgentKind
 from anmjax.agents.training.lanes import Lanes
 from anmjax.envs.records import State
 from anmjax.envs.spaces import Box

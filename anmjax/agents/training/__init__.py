@@ -1,1 +1,1 @@
-"""What a training of any algorithm needs on the host: its folder, its files, and how it is stopped."""
+"""What a training of any algorithm needs: chunks on devices, files, progress, how it stops and goes on."""
