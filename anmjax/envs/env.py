@@ -21,11 +21,10 @@ from anmjax.envs.arguments import (
 from anmjax.envs.observation import STATE_QUANTITIES, bounds, observe, parse_observation
 from anmjax.envs.pytree import PyTree
 from anmjax.envs.records import GridState, InitialState, State
-from anmjax.envs.reward import Costs, reward_of
-from anmjax.envs.simulation import Simulated, simulation
+from anmjax.envs.reward import Costs, metrics_of, reward_of
 from anmjax.envs.simulator_names import SimulatorNames
 from anmjax.envs.spaces import Box
-from anmjax.envs.transition import Setpoints, as_jax
+from anmjax.envs.transition import Setpoints, Simulated, as_jax, simulation
 from anmjax.grid.network import Network
 from anmjax.lanes.varying import as_varying
 from anmjax.powerflow.power_flow import DEFAULT_NUM_ITERS, DEFAULT_TOL
@@ -104,7 +103,17 @@ class ANMEnv(PyTree):
         self.aux_bounds = None if aux_bounds is None else np.asarray(aux_bounds, float)
         self.costs_clipping = parse_costs_clipping(costs_clipping)
         self.num_iters, self.tol = int(num_iters), float(tol)
-        check_arguments(self)
+        check_arguments(
+            n_slack=network.n_slack,
+            K=self.K,
+            delta_t=self.delta_t,
+            gamma=self.gamma,
+            lamb=self.lamb,
+            aux_bounds=self.aux_bounds,
+            costs_clipping=self.costs_clipping,
+            num_iters=self.num_iters,
+            tol=self.tol,
+        )
         if callable(observation):
             self._observed: Any = observation
         else:
@@ -192,7 +201,7 @@ class ANMEnv(PyTree):
             t=jnp.int32(0),
             reward=zero,
             terminated=~grid.solved(begin.aux),
-            metrics=self._metrics(Costs(zero, zero, zero, zero), zero, zero, grid, jnp.array(True)),
+            metrics=metrics_of(Costs(zero, zero, zero, zero), zero, zero, grid, jnp.array(True)),
         )
 
     def step(self, state: State, action: jax.Array) -> State:
@@ -218,7 +227,7 @@ class ANMEnv(PyTree):
         e_loss, penalty, reward = reward_of(
             cost, solved, weight=self.delta_t * self.lamb, clipping=self.costs_clipping, gamma=self.gamma
         )
-        metrics = self._metrics(cost, e_loss, penalty, grid, jnp.isfinite(jnp.asarray(action)).all())
+        metrics = metrics_of(cost, e_loss, penalty, grid, jnp.isfinite(jnp.asarray(action)).all())
         ended = state.terminated
         return self._state(
             key=state.key,
@@ -291,20 +300,6 @@ class ANMEnv(PyTree):
 
     def _simulate(self, soc: jax.Array, wanted: Setpoints) -> Simulated:
         return simulation(self.delta_t, self.num_iters, self.tol)(self.network, soc, wanted)
-
-    def _metrics(
-        self, cost: Costs, e_loss: jax.Array, penalty: jax.Array, grid: GridState, finite: jax.Array
-    ) -> dict[str, jax.Array]:
-        return {
-            "e_loss": e_loss,
-            "penalty": penalty,
-            "voltage_violation": cost.voltage_violation,
-            "branch_violation": cost.branch_violation,
-            "curtailment": cost.curtailment,
-            "mismatch": grid.mismatch,
-            "converged": grid.converged,
-            "action_finite": finite,
-        }
 
     def _state(
         self,

@@ -85,3 +85,27 @@ def reward_of(
 def return_of_collapse(c2: float, gamma: float) -> float:
     """What a collapse costs once and for all: the largest penalty, in every step that would have followed."""
     return -c2 / (1 - gamma) if gamma < 1 else -math.inf
+
+
+def metrics_of(
+    cost: Costs, e_loss: jax.Array, penalty: jax.Array, grid: GridState, action_finite: jax.Array
+) -> dict[str, jax.Array]:
+    """The metrics of a step, whose meaning is in the docstring of ``ANMEnv``.
+
+    Args:
+      cost: of the operating point.
+      e_loss: () p.u.h, as clipped in the reward.
+      penalty: () p.u.h, as clipped in the reward.
+      grid: the operating point.
+      action_finite: () bool, the action had no NaN and no infinity in it.
+    """
+    return {
+        "e_loss": e_loss,
+        "penalty": penalty,
+        "voltage_violation": cost.voltage_violation,
+        "branch_violation": cost.branch_violation,
+        "curtailment": cost.curtailment,
+        "mismatch": grid.mismatch,
+        "converged": grid.converged,
+        "action_finite": action_finite,
+    }

@@ -9,15 +9,15 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
 import numpy as np
 
 from anmjax.grid import tables
 from anmjax.grid.faults import Fault, NetworkError
 
-if TYPE_CHECKING:
-    from anmjax.grid.network import Network
+# Its file imports this one.
+Network: TypeAlias = Any
 
 OF_BUSES = ("base_kv", "v_max", "v_min", "v_set", "g_shunt", "b_shunt", "p", "q")
 OF_BRANCHES = ("r", "x", "g", "b", "rating", "tap", "shift", "in_service")

@@ -13,11 +13,10 @@ jax.config.update("jax_enable_x64", True)
 import numpy as np
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
 import anmjax
-from anmjax.envs import simulation
 from anmjax.lanes.schedule import Fit
 
 lanes = 600
-simulation.FIT = Fit(share=0, min_lanes=lanes // 2)  # two, of more lanes than wait for each other
+sys.modules["anmjax.envs.transition"].FIT = Fit(share=0, min_lanes=lanes // 2)  # two, of more lanes than wait for each other
 mesh = jax.make_mesh((2,), ("lanes",), axis_types=(AxisType.Auto,))
 sharded = NamedSharding(mesh, PartitionSpec("lanes"))
 env = anmjax.AutoReset(anmjax.make("ANM6Easy-v0"))
