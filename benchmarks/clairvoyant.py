@@ -22,7 +22,8 @@ import optax
 import anmjax
 from anmjax.agents.evaluation import HORIZON, starts_of
 from anmjax.agents.mpc import MPCPerfect
-from anmjax.projection.controls import as_action, controlled_devices
+from anmjax.projection.control_layout import ControlLayout
+from anmjax.projection.controls import as_action
 from benchmarks import command_line, record
 
 TASK, DAY, EVERY = "ANM6Easy-v0", 96, 6  # steps a day; of the task's starts, every so many
@@ -49,7 +50,7 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
 
 def controlled(env: Any, grid: Any) -> jax.Array:
     """The set-points that devices were at, as an action."""
-    devices = controlled_devices(env.network)
+    devices = ControlLayout.of(env.network).devices
     return as_action(env.network, grid.p[devices], grid.q[devices])
 
 

@@ -13,6 +13,7 @@ from flax import struct
 from anmjax.agents.mpc import MPCConstant, MPCPerfect
 from anmjax.envs.protocol import Environment, GridEnvironment
 from anmjax.envs.spaces import Box
+from anmjax.projection.control_layout import ControlLayout
 
 
 @struct.dataclass
@@ -49,16 +50,15 @@ def do_nothing_policy(env: GridEnvironment) -> ConstantPolicy:
     moment. Where 0 lies outside the bounds of an entry, the nearest bound is taken.
 
     Args:
-      env: an environment with a ``network``, whose action is [P of the non-slack generators, their Q, P of
-        the storage units, their Q].
+      env: an environment with a ``network``, whose action has the order of ``ControlLayout``.
 
     Returns:
       The policy.
     """
     low, high = np.asarray(env.action_space.low), np.asarray(env.action_space.high)
     asked = np.zeros_like(high)
-    num_generators = len(env.network.generators)
-    asked[:num_generators] = high[:num_generators]
+    of_generators = ControlLayout.of(env.network).groups["p", "generators"]
+    asked[of_generators] = high[of_generators]
     return ConstantPolicy(jnp.asarray(np.clip(asked, low, high)))
 
 

@@ -28,7 +28,8 @@ from anmjax.envs.transition import Setpoints, Simulated, as_jax, simulation
 from anmjax.grid.network import Network
 from anmjax.lanes.varying import as_varying
 from anmjax.powerflow.power_flow import DEFAULT_NUM_ITERS, DEFAULT_TOL
-from anmjax.projection.controls import controlled_devices, set_points
+from anmjax.projection.control_layout import ControlLayout
+from anmjax.projection.controls import set_points
 
 MAX_RESET_DRAWS = 100
 
@@ -188,7 +189,7 @@ class ANMEnv(PyTree):
         p, q = begin.p_dev / net.base_mva, begin.q_dev / net.base_mva
         loads, storage = (np.array(positions, int) for positions in (net.loads, net.storage))
         soc = jnp.where(p[storage] > 0, net.soc_max[storage], net.soc_min[storage])
-        asked = (x[controlled_devices(net)] for x in (p, q))
+        asked = (x[ControlLayout.of(net).devices] for x in (p, q))
         wanted = Setpoints(p[loads], begin.p_max / net.base_mva, *asked)
         grid, d, _ = self._simulate(soc, wanted)
         grid = replace(grid, soc=begin.soc / net.base_mva)
@@ -275,13 +276,7 @@ class ANMEnv(PyTree):
     @property
     def action_space(self) -> Box:
         """Bounds of the action vector, MW and MVAr; infinite where a device has no limit."""
-        net = self.network
-        generators, storage = np.array(net.generators, int), np.array(net.storage, int)
-
-        def side(p: jax.Array, q: jax.Array) -> jax.Array:
-            return jnp.concatenate([p[generators], q[generators], p[storage], q[storage]]) * net.base_mva
-
-        return Box(side(net.p_min, net.q_min), side(net.p_max, net.q_max))
+        return Box(*ControlLayout.of(self.network).bounds(self.network))
 
     @property
     def observation_space(self) -> Box:

@@ -27,6 +27,7 @@ from anmjax.lanes.trailing import differentiable_batch_trailing
 from anmjax.powerflow.equations import voltage
 from anmjax.powerflow.power_flow import DEFAULT_NUM_ITERS, DEFAULT_TOL, solve_power_flow
 from anmjax.powerflow.solve import Solution
+from anmjax.projection.control_layout import ControlLayout
 from anmjax.projection.controls import by_bus, by_device, reach
 from anmjax.projection.device_region import project_to_device_region
 
@@ -39,8 +40,8 @@ class Setpoints(NamedTuple):
 
     p_load: jax.Array  # (n_load, *batch) demand, negative
     p_potential: jax.Array  # (n_generator, *batch) P the generators could give
-    p: jax.Array  # (n_generator + n_storage, *batch) generators, then storage
-    q: jax.Array  # (n_generator + n_storage, *batch)
+    p: jax.Array  # (n_controlled, *batch) of the controlled devices, see ``ControlLayout``
+    q: jax.Array  # (n_controlled, *batch)
 
 
 class Dispatch(NamedTuple):
@@ -68,7 +69,7 @@ def dispatch(net: Network, soc: jax.Array, wanted: Setpoints, *, delta_t: float)
     soc_max, soc_min, eff = (take(x, storage) for x in (net.soc_max, net.soc_min, net.eff))
     p, q = project_to_device_region(wanted.p, wanted.q, *reach(net, soc, p_potential, delta_t=delta_t))
 
-    p_storage = p[len(generators) :]
+    p_storage = p[ControlLayout.of(net).kinds["storage"]]
     drawn = jnp.where(p_storage > 0, p_storage / eff, p_storage * eff)
     # Not jnp.clip: a unit told to empty itself ends at the limit with the limit's derivative, also where
     # it was empty before; clip would halve it.
@@ -169,7 +170,7 @@ def transition(
     Raises:
       ValueError: an argument has the wrong shape.
     """
-    n_controlled = len(net.generators) + len(net.storage)
+    n_controlled = ControlLayout.of(net).n_controlled
     sizes = {
         "soc": (soc, len(net.storage)),
         "p_load": (p_load, len(net.loads)),

@@ -1,4 +1,4 @@
-"""What a controller sets: P and Q of the non-slack generators and of the storage units, by id in that order.
+"""What a controller sets: P and Q of the controlled devices, in the order of ``ControlLayout``.
 
 Arrays are ``[component, *batch]``, see ``anmjax.lanes.trailing``.
 """
@@ -13,6 +13,7 @@ import numpy as np
 
 from anmjax.grid.network import Network
 from anmjax.lanes.gather import GatherSum, gather_sum, take
+from anmjax.projection.control_layout import KINDS, ControlLayout
 from anmjax.projection.device_region import DeviceLimits, storage_power_limits
 
 # p.u., what an infinite set-point asks for: far beyond every device, and its square is a number.
@@ -25,11 +26,6 @@ class Reach(NamedTuple):
     limits: DeviceLimits
     p_low: jax.Array  # (n_controlled, *batch) p.u.
     p_high: jax.Array  # (n_controlled, *batch) p.u.
-
-
-def controlled_devices(net: Network) -> np.ndarray:
-    """Ids of the controlled devices."""
-    return np.array(net.generators + net.storage, int)
 
 
 def check_real(name: str, x: Any) -> None:
@@ -47,8 +43,7 @@ def set_points(net: Network, action: jax.Array) -> tuple[jax.Array, jax.Array]:
 
     Args:
       net: network.
-      action: (n_action,) MW and MVAr: P of the non-slack generators, Q of them, P of the storage units, Q of
-        them.
+      action: (n_action,) MW and MVAr.
 
     Returns:
       P and Q, each (n_controlled,) p.u.
@@ -57,24 +52,21 @@ def set_points(net: Network, action: jax.Array) -> tuple[jax.Array, jax.Array]:
       TypeError: the action is not made of real numbers.
       ValueError: the action has another shape.
     """
-    n_generator, n_storage = len(net.generators), len(net.storage)
-    expected = (2 * n_generator + 2 * n_storage,)
+    layout = ControlLayout.of(net)
+    expected = (layout.n_action,)
     check_real("the action", action)
     if np.shape(action) != expected:
         raise ValueError(
-            f"the action has shape {np.shape(action)}, expected {expected}: P of {n_generator} generators, "
-            f"Q of them, P of {n_storage} storage units, Q of them; for many lanes, jax.vmap the function"
+            f"the action has shape {np.shape(action)}, expected {expected}: {layout.description}; "
+            "for many lanes, jax.vmap the function"
         )
     action = jnp.asarray(action, net.dtype) / net.base_mva
-    action = jnp.nan_to_num(action, nan=0.0, posinf=FARTHEST, neginf=-FARTHEST)
-    p_gen, q_gen, p_sto, q_sto = jnp.split(action, np.cumsum([n_generator, n_generator, n_storage]))
-    return jnp.concatenate([p_gen, p_sto]), jnp.concatenate([q_gen, q_sto])
+    return layout.split(jnp.nan_to_num(action, nan=0.0, posinf=FARTHEST, neginf=-FARTHEST))
 
 
 def as_action(net: Network, p: jax.Array, q: jax.Array) -> jax.Array:
     """The action of set-points: what ``set_points`` turns into P and Q, each (n_controlled,) p.u."""
-    n = len(net.generators)
-    return jnp.concatenate([p[:n], q[:n], p[n:], q[n:]]) * net.base_mva
+    return ControlLayout.of(net).join(p, q) * net.base_mva
 
 
 def reach(net: Network, soc: jax.Array, p_potential: jax.Array, *, delta_t: float) -> Reach:
@@ -86,23 +78,21 @@ def reach(net: Network, soc: jax.Array, p_potential: jax.Array, *, delta_t: floa
       p_potential: (n_generator, *batch) p.u., P that the generators could give, within their bounds.
       delta_t: h, length of the step.
     """
-    n_generator, n_storage = len(net.generators), len(net.storage)
-    controlled, storage = controlled_devices(net), np.array(net.storage, int)
+    layout, storage = ControlLayout.of(net), np.array(net.storage, int)
     soc_max, soc_min, eff = (take(x, storage) for x in (net.soc_max, net.soc_min, net.eff))
     charge_limit, discharge_limit = storage_power_limits(soc, soc_max, soc_min, eff, delta_t)
-    limits = DeviceLimits(*(take(getattr(net, name), controlled) for name in DeviceLimits._fields))
+    limits = DeviceLimits(*(take(getattr(net, name), layout.devices) for name in DeviceLimits._fields))
     batch = jnp.broadcast_shapes(p_potential.shape[1:], charge_limit.shape[1:])
 
-    def by_kind(of_generators: jax.Array, of_storage: jax.Array) -> jax.Array:
-        return jnp.concatenate(
-            [
-                jnp.broadcast_to(of_generators, (n_generator, *batch)),
-                jnp.broadcast_to(of_storage, (n_storage, *batch)),
-            ]
-        )
+    # The weather bounds generators from above, the charge storage units from both sides.
+    def by_kind(**parts: jax.Array) -> jax.Array:
+        return jnp.concatenate([jnp.broadcast_to(parts[kind], (len(parts[kind]), *batch)) for kind in KINDS])
 
+    p_min = limits.p_min[layout.kinds["generators"]]
     return Reach(
-        limits, by_kind(limits.p_min[:n_generator], charge_limit), by_kind(p_potential, discharge_limit)
+        limits,
+        p_low=by_kind(generators=p_min, storage=charge_limit),
+        p_high=by_kind(generators=p_potential, storage=discharge_limit),
     )
 
 
@@ -116,7 +106,7 @@ def by_device(net: Network, of_loads: jax.Array, of_controlled: jax.Array) -> ja
     """
     batch = jnp.broadcast_shapes(of_loads.shape[1:], of_controlled.shape[1:])
     parts = of_loads, of_controlled, jnp.zeros((1, *batch), of_controlled.dtype)
-    ids = np.argsort(np.concatenate([net.loads, controlled_devices(net), [net.slack_device]]))
+    ids = np.argsort(np.concatenate([net.loads, ControlLayout.of(net).devices, [net.slack_device]]))
     return take(jnp.concatenate([jnp.broadcast_to(x, (len(x), *batch)) for x in parts]), ids)
 
 

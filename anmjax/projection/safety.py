@@ -23,13 +23,8 @@ from flax import struct
 from anmjax.grid.network import Network
 from anmjax.lanes.kernels import evaluated
 from anmjax.lanes.varying import as_varying, tangents_of
-from anmjax.projection.controls import (
-    Reach,
-    as_action,
-    controlled_devices,
-    reach,
-    set_points,
-)
+from anmjax.projection.control_layout import ControlLayout
+from anmjax.projection.controls import Reach, as_action, reach, set_points
 from anmjax.projection.device_region import project_to_device_region, region_inequalities
 from anmjax.projection.network_limits import Limited, deviations, inscribed, limit_rows, limited
 from anmjax.qp.solve_qp import solve_qp
@@ -84,8 +79,8 @@ def project_safe(
     Args:
       network: network.
       grid: present operating point, a ``GridState``.
-      action: (n_action,) MW and MVAr, as for ``env.step``: P of the non-slack generators, their Q, P of the
-        storage units, their Q.
+      action: (n_action,) MW and MVAr, as for ``env.step``: P of the non-slack generators, Q of them, P of the
+        storage units, Q of them.
       delta_t: h, length of the step, for what storage can take and give.
       p_load: (n_load,) p.u., demand over the next step; None: as at present.
       p_potential: (n_generator,) p.u., P that the generators could give then; None: as at present.
@@ -115,7 +110,8 @@ def project_safe(
         raise ValueError(
             f"num_linearisations is {num_linearisations!r}, expected a whole number, not negative"
         )
-    present = jnp.concatenate([grid.p[controlled_devices(net)], grid.q[controlled_devices(net)]])
+    controlled = ControlLayout.of(net).devices
+    present = jnp.concatenate([grid.p[controlled], grid.q[controlled]])
     now = grid.p[loads]
     ahead = now if p_load is None else jnp.clip(p_load, net.p_min[loads], net.p_max[loads])
     potential = grid.p_potential if p_potential is None else p_potential

@@ -32,7 +32,7 @@ from anmjax.grid.network import Network
 from anmjax.lanes import phasor
 from anmjax.lanes.varying import as_varying
 from anmjax.powerflow.branches import branch_powers
-from anmjax.projection.controls import by_bus, by_device, controlled_devices
+from anmjax.projection.controls import by_bus, by_device
 from anmjax.projection.device_region import DeviceLimits, region_inequalities
 from anmjax.projection.network_limits import (
     Limited,
@@ -93,8 +93,8 @@ class _Found(NamedTuple):
 
 def ac_program_of(net: Network, dc: Program, lamb: float, margin: float) -> ACProgram:
     """Builds the constant part, on the host."""
-    controlled, n_s = controlled_devices(net), len(net.storage)
-    n_c, n_g = len(controlled), len(net.generators)
+    controlled, n_s = dc.controls.devices, len(net.storage)
+    n_c = len(controlled)
     limits = DeviceLimits(
         *(np.asarray(getattr(net, name), float)[controlled] for name in DeviceLimits._fields)
     )
@@ -117,8 +117,7 @@ def ac_program_of(net: Network, dc: Program, lamb: float, margin: float) -> ACPr
     room = (bound - a_p * p_min)[np.isfinite(bound)]
     size = np.abs(of_q).max(1, initial=NEGLIGIBLE)
 
-    kinds = [net.device_kind[i] for i in controlled]
-    classical = np.array([k < n_g and kind != tables.RENEWABLE for k, kind in enumerate(kinds)], float)
+    classical = np.array([net.device_kind[i] == tables.CLASSICAL for i in controlled], float)
     largest = p_range.max(initial=NEGLIGIBLE)
     dtype = net.dtype
     return ACProgram(
@@ -194,10 +193,7 @@ def _variables(program: ACProgram, plan: Plan, soc: jax.Array) -> jax.Array:
     """The variables of a plan, (n, N)."""
     before = jnp.concatenate([soc[:, None], plan.soc[:, :-1]], 1)
     given = (before - plan.soc) / program.dc.delta_t
-    p, q = (
-        jnp.concatenate(x) for x in ((plan.p_generators, plan.p_storage), (plan.q_generators, plan.q_storage))
-    )
-    return (jnp.concatenate([p, q, given]) - program.offset[:, None]) / program.unit[:, None]
+    return (jnp.concatenate([plan.p, plan.q, given]) - program.offset[:, None]) / program.unit[:, None]
 
 
 def _quantities(net: Network, a: jax.Array, p_load: jax.Array) -> tuple[_Quantities, jax.Array]:

@@ -27,6 +27,7 @@ from flax import struct
 from anmjax.agents.mpc.dc_model import DCModel, dc_model
 from anmjax.grid import tables
 from anmjax.grid.network import Network
+from anmjax.projection.control_layout import ControlLayout
 from anmjax.qp.stages import StagedProgram, solve_staged
 
 # By bytes of a number: refinements of a step's linear systems, and the error of a plan that converged.
@@ -39,20 +40,39 @@ NEGLIGIBLE = 1e-9
 class Plan:
     """What is planned for the coming N steps, p.u."""
 
-    p_generators: jax.Array  # (n_generator, N) active power of the non-slack generators
-    q_generators: jax.Array  # (n_generator, N) reactive power of them
-    p_storage: jax.Array  # (n_storage, N) active power of the storage units
-    q_storage: jax.Array  # (n_storage, N) reactive power of them
+    p: jax.Array  # (n_controlled, N) active power of the controlled devices
+    q: jax.Array  # (n_controlled, N) reactive power of them
     soc: jax.Array  # (n_storage, N) p.u.h, state of charge at the end of every step
     cost: jax.Array  # () p.u., the objective, by the AC power flow if the plan is
     converged: jax.Array  # () bool
+    controls: ControlLayout = struct.field(pytree_node=False)
+
+    @property
+    def p_generators(self) -> jax.Array:
+        """(n_generator, N) active power of the non-slack generators."""
+        return self.p[..., self.controls.kinds["generators"], :]
+
+    @property
+    def q_generators(self) -> jax.Array:
+        """(n_generator, N) reactive power of the non-slack generators."""
+        return self.q[..., self.controls.kinds["generators"], :]
+
+    @property
+    def p_storage(self) -> jax.Array:
+        """(n_storage, N) active power of the storage units."""
+        return self.p[..., self.controls.kinds["storage"], :]
+
+    @property
+    def q_storage(self) -> jax.Array:
+        """(n_storage, N) reactive power of the storage units."""
+        return self.q[..., self.controls.kinds["storage"], :]
 
 
 @struct.dataclass
 class Program:
     """The program but for the forecasts and the charge; variables in units of their range.
 
-    Variables of a stage: P of the generators, P of the storage units, e of the storage units.
+    Variables of a stage: P of the controlled devices, e of the storage units.
     """
 
     matrix: jax.Array  # (m, n, 1) rows of G
@@ -66,14 +86,15 @@ class Program:
     discount: jax.Array  # (N,)
     scale: jax.Array  # () p.u., unit of the objective
     p_load: tuple[jax.Array, jax.Array]  # (n_load,) p.u., limits
-    p_min: jax.Array  # (n_generator + n_storage,) p.u.
-    p_range: jax.Array  # (n_generator + n_storage,) p.u., unit of the variables
+    p_min: jax.Array  # (n_controlled,) p.u.
+    p_range: jax.Array  # (n_controlled,) p.u., unit of the variables
     p_max: jax.Array  # (n_generator,) p.u.
     e_range: jax.Array  # (n_storage,) p.u., unit of the variables
     soc: tuple[jax.Array, jax.Array]  # (n_storage,) p.u.h, limits
     eff: jax.Array  # (n_storage,)
     moves: jax.Array  # (2 n_storage,) bool, whether a unit can change P, and e
     delta_t: jax.Array  # () h
+    controls: ControlLayout = struct.field(pytree_node=False)
 
 
 class _Devices(NamedTuple):
@@ -81,12 +102,16 @@ class _Devices(NamedTuple):
 
     low: np.ndarray  # (n_device,) least P
     high: np.ndarray  # (n_device,) largest P
-    free: np.ndarray  # ids of the generators, then of the storage units
-    num_generators: int
-    p_range: np.ndarray  # (n_generator + n_storage,) unit of the variables P
+    controls: ControlLayout
+    p_range: np.ndarray  # (n_controlled,) unit of the variables P
     e_range: np.ndarray  # (n_storage,) unit of the variables e
     eff: np.ndarray  # (n_storage,)
     soc: tuple[np.ndarray, np.ndarray]  # (n_storage,) p.u.h, limits
+
+    @property
+    def free(self) -> np.ndarray:
+        """(n_controlled,) positions of the devices that are planned for."""
+        return self.controls.devices
 
 
 class _Row(NamedTuple):
@@ -105,10 +130,10 @@ def program_of(
     if not net.generators and not net.storage:
         raise ValueError("the network has neither generators nor storage units: there is nothing to plan")
     model, own, loads = dc_model(net), _devices_of(net, delta_t), np.array(net.loads, int)
-    n_g, n_s = own.num_generators, len(net.storage)
-    classical = [net.device_kind[i] != tables.RENEWABLE for i in own.free[:n_g]]
-    cost = model.slack[own.free] + np.concatenate([classical, np.zeros(n_s)])
-    gradient = np.concatenate([cost * own.p_range, np.zeros(n_s)])
+    of_generators, of_storage = own.controls.kinds["generators"], own.controls.kinds["storage"]
+    classical = [net.device_kind[i] == tables.CLASSICAL for i in own.free]
+    cost = model.slack[own.free] + np.array(classical, float)
+    gradient = np.concatenate([cost * own.p_range, np.zeros(len(net.storage))])
     flows, idle = _flow_rows(net, model, own, lamb, margin)
     rows = [*_device_rows(own, len(loads)), *flows]
     # Prices of violations are up to thousands of times those of energy: the unit in the middle of the two.
@@ -138,17 +163,20 @@ def program_of(
         p_load=(array(own.low[loads]), array(own.high[loads])),
         p_min=array(own.low[own.free]),
         p_range=array(own.p_range),
-        p_max=array(own.high[own.free[:n_g]]),
+        p_max=array(own.high[own.free[of_generators]]),
         e_range=array(own.e_range),
         soc=(array(own.soc[0]), array(own.soc[1])),
         eff=array(own.eff),
-        moves=jnp.asarray(np.concatenate([(own.high > own.low)[own.free[n_g:]], own.soc[1] > own.soc[0]])),
+        moves=jnp.asarray(
+            np.concatenate([(own.high > own.low)[own.free[of_storage]], own.soc[1] > own.soc[0]])
+        ),
         delta_t=array(delta_t),
+        controls=own.controls,
     )
 
 
 def _devices_of(net: Network, delta_t: float) -> _Devices:
-    generators, storage = np.array(net.generators, int), np.array(net.storage, int)
+    controls, storage = ControlLayout.of(net), np.array(net.storage, int)
     low, high = np.asarray(net.p_min, float).copy(), np.asarray(net.p_max, float).copy()
     eff, soc_min, soc_max = (np.asarray(x, float)[storage] for x in (net.eff, net.soc_min, net.soc_max))
     # No storage unit can give more in a step than its capacity. What it can take has no such bound, as it may
@@ -158,13 +186,11 @@ def _devices_of(net: Network, delta_t: float) -> _Devices:
     ample = 10 * (limits[np.isfinite(limits)].sum() + capacity.sum())
     low[storage] = np.maximum(low[storage], -ample)
     high[storage] = np.minimum(high[storage], capacity * eff)
-    free = np.concatenate([generators, storage])
     return _Devices(
         low=low,
         high=high,
-        free=free,
-        num_generators=len(generators),
-        p_range=_unit(high[free] - low[free]),
+        controls=controls,
+        p_range=_unit((high - low)[controls.devices]),
         e_range=_unit(np.maximum(high[storage] / eff, np.minimum(-low[storage] * eff, capacity))),
         eff=eff,
         soc=(soc_min, soc_max),
@@ -173,16 +199,17 @@ def _devices_of(net: Network, delta_t: float) -> _Devices:
 
 def _device_rows(own: _Devices, num_loads: int) -> list[_Row]:
     """Limits of P, first those of the generators from above, whose bound is the forecast's; then of e."""
-    n_g, n_s = own.num_generators, len(own.eff)
-    eye, storage = np.eye(n_g + 2 * n_s), own.free[n_g:]
-    p, e, unit = eye[: n_g + n_s], eye[n_g + n_s :], own.p_range[n_g:]
+    n_c = own.controls.n_controlled
+    of_generators, of_storage = own.controls.kinds["generators"], own.controls.kinds["storage"]
+    eye, storage = np.eye(n_c + len(own.eff)), own.free[of_storage]
+    p, e, unit = eye[:n_c], eye[n_c:], own.p_range[of_storage]
     blocks = [
-        (p[:n_g], np.zeros(n_g)),
-        (p[n_g:], (own.high - own.low)[storage] / unit),
-        (-p, np.zeros(n_g + n_s)),
+        (p[of_generators], np.zeros(len(p[of_generators]))),
+        (p[of_storage], (own.high - own.low)[storage] / unit),
+        (-p, np.zeros(n_c)),
     ]
     for factor in (1 / own.eff, own.eff):  # e >= factor P
-        slope = p[n_g:] * (factor * unit / own.e_range)[:, None] - e
+        slope = p[of_storage] * (factor * unit / own.e_range)[:, None] - e
         blocks.append((slope, -factor * own.low[storage] / own.e_range))
     none = np.zeros(num_loads)
     return [_Row(G, h, np.inf, none) for rows, bounds in blocks for G, h in zip(rows, bounds, strict=True)]
@@ -238,10 +265,11 @@ class Situation(NamedTuple):
 
 def situation_of(program: Program, p_load: jax.Array, p_potential: jax.Array, soc: jax.Array) -> Situation:
     """What a plan starts from; arguments as of ``plan_dc``."""
-    n_g, n_s, stages = len(program.p_max), len(soc), len(program.discount)
+    of_generators = program.controls.kinds["generators"]
+    n_s, stages = len(soc), len(program.discount)
     p_load = jnp.clip(p_load, program.p_load[0][:, None], program.p_load[1][:, None])
-    most = jnp.minimum(p_potential, program.p_max[:, None]) - program.p_min[:n_g, None]
-    most = jnp.maximum(most, 0) / program.p_range[:n_g, None]
+    most = jnp.minimum(p_potential, program.p_max[:, None]) - program.p_min[of_generators, None]
+    most = jnp.maximum(most, 0) / program.p_range[of_generators, None]
     # What has no room is no variable: a program needs an interior.
     moves = jnp.broadcast_to(program.moves[:, None], (2 * n_s, stages))
     soc = jnp.clip(soc, *program.soc)
@@ -255,17 +283,17 @@ def situation_of(program: Program, p_load: jax.Array, p_potential: jax.Array, so
 def as_plan(
     program: Program, x: jax.Array, q: jax.Array, at: Situation, cost: jax.Array, converged: jax.Array
 ) -> Plan:
-    """The plan of variables x, (n, N), and reactive powers, (n_generator + n_storage, N) p.u."""
-    n_g, n_c = len(program.p_max), len(program.p_min)
-    p = program.p_min[:, None] + program.p_range[:, None] * x[:n_c]
+    """The plan of variables x, (n, N), and reactive powers, (n_controlled, N) p.u."""
+    p = program.p_min[:, None] + program.p_range[:, None] * x[: program.controls.n_controlled]
     # Of what e may be, the least: no more energy is burnt than does not fit.
-    drawn = program.delta_t * jnp.maximum(p[n_g:] / program.eff[:, None], p[n_g:] * program.eff[:, None])
+    p_storage = p[program.controls.kinds["storage"]]
+    drawn = program.delta_t * jnp.maximum(p_storage / program.eff[:, None], p_storage * program.eff[:, None])
 
     def left(soc: jax.Array, drawn: jax.Array) -> tuple[jax.Array, jax.Array]:
         return (after := jnp.clip(soc - drawn, *program.soc)), after
 
     soc = jax.lax.scan(left, at.soc, drawn.T)[1].T
-    return Plan(p[:n_g], q[:n_g], p[n_g:], q[n_g:], soc, cost, converged)
+    return Plan(p, q, soc, cost, converged, program.controls)
 
 
 def plan_dc(

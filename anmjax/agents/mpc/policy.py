@@ -133,10 +133,8 @@ class MPC(PyTree):
 
     def act(self, key: jax.Array, state: State) -> jax.Array:
         """The first action of the plan, (n_action,) MW and MVAr, within the action box."""
-        plan, net, box = self.plan(state), self.env.network, self.env.action_space
-        p = jnp.concatenate([plan.p_generators[:, 0], plan.p_storage[:, 0]])
-        q = jnp.concatenate([plan.q_generators[:, 0], plan.q_storage[:, 0]])
-        action = as_action(net, p, q)
+        plan, box = self.plan(state), self.env.action_space
+        action = as_action(self.env.network, plan.p[:, 0], plan.q[:, 0])
         return jnp.clip(action, box.low, box.high)
 
 
