@@ -20,6 +20,7 @@ from anmjax.envs.arguments import (
 )
 from anmjax.envs.observation import STATE_QUANTITIES, bounds, observe, parse_observation
 from anmjax.envs.pytree import PyTree
+from anmjax.envs.quantities import Point
 from anmjax.envs.records import GridState, InitialState, State
 from anmjax.envs.reward import Costs, metrics_of, reward_of
 from anmjax.envs.simulator_names import SimulatorNames
@@ -285,13 +286,15 @@ class ANMEnv(PyTree):
             vector = jax.ShapeDtypeStruct((sum(self._split_sizes()),), self.network.dtype)
             shape = jax.eval_shape(self._observed, vector).shape
             return Box(*(jnp.full(shape, side, self.network.dtype) for side in (-jnp.inf, jnp.inf)))
-        return Box(*bounds(self._observed, self.network, self.aux_bounds))
+        unbounded = np.tile([-np.inf, np.inf], (self.K, 1))
+        aux_bounds = unbounded if self.aux_bounds is None else self.aux_bounds
+        return Box(*bounds(self._observed, self.network, aux_bounds))
 
     def _observe(self, grid: GridState, d: jax.Array, aux: jax.Array) -> jax.Array:
         if callable(self._observed):
             return jnp.asarray(self._observed(self.state_vector(grid, aux)), self.network.dtype)
         box = self.observation_space
-        return jnp.clip(observe(self._observed, self.network, grid, d, aux), box.low, box.high)
+        return jnp.clip(observe(self._observed, Point(self.network, grid, d, aux)), box.low, box.high)
 
     def _simulate(self, soc: jax.Array, wanted: Setpoints) -> Simulated:
         return simulation(self.delta_t, self.num_iters, self.tol)(self.network, soc, wanted)
