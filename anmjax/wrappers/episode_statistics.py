@@ -9,11 +9,9 @@ import jax
 import jax.numpy as jnp
 
 from anmjax.envs.records import State
-from anmjax.wrappers.record import record
 from anmjax.wrappers.wrapper import Wrapper
 
 
-@record()
 class EpisodeStatistics(Wrapper):
     """Adds four entries to ``metrics``, undiscounted, up to and including the step that made them.
 

@@ -11,12 +11,10 @@ import numpy as np
 
 from anmjax.envs.records import State
 from anmjax.envs.spaces import Box
-from anmjax.wrappers.record import record
 from anmjax.wrappers.running_statistics import RunningStatistics
 from anmjax.wrappers.wrapper import Wrapper
 
 
-@record(init=False)
 class NormalizeObservation(Wrapper):
     """Replaces ``obs`` by ``clip((obs - mean) / std)`` with the statistics that the wrapper holds.
 
@@ -72,7 +70,6 @@ class NormalizeObservation(Wrapper):
         return self.statistics.normalize(obs, clip=self.clip)
 
 
-@record(init=False)
 class NormalizeReward(Wrapper):
     """Divides ``reward`` by the standard deviation of the discounted return.
 

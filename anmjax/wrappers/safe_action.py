@@ -18,13 +18,11 @@ from anmjax.projection.safety import (
     DEFAULT_VOLTAGE_MARGIN,
     project_safe,
 )
-from anmjax.wrappers.record import record
 from anmjax.wrappers.wrapper import Wrapper
 
 FORECASTS = ("perfect", "persistence")
 
 
-@record()
 class SafeAction(Wrapper):
     """Moves actions to the nearest ones that keep voltages and branch flows within limits.
 

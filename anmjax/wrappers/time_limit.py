@@ -8,11 +8,9 @@ from dataclasses import replace
 import jax
 
 from anmjax.envs.records import State
-from anmjax.wrappers.record import record
 from anmjax.wrappers.wrapper import Wrapper
 
 
-@record()
 class TimeLimit(Wrapper):
     """Sets ``truncated`` once ``state.t >= max_steps`` and the network has not collapsed.
 

@@ -7,13 +7,12 @@ from typing import Any, ClassVar
 
 import jax
 
+from anmjax.envs.pytree import Record
 from anmjax.envs.records import InitialState, State
 from anmjax.envs.spaces import Box
-from anmjax.wrappers.record import record
 
 
-@record()
-class Wrapper:
+class Wrapper(Record):
     """Base of all wrappers: forwards the environment's methods, attributes and leaves.
 
     A wrapper is an environment and a pytree, so wrappers nest, and ``jax.vmap`` runs over a batch of

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import pickle
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 import orbax.checkpoint
 import pytest
-from flax import serialization
+from flax import serialization, struct
 
 import anmjax
 from anmjax.agents.ppo import PPO, PPOConfig
@@ -78,8 +79,6 @@ def test_a_checkpointer_a_pickle_and_a_state_dict_give_it_back(name: str, tmp_pa
 
 
 def test_a_wrapper_of_a_users_own_may_be_a_flax_dataclass() -> None:
-    from flax import struct
-
     @struct.dataclass
     class Twice(anmjax.Wrapper):
         factor: float = 2.0
@@ -92,3 +91,43 @@ def test_a_wrapper_of_a_users_own_may_be_a_flax_dataclass() -> None:
     assert jax.tree.map(str, env).max_steps == "3"
     state = env.step(env.reset(jax.random.key(0)), jnp.array([0.5]))
     assert state.aux[1] == 1.0
+
+
+class Thrice(anmjax.Wrapper):
+    """Of a user's own, without a decorator: a leaf, a static field, and a check in the constructor."""
+
+    factor: float = 3.0
+    mode: str = struct.field(pytree_node=False, default="all")
+
+    def __post_init__(self) -> None:
+        if self.mode not in ("all", "first"):
+            raise ValueError(f"mode is {self.mode!r}")
+
+    def step(self, state: anmjax.State, action: jax.Array) -> anmjax.State:
+        return self.env.step(state, self.factor * action)
+
+
+def test_a_wrapper_of_a_users_own_needs_no_decorator() -> None:
+    env = Thrice(anmjax.TimeLimit(Match(), 3))
+    assert jax.tree.map(str, env).factor == "3.0"
+    assert jax.tree.map(lambda _: None, env).mode == "all"
+    assert env.replace(factor=4.0).factor == 4.0
+    with pytest.raises(ValueError, match="mode is 'none'"):
+        env.replace(mode="none")
+    with pytest.raises(ValueError, match="Thrice has no attribute 'facter' to replace"):
+        env.replace(facter=4.0)
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        env.factor = 5.0  # type: ignore[misc]
+    assert serialization.to_state_dict(env) == {"env": {"env": {}, "max_steps": 3}, "factor": 3.0}
+    assert pickle.loads(pickle.dumps(env)) == env
+    state = jax.jit(lambda env, key: env.step(env.reset(key), jnp.array([0.25])))(env, jax.random.key(0))
+    assert state.aux[1] == 0.75
+
+
+def test_a_state_dict_of_a_task_holds_its_arrays_and_gives_them_back() -> None:
+    doubled = FEEDER.replace(collapse_share=jnp.asarray(0.25))
+    saved = serialization.to_state_dict(doubled)
+    assert set(saved) == {"network", "collapse_share", "noise"}
+    restored = serialization.from_state_dict(FEEDER, saved)
+    assert float(restored.collapse_share) == 0.25
+    assert jax.tree.structure(restored) == jax.tree.structure(FEEDER)
