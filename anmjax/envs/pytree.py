@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from typing import Any, ClassVar, TypeVar, dataclass_transform
 
 import jax
@@ -41,14 +42,14 @@ class PyTree:
         Raises:
           ValueError: there is no such attribute, or the constructor of declared fields refuses its value.
         """
-        declared = _declared(type(self))
-        unknown = sorted(set(changes) - set(declared or _attributes(self)))
+        cls: Any = type(self)
+        unknown = sorted(changes.keys() - (_declared(cls) or _attributes(self)).keys())
         if unknown:
             raise ValueError(f"{type(self).__name__} has no attribute {unknown[0]!r} to replace")
         if dataclasses.is_dataclass(self):
             return dataclasses.replace(self, **changes)  # by the constructor, with its checks
         copy = object.__new__(type(self))
-        copy.__dict__.update({**vars(self), **changes, _CHILDREN: tuple(_children(self))})
+        copy.__dict__.update({**vars(self), **changes, _CHILDREN: _children(self)})
         return copy
 
 
@@ -56,32 +57,31 @@ def _is_child(value: Any) -> bool:
     return any(isinstance(x, (np.ndarray, np.generic, jax.Array)) for x in jax.tree.leaves(value))
 
 
+@functools.cache
 def _declared(cls: Any) -> dict[str, bool]:
     """The declared fields of a class, in order: whether each is a child."""
     fields = dataclasses.fields(cls) if dataclasses.is_dataclass(cls) else ()
     return {field.name: field.metadata.get("pytree_node", True) for field in fields}
 
 
-def _attributes(obj: PyTree) -> list[str]:
-    """Names of all attributes: the declared ones in order, then the others by name."""
-    declared = _declared(type(obj))
-    return [*declared, *sorted(set(vars(obj)) - {_CHILDREN, *declared})]
+def _attributes(obj: Any) -> dict[str, bool]:
+    """All attributes, the declared ones in order, then the others by name: whether each is a child."""
+    cls: Any = type(obj)
+    declared, values = _declared(cls), vars(obj)
+    known = values.get(_CHILDREN, ())
+    others = sorted(values.keys() - declared.keys() - {_CHILDREN})
+    return {**declared, **{name: name in known or _is_child(values[name]) for name in others}}
 
 
-def _children(obj: PyTree) -> list[str]:
-    declared, known = _declared(type(obj)), vars(obj).get(_CHILDREN, ())
-    return [
-        name
-        for name in _attributes(obj)
-        if (declared[name] if name in declared else name in known or _is_child(getattr(obj, name)))
-    ]
+def _children(obj: Any) -> tuple[str, ...]:
+    return tuple(name for name, is_child in _attributes(obj).items() if is_child)
 
 
-def _flatten_with_keys(obj: PyTree) -> tuple[list[tuple[Any, Any]], tuple[tuple[str, ...], tuple[Any, ...]]]:
-    children = _children(obj)
-    static = tuple((name, getattr(obj, name)) for name in _attributes(obj) if name not in children)
-    keyed = [(jax.tree_util.GetAttrKey(name), getattr(obj, name)) for name in children]
-    return keyed, (tuple(children), static)
+def _flatten_with_keys(obj: Any) -> tuple[list[tuple[Any, Any]], tuple[tuple[str, ...], tuple[Any, ...]]]:
+    attributes = _attributes(obj)
+    children = tuple(name for name, is_child in attributes.items() if is_child)
+    static = tuple((name, getattr(obj, name)) for name, is_child in attributes.items() if not is_child)
+    return [(jax.tree_util.GetAttrKey(name), getattr(obj, name)) for name in children], (children, static)
 
 
 def _unflatten(cls: type[_Self], aux: tuple[tuple[str, ...], tuple[Any, ...]], children: Any) -> _Self:
