@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ast
+import functools
+import graphlib
 import os
 import subprocess
 import sys
@@ -29,6 +31,9 @@ FLOORS = (
     "cli",
 )
 MODULES = sorted(PACKAGE.rglob("*.py"))
+# Files one behind the other that a reader of one floor may have to follow.
+LONGEST_CHAIN = 12
+LONGEST_FILE = 350
 OPTIONAL = ("brax", "clarabel", "cvxpy", "gym_anm", "gymnasium", "gymnax", "matplotlib", "pandapower")
 
 
@@ -79,6 +84,78 @@ def test_imports_go_down_only(path):
         if FLOORS.index(floor_of(name)) > FLOORS.index(own)
     ]
     assert not upward
+
+
+@functools.cache
+def graph() -> dict[str, set[str]]:
+    """The modules of the package that each one imports, for types alone included.
+
+    What is imported from a package's ``__init__`` is imported from the module that it has the name from. The
+    ``__init__`` is in the graph with what it gathers itself.
+    """
+    paths = {module_name(path): path for path in MODULES}
+    trees = {name: ast.parse(path.read_text(encoding="utf-8")) for name, path in paths.items()}
+
+    def taken(name: str) -> list[tuple[str, str]]:
+        """(module, name) of what a module imports; no name where the module itself is."""
+        found = []
+        for node in ast.walk(trees[name]):
+            if isinstance(node, ast.Import):
+                found += [(alias.name, "") for alias in node.names if alias.name in paths]
+            elif isinstance(node, ast.ImportFrom) and node.module in paths:
+                found += [(node.module, alias.name) for alias in node.names]
+        return found
+
+    gathered = {name: {what: module for module, what in taken(name)} for name in paths}
+
+    def home(module: str, what: str) -> str:
+        if f"{module}.{what}" in paths:
+            return f"{module}.{what}"
+        is_package = paths[module].name == "__init__.py"
+        return home(gathered[module][what], what) if is_package and what in gathered[module] else module
+
+    return {name: {home(*one) for one in taken(name)} - {name} for name in paths}
+
+
+def only_gathers(path: Path) -> bool:
+    """Whether a file is an ``__init__`` of imports alone: there is nothing to read in it."""
+    statements = ast.parse(path.read_text(encoding="utf-8")).body
+    kinds = (ast.Expr, ast.ImportFrom, ast.Assign)  # the docstring, the imports, __all__
+    return path.name == "__init__.py" and all(isinstance(one, kinds) for one in statements)
+
+
+def longest_chain(modules: frozenset[str]) -> tuple[str, ...]:
+    """The longest chain of imports within some modules, from the top; files that only gather do not count."""
+    gatherers = {module_name(path) for path in MODULES if only_gathers(path)}
+    inside = {name: graph()[name] & modules for name in modules}
+    longest: dict[str, tuple[str, ...]] = {}
+    for name in graphlib.TopologicalSorter(inside).static_order():
+        below = max((longest[other] for other in sorted(inside[name])), key=len, default=())
+        longest[name] = below if name in gatherers else (name, *below)
+    return max(longest.values(), key=len)
+
+
+def test_no_module_imports_itself_by_way_of_others():
+    try:
+        order = tuple(graphlib.TopologicalSorter(graph()).static_order())
+    except graphlib.CycleError as error:
+        pytest.fail(f"imports in a circle: {' -> '.join(error.args[1])}")
+    assert set(order) == set(graph())
+    # Imports for types alone are seen: the package's own __init__ has no others.
+    assert "anmjax.envs.env" in graph()["anmjax"]
+
+
+@pytest.mark.parametrize("floor", FLOORS)
+def test_no_chain_of_imports_within_a_floor_is_long(floor):
+    chain = longest_chain(frozenset(name for name in graph() if floor_of(name) == floor))
+    assert len(chain) <= LONGEST_CHAIN, " -> ".join(chain)
+
+
+def test_no_file_is_long():
+    root = Path(__file__).parent.parent
+    files = [*MODULES, *(path for name in ("benchmarks", "tests") for path in (root / name).rglob("*.py"))]
+    sizes = {path: len(path.read_text(encoding="utf-8").splitlines()) for path in files}
+    assert not [f"{path}: {size} lines" for path, size in sizes.items() if size > LONGEST_FILE]
 
 
 def test_the_grid_floor_does_without_jax():
