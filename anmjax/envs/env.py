@@ -101,6 +101,7 @@ class ANMEnv(PyTree):
         if not isinstance(network, Network):
             network = Network.from_dict(network)
         self.network = as_jax(network.astype(jnp.result_type(float) if dtype is None else dtype))
+        # gym-anm's names. Python numbers, so static: they choose the program, and a change compiles anew.
         self.K, self.delta_t, self.gamma, self.lamb = int(K), float(delta_t), float(gamma), float(lamb)
         self.aux_bounds = None if aux_bounds is None else np.asarray(aux_bounds, float)
         self.costs_clipping = parse_costs_clipping(costs_clipping)
@@ -159,6 +160,8 @@ class ANMEnv(PyTree):
         def again(carry: tuple[jax.Array, jax.Array, State]) -> jax.Array:
             return carry[2].terminated & (carry[0] < MAX_RESET_DRAWS)
 
+        # A loop begins with a state of the right shapes: a draw that is not taken, terminated, so that the
+        # first draw is made inside and ``reset_to`` is compiled once. Keys cannot be zeros: the key is given.
         shapes = jax.eval_shape(lambda key: self.reset_to(key, self.init_state(key)), key)
         blank = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), replace(shapes, key=None))
         none_yet = replace(blank, terminated=jnp.array(True), key=key)
@@ -230,6 +233,7 @@ class ANMEnv(PyTree):
             cost, solved, weight=self.delta_t * self.lamb, clipping=self.costs_clipping, gamma=self.gamma
         )
         metrics = metrics_of(cost, e_loss, penalty, grid, jnp.isfinite(jnp.asarray(action)).all())
+        # After a collapse lanes go on in lockstep with the others, so what came of the step is not taken.
         ended = state.terminated
         return self._state(
             key=state.key,
@@ -252,6 +256,8 @@ class ANMEnv(PyTree):
           (n_load,) p.u., demand of the loads; (n_generator,) p.u., P that the non-slack generators could
           give; (K,) auxiliary variables.
         """
+        # By time and not by splitting: the key of a state says all that is to come, and ``exogenous`` asked
+        # before a step, as a safety layer does, tells what the step will bring.
         net, key = self.network, jax.random.fold_in(state.key, state.t)
         n_load, n_generator = len(net.loads), len(net.generators)
         variables = jnp.asarray(self.next_vars(key, self.state_vector(state.grid, state.aux)), net.dtype)
@@ -336,6 +342,7 @@ class ANMEnv(PyTree):
             t=t,
             key=key,
         )
+        # In ``jax.shard_map`` all leaves vary alike, constants among them: a state is the carry of loops.
         return as_varying(state, state)
 
     def _split_sizes(self) -> list[int]:

@@ -59,6 +59,8 @@ def _read(d: object) -> tuple[Tables | None, list[Fault]]:
     if not isinstance(d, Mapping):
         allowed = "must be a dict with the keys baseMVA, bus, device and branch"
         return None, [Fault("network", "network", d, allowed)]
+    # Every table is read and checked even where another one is at fault, so that one call tells all; a check
+    # that needs several tables waits until those can be read.
     base = read_base(d, faults)
     bus, device, branch = (read_table(d, table, faults) for table in (BUS, DEVICE, BRANCH))
     for rows, column in ((bus, "BUS_ID"), (device, "DEV_ID")):
@@ -78,6 +80,7 @@ def _read(d: object) -> tuple[Tables | None, list[Fault]]:
             _check_slacks_match(bus, device, faults)
     for row in branch or []:
         _check_branch(row, faults)
+    # A table that cannot be read has its fault in the list; the rest is for the type checker.
     if faults or base is None or bus is None or device is None or branch is None:
         return None, faults
     return Tables(base, bus, device, branch), faults
@@ -87,7 +90,7 @@ def _check_unique(rows: Sequence[Row], column: str, faults: list[Fault]) -> None
     """Ids are unique."""
     seen: set[int] = set()
     for row in rows:
-        if column in row.ids:
+        if column in row.ids:  # an id at fault has been told of, and equals no other
             if row.ids[column] in seen:
                 faults.append(Fault(row.element, column, row.ids[column], "must be unique"))
             seen.add(row.ids[column])
@@ -121,14 +124,16 @@ def _check_slacks_match(bus: Sequence[Row], device: Sequence[Row], faults: list[
     buses = [row.ids.get("BUS_ID") for row in bus if row.kind == SLACK_BUS]
     devices = [row for row in device if row.kind == SLACK and "BUS_ID" in row.ids]
     if len(buses) == 1 and len(devices) == 1 and buses[0] is not None:
-        at = devices[0].ids["BUS_ID"]
-        if at != buses[0] and any(row.ids.get("BUS_ID") == at for row in bus):
+        at_bus = devices[0].ids["BUS_ID"]
+        # A bus that does not exist is the fault of a reference, told of there.
+        if at_bus != buses[0] and any(row.ids.get("BUS_ID") == at_bus for row in bus):
             allowed = f"must be {buses[0]}, the slack bus, for the slack device"
-            faults.append(Fault(devices[0].element, "BUS_ID", at, allowed))
+            faults.append(Fault(devices[0].element, "BUS_ID", at_bus, allowed))
 
 
 def _check_slopes(row: Row, faults: list[Fault]) -> None:
     """A limit on Q that tightens towards PMAX or PMIN starts from a finite value: its slope is finite."""
+    # The slack is not projected: its power follows from the power flow, whatever its limits.
     if row.kind == SLACK or not row.values.keys() >= {"PMAX", "PMIN", "P+"}:
         return
     slopes = row.values["P+"] < row.values["PMAX"]
@@ -154,15 +159,15 @@ def _check_connected(bus: Sequence[Row], branch: Sequence[Row], faults: list[Fau
     """Every bus has a path to the slack."""
     slacks = [row.ids.get("BUS_ID") for row in bus if row.kind == SLACK_BUS]
     if len(slacks) != 1 or slacks[0] is None:
-        return
-    index = {
-        i: k for k, i in enumerate(dict.fromkeys(row.ids["BUS_ID"] for row in bus if "BUS_ID" in row.ids))
-    }
+        return  # from where to look is not known yet
+    # Dict tables have no switch: a branch in the table is closed.
+    ids = dict.fromkeys(row.ids["BUS_ID"] for row in bus if "BUS_ID" in row.ids)
+    index = {i: k for k, i in enumerate(ids)}
     ends = [(row.ids.get("F_BUS"), row.ids.get("T_BUS")) for row in branch]
     joined = [(index[f], index[t]) for f, t in ends if f in index and t in index]
     island = islands(len(index), [f for f, _ in joined], [t for _, t in joined])
     for row in bus:
-        own = row.ids.get("BUS_ID", slacks[0])
+        own = row.ids.get("BUS_ID", slacks[0])  # a bus without an id has a fault of its own
         if island[index[own]] != island[index[slacks[0]]]:
             allowed = f"must have a path of branches to the slack bus {slacks[0]}"
             faults.append(Fault(row.element, "BUS_ID", own, allowed))

@@ -15,7 +15,7 @@ from anmjax.tasks.profiles import DailyProfiles, load_profiles
 
 
 class DailyTask(ANMEnv):
-    """Deterministic days: the one auxiliary variable is the index of the table's column in force.
+    """Deterministic days: the one auxiliary variable is the time of day, as a row of ``tables``.
 
     Starts are drawn at a uniform time of day, with loads and potentials from the tables, generators at
     their potential, storage units idle, and whatever ``init_q_and_soc`` draws for the rest.
@@ -47,9 +47,9 @@ class DailyTask(ANMEnv):
     def init_state(self, key: jax.Array) -> InitialState:
         """Draws a time of day, generators' Q and the state of charge."""
         key_time, key_rest = jax.random.split(key)
-        hour = jax.random.randint(key_time, (), 0, self.steps_per_day)
+        time = jax.random.randint(key_time, (), 0, self.steps_per_day)
         q, soc = self.init_q_and_soc(key_rest)
-        return self.start_at(hour, soc, q)
+        return self.start_at(time, soc, q)
 
     def init_q_and_soc(self, key: jax.Array) -> tuple[jax.Array, jax.Array]:
         """Draws the generators' reactive power, (n_generator,) MVAr, and the charge, (n_storage,) MWh.
@@ -62,17 +62,17 @@ class DailyTask(ANMEnv):
         soc = jax.random.uniform(key, low.shape, low.dtype, low, high)
         return jnp.zeros(len(net.generators), net.dtype), soc * net.base_mva
 
-    def start_at(self, hour: jax.Array, soc: jax.Array, q: jax.Array | None = None) -> InitialState:
+    def start_at(self, time: jax.Array, soc: jax.Array, q: jax.Array | None = None) -> InitialState:
         """The start at a given time of day.
 
         Args:
-          hour: () column of the tables in force.
+          time: () row of ``tables``, 0 at midnight.
           soc: (n_storage,) MWh, state of charge.
           q: (n_generator,) MVAr, the generators' reactive power; None: none.
         """
         net = self.network
         loads, generators = np.array(net.loads, int), np.array(net.generators, int)
-        row = self.tables[hour]
+        row = self.tables[time]
         p_load, p_max = row[: len(loads)], row[len(loads) :]
         zero = jnp.zeros(net.n_device, net.dtype)
         return InitialState(
@@ -80,13 +80,13 @@ class DailyTask(ANMEnv):
             q_dev=zero.at[loads].set(p_load * net.qp_ratio[loads]).at[generators].set(0 if q is None else q),
             soc=soc,
             p_max=p_max,
-            aux=jnp.asarray(hour, net.dtype)[None],
+            aux=jnp.asarray(time, net.dtype)[None],
         )
 
     def next_vars(self, key: jax.Array, state: jax.Array) -> jax.Array:
         """The next row of the tables; ``key`` is not used."""
-        hour = (jnp.round(state[-1]).astype(jnp.int32) + 1) % self.steps_per_day
-        return jnp.concatenate([self.tables[hour], hour.astype(state.dtype)[None]])
+        time = (jnp.round(state[-1]).astype(jnp.int32) + 1) % self.steps_per_day
+        return jnp.concatenate([self.tables[time], time.astype(state.dtype)[None]])
 
     def coming_profiles(self, state: State, num_steps: int) -> tuple[jax.Array, jax.Array]:
         """What the coming steps will bring, for planners; any task that knows may offer this method.
@@ -100,9 +100,9 @@ class DailyTask(ANMEnv):
           that the non-slack generators could give, as tabled, above PMAX or not; both by device id.
         """
         net = self.network
-        hour = jnp.round(state.aux[-1]).astype(jnp.int32)
+        time = jnp.round(state.aux[-1]).astype(jnp.int32)
         rows = (
-            self.tables[(hour + 1 + jnp.arange(num_steps, dtype=jnp.int32)) % self.steps_per_day].T
+            self.tables[(time + 1 + jnp.arange(num_steps, dtype=jnp.int32)) % self.steps_per_day].T
             / net.base_mva
         )
         return rows[: len(net.loads)], rows[len(net.loads) :]

@@ -49,6 +49,7 @@ def test_a_float32_box_samples_float32() -> None:
     box = anmjax.make("ANM6Easy-v0", dtype=jnp.float32).action_space
     assert box.dtype == jnp.float32
     assert box.sample(jax.random.key(0)).dtype == jnp.float32
-    # gym-anm's action space, MW and MVAr: PV, wind (P then Q), storage P, Q.
+    # gym-anm's action space, MW and MVAr: PV, wind (P then Q), storage P, Q. Through p.u. and back in
+    # float32, which rounds to 6e-8.
     np.testing.assert_allclose(box.high, [30, 50, 30, 50, 50, 50], rtol=1e-6)
     np.testing.assert_allclose(box.low, [0, 0, -30, -50, -50, -50], rtol=1e-6)

@@ -134,7 +134,7 @@ def test_reward_and_metrics_follow_their_formulas() -> None:
             np.testing.assert_allclose(state.metrics[name], value, rtol=1e-12, atol=1e-14, err_msg=name)
         np.testing.assert_allclose(state.reward, -expected["e_loss"] - expected["penalty"], rtol=1e-12)
         assert state.metrics["converged"]
-        assert state.metrics["mismatch"] == grid.mismatch <= 1e-5
+        assert state.metrics["mismatch"] == grid.mismatch <= 1e-5  # p.u., the default tolerance
         seen |= {name for name, value in expected.items() if value > 0}
         seen |= {"clipped loss"} if abs(energy) > 0.3 else set()
         seen |= {"clipped penalty"} if penalty > 20 else set()

@@ -138,6 +138,7 @@ def test_without_network_limits_it_is_the_projection_on_the_devices(env, project
         )
 
     nearest = jax.vmap(alone)(states, actions)[:, [0, 1, 3, 4, 2, 5]] * net.base_mva
+    # MW: without limits of the network only the rounding of the region's program is left.
     np.testing.assert_allclose(ours.action, nearest, atol=1e-4)
     assert np.all(ours.violation == 0)
 
@@ -185,6 +186,8 @@ def test_the_wrapper_steps_with_the_safe_action_and_says_how_far_it_moved(env, s
     )
     after = jax.jit(jax.vmap(wrapped.step))(inner, actions)
     assert jax.tree.structure(begun) == jax.tree.structure(after)
+    # Two compiled programs round differently: of the projection's answer, then of a step's penalties, which
+    # are lambda delta_t = 25 times a violation.
     np.testing.assert_allclose(after.metrics["safe_distance"], safe.distance, atol=1e-6)
     direct = jax.jit(jax.vmap(env.step))(states, safe.action)
     np.testing.assert_allclose(after.reward, direct.reward, atol=1e-5)

@@ -117,7 +117,7 @@ def test_the_nominal_power_flow_has_the_published_losses_and_lowest_voltage(noth
     assert solved[3]
     for vm, loss in ((solved[0], solved[2]), (reference[0][-1], reference[2][-1])):
         assert float(loss) * 10_000 == pytest.approx(202.7, abs=0.05)  # kW, as published: four digits
-        assert float(vm.min()) == pytest.approx(0.9131, abs=5e-5)
+        assert float(vm.min()) == pytest.approx(0.9131, abs=5e-5)  # as published: four digits
         assert int(vm.argmin()) == 17
 
 

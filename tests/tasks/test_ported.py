@@ -69,7 +69,8 @@ def test_a_ported_task_runs_vmapped_and_equals_gym_anm_on_the_same_draws(
         reference = Fed(*arguments)
         for lane in range(LANES):
             reference.draws = iter(drawn[lane])
-            # What the start holds is feasible, so that it is its own projection.
+            # What the start holds is feasible, so that it is its own projection. MW; the slack's power is the
+            # power flow's, and both stop Newton at the same iterate.
             state, _ = reset_to(reference, first[lane])
             np.testing.assert_allclose(state, first[lane], rtol=1e-8, atol=1e-8)
             for t in range(STEPS):
