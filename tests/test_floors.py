@@ -201,3 +201,9 @@ assert not loaded, f"loaded {{loaded}}"
     environment = {**os.environ, "JAX_PLATFORMS": "no_such_platform"}
     done = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
+
+
+def test_only_the_floor_of_lanes_knows_platforms():
+    naming = [path for path in MODULES if "platform_dependent" in path.read_text(encoding="utf-8")]
+    assert naming, "the name is no longer the one to look for"
+    assert {floor_of(module_name(path)) for path in naming} == {"lanes"}
