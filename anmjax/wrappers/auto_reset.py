@@ -13,13 +13,11 @@ import numpy as np
 from flax import struct
 
 from anmjax.envs.records import State
-from anmjax.wrappers.record import record
 from anmjax.wrappers.wrapper import Wrapper
 
 _DRAW: Any = object()  # "draw a pool": None already stands for "no pool"
 
 
-@record(init=False)
 class AutoReset(Wrapper):
     """Replaces the state of an ended episode by a fresh start; goes outside the wrappers that end it.
 
