@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from benchmarks import record
+from benchmarks.harness import record
 
 PLATFORM = "import jax; print(jax.devices()[0].platform)"
 
@@ -36,8 +36,8 @@ class Part:
 
 ON_CPU = (
     Part("env_step", "benchmarks.env_step", (), 1800),
-    Part("ppo", "benchmarks.ppo", (), 600),
-    Part("scaling", "benchmarks.scaling", (), 900),
+    Part("ppo", "benchmarks.training.ppo", (), 600),
+    Part("scaling", "benchmarks.training.scaling", (), 900),
 )
 
 MANY_GRIDS = ("--num-envs", "16384", "--total-steps", "200_000_000")
@@ -66,12 +66,12 @@ ENV_STEP = (
 ON_GPU = (
     Part("checks", "pytest", ("-m", "gpu", "-n", "0", "-q"), 55),
     Part("env_step", "benchmarks.env_step", ENV_STEP, 100),
-    Part("ppo", "benchmarks.ppo", ("--seconds", "0.5", "--repeats", "3", "--budget", "55"), 80),
+    Part("ppo", "benchmarks.training.ppo", ("--seconds", "0.5", "--repeats", "3", "--budget", "55"), 80),
     Part("training", "benchmarks.training", ("--seeds", "1", "--", *MANY_GRIDS), 65),
     Part("power_flow", "benchmarks.power_flow", POWER_FLOW, 80),
-    Part("mpc", "benchmarks.mpc", MPC, 35),
+    Part("mpc", "benchmarks.policies.mpc", MPC, 35),
     Part("projection", "benchmarks.projection", PROJECTION, 30),
-    Part("safety", "benchmarks.safety", SAFETY, 30),
+    Part("safety", "benchmarks.projection.safety", SAFETY, 30),
 )
 
 
@@ -100,7 +100,7 @@ def run(part: Part, folder: Path, extra: tuple[str, ...]) -> dict[str, Any]:
 
 def draw_and_write() -> None:
     """Draws the plots and writes the tables of the newest records."""
-    for module in ("benchmarks.throughput_plot", "benchmarks.tables"):
+    for module in ("benchmarks.env_step.plot", "benchmarks.tables"):
         subprocess.run([sys.executable, "-m", module], check=True)
 
 
@@ -122,7 +122,7 @@ def main() -> None:
     print("\n" + "\n".join(f"{row['part']}: {row['outcome']}, {row['seconds']:.0f} s" for row in rows))
     if not options.smoke:
         made = record.make("all", rows, load_average_before=load)
-        record.write(made, options.out or record.default_path("all"))
+        record.write(made, options.out)
         if not options.out:
             draw_and_write()
     if any(row["outcome"] != "ok" for row in rows):

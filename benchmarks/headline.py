@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from benchmarks import policy_tables, power_flow_tables, projection_tables
-from benchmarks.markdown import commit, grid, place
-from benchmarks.power_flow_tables import digits, fastest
+from benchmarks.harness.columns import commit, grid, place
+from benchmarks.policies import tables as policy_tables
+from benchmarks.power_flow import tables as power_flow_tables
+from benchmarks.power_flow.tables import digits, fastest
+from benchmarks.projection import tables as projection_tables
 
 # What stands for a record: a feeder, the longest horizon with a peer, and a middle size (n, m, p).
 NETWORK, STEPS, SIZE = "case33bw", 32, (20, 60, 6)
@@ -25,7 +27,7 @@ def headline(*made: Record | None) -> str:
       *made: records of the benchmarks in ``ROWS``, in that order; None: there is none.
     """
     found = [record for record in made if record]
-    cells = [row for record in found for row in ROWS[record["benchmark"]](record)]
+    cells = [row for rows, record in zip(ROWS.values(), made, strict=True) if record for row in rows(record)]
     said = [f"`{record['benchmark']}` of {record['date'][:10]}, {commit(record)}" for record in found]
     where = " or ".join(dict.fromkeys(place(record) for record in found))
     return "\n".join(
@@ -91,7 +93,7 @@ def _training(made: Record) -> Iterator[list[str]]:
 ROWS = {
     "env_step": _env_step,
     "power_flow": _power_flow,
-    "mpc": _mpc,
+    "policies.mpc": _mpc,
     "projection": _projection,
     "training": _training,
 }

@@ -12,15 +12,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
-from benchmarks import (
-    headline,
-    pandapower_tables,
-    policy_tables,
-    power_flow_tables,
-    projection_tables,
-    record,
-    throughput_tables,
-)
+from benchmarks import headline
+from benchmarks.env_step import tables as throughput_tables
+from benchmarks.harness import record
+from benchmarks.policies import tables as policy_tables
+from benchmarks.power_flow import tables as power_flow_tables
+from benchmarks.projection import tables as projection_tables
+from benchmarks.robustness import tables as pandapower_tables
 
 ROOT = Path(__file__).parent.parent
 DOCUMENTS = tuple(
@@ -47,22 +45,26 @@ class Table(NamedTuple):
     benchmarks: tuple[str, ...]
 
 
+# Of one benchmark each, by its name.
+OWN: dict[str, Callable[..., str]] = {
+    "env_step": throughput_tables.env_step,
+    "env_step.parts": throughput_tables.env_step_parts,
+    "policies.anm6easy": policy_tables.anm6easy,
+    "policies.clairvoyant": policy_tables.clairvoyant,
+    "policies.mpc": policy_tables.mpc,
+    "power_flow": power_flow_tables.speed,
+    "power_flow.accuracy": power_flow_tables.accuracy,
+    "power_flow.parts": power_flow_tables.parts,
+    "projection": projection_tables.speed,
+    "projection.safety": projection_tables.safety,
+    "robustness.pandapower_nets": pandapower_tables.nets,
+    "training": policy_tables.training,
+    "training.ppo": throughput_tables.ppo,
+    "training.scaling": throughput_tables.scaling,
+}
 TABLES = {
     "headline": Table(headline.headline, tuple(headline.ROWS)),
-    "env_step_parts": Table(throughput_tables.env_step_parts, ("env_step_parts",)),
-    "env_step": Table(throughput_tables.env_step, ("env_step",)),
-    "anm6easy_table": Table(policy_tables.anm6easy, ("anm6easy_table",)),
-    "clairvoyant": Table(policy_tables.clairvoyant, ("clairvoyant",)),
-    "mpc": Table(policy_tables.mpc, ("mpc",)),
-    "pandapower_nets": Table(pandapower_tables.nets, ("pandapower_nets",)),
-    "power_flow": Table(power_flow_tables.speed, ("power_flow",)),
-    "power_flow_accuracy": Table(power_flow_tables.accuracy, ("power_flow_accuracy",)),
-    "power_flow_parts": Table(power_flow_tables.parts, ("power_flow_parts",)),
-    "projection": Table(projection_tables.speed, ("projection",)),
-    "ppo": Table(throughput_tables.ppo, ("ppo",)),
-    "scaling": Table(throughput_tables.scaling, ("scaling",)),
-    "safety": Table(projection_tables.safety, ("safety",)),
-    "training": Table(policy_tables.training, ("training",)),
+    **{name: Table(write, (name,)) for name, write in OWN.items()},
 }
 
 

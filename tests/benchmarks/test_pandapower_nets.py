@@ -7,7 +7,10 @@ from pathlib import Path
 import jax
 import pytest
 
-from benchmarks import pandapower_nets, pandapower_tables, record, tables
+from benchmarks import tables
+from benchmarks.harness import record
+from benchmarks.robustness import pandapower_nets
+from benchmarks.robustness import tables as pandapower_tables
 
 DOCUMENT = Path(tables.__file__).parent.parent / "docs" / "pandapower-nets.md"
 
@@ -43,7 +46,7 @@ def test_a_net_that_is_refused_or_has_no_solution_is_named_with_the_reason():
     assert row["reason"].endswith("x_ohm_per_km is nan, must be a finite number")
     agree = {"n_slack": 1, "start": "auto", "max_dvm_pu": 1e-14, "max_dva_rad": 1e-14, "warnings": []}
     made = {"rows": [row, {**row, "reason": None, **agree}], "agrees_pu": 1e-8}
-    made |= record.make("pandapower_nets", made.pop("rows"), agrees_pu=1e-8)
+    made |= record.make("robustness.pandapower_nets", made.pop("rows"), agrees_pu=1e-8)
     text = pandapower_tables.nets(made)
     assert "1 of 2 nets import and agree" in text
     assert f"| `case4gs()` | {row['reason']} |" in text

@@ -8,13 +8,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from benchmarks import networks, power_flow_tables
-from benchmarks.compiled_text import count_kernels
-from benchmarks.pandapower_peer import Pandapower
-from benchmarks.power_balance import PowerBalance
-from benchmarks.power_flow import scenarios
-from benchmarks.power_flow_accuracy import largest_loading, reference
-from benchmarks.power_flow_outages import is_whole
+from benchmarks.harness.compiled_text import count_kernels
+from benchmarks.power_flow import networks
+from benchmarks.power_flow import tables as power_flow_tables
+from benchmarks.power_flow.accuracy import largest_loading, reference
+from benchmarks.power_flow.balance import PowerBalance
+from benchmarks.power_flow.outages import is_whole
+from benchmarks.power_flow.peers.pandapower import Pandapower
+from benchmarks.power_flow.speed import scenarios
 
 # pandapower and its peers read tables with pandas, whose deprecations are not ours.
 pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::DeprecationWarning")
@@ -31,7 +32,9 @@ def test_a_packaged_network_is_that_of_pandapower(monkeypatch, name):
         if values[1] is None:
             assert values[0] is None
             continue
-        np.testing.assert_allclose(*values, rtol=1e-12, err_msg=f"{field.name}: run benchmarks.networks")
+        np.testing.assert_allclose(
+            *values, rtol=1e-12, err_msg=f"{field.name}: run benchmarks.power_flow.networks"
+        )
     assert isinstance(read.slack, int)
     assert hash(read.from_bus) == hash(built.from_bus)
 
@@ -59,7 +62,7 @@ def test_timed_networks_hold_branches_in_service_only_and_feeders_no_phase_shift
 def test_all_peers_find_the_same_voltages(name):
     pytest.importorskip("lightsim2grid")
     pytest.importorskip("power_grid_model")
-    from benchmarks.power_flow_peers import peers
+    from benchmarks.power_flow.peers import peers
 
     net = networks.load_timed(name)
     p, q = scenarios(net, 3)

@@ -16,9 +16,10 @@ import anmjax
 from anmjax.envs.spaces import Box
 from anmjax.projection import DeviceLimits, project_to_device_region
 from benchmarks import all as whole
-from benchmarks import projection_peers, projection_tables, safety
-from benchmarks.projection import parse, plan
-from benchmarks.projection_problems import judge, nearest, random_programs, random_regions
+from benchmarks.projection import peers, safety
+from benchmarks.projection import tables as projection_tables
+from benchmarks.projection.problems import judge, nearest, random_programs, random_regions
+from benchmarks.projection.speed import parse, plan
 
 # cvxpy and its peers warn of their own deprecations.
 pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::DeprecationWarning")
@@ -70,9 +71,9 @@ def test_peers_find_the_known_solutions_and_gradients():
     as_usual = jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow")
     with jax.enable_x64(True), as_usual[0], as_usual[1]:
         found = {
-            "clarabel": projection_peers.clarabel(known.programs, 0.0).answers(),
-            "osqp": projection_peers.osqp(known.programs, 0.0).answers(),
-            "qpax": projection_peers.qpax(known.programs, mesh, 0.0, gradient=True).answers(),
+            "clarabel": peers.clarabel(known.programs, 0.0).answers(),
+            "osqp": peers.osqp(known.programs, 0.0).answers(),
+            "qpax": peers.qpax(known.programs, mesh, 0.0, gradient=True).answers(),
         }
     for name, answers in found.items():
         quality = judge(known, *answers)

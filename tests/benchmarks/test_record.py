@@ -4,7 +4,7 @@ import sys
 
 import pytest
 
-from benchmarks import record
+from benchmarks.harness import record
 
 
 @pytest.mark.parametrize("out", [["--out", "/tmp/a.json"], ["--out=/tmp/a.json"], []])

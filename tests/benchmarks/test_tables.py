@@ -6,7 +6,9 @@ import json
 
 import pytest
 
-from benchmarks import markdown, policy_tables, record, tables
+from benchmarks import tables
+from benchmarks.harness import columns, record
+from benchmarks.policies import tables as policy_tables
 
 MACHINE = {"platform": "cpu", "cpu": "a CPU", "cores": 4}
 MARKER = "<!-- table: headline-cpu -->\n<!-- end of table -->"
@@ -29,7 +31,7 @@ def made(benchmark, rows, **more):
 
 
 MPC = made(
-    "mpc",
+    "policies.mpc",
     [
         {"solver": "anmjax", "steps": 32, "dtype": "float64", "plans_per_s": rate(300.0)},
         {"solver": "anmjax", "steps": 32, "dtype": "float32", "plans_per_s": rate(900.0)},
@@ -60,26 +62,26 @@ def test_the_headline_has_the_rows_of_the_records_that_there_are(records):
     assert "| MPC plans/s, 32 steps | 300 | gym-anm, cvxpy | 4 | 75 |" in lines
     assert "| PPO's return, 1.5 min | -16.0 to -13.0 | best learned policy published | -16.2 |  |" in lines
     assert sum(line.startswith("| ") for line in lines) == 2 + 2
-    assert "`mpc` of 2026-01-02, commit 0123456789;" in lines
+    assert "`policies.mpc` of 2026-01-02, commit 0123456789;" in lines
 
 
 def test_the_newest_record_counts(records):
     newer = json.loads(json.dumps(MPC).replace("2026-01-02", "2026-01-03").replace("300.0", "200.0"))
     for name, one in (("here", MPC), ("there", newer)):
-        (records / f"mpc-{name}.json").write_text(json.dumps(one))
+        (records / f"policies.mpc-{name}.json").write_text(json.dumps(one))
     assert "| MPC plans/s, 32 steps | 200 | gym-anm, cvxpy | 4 | 50 |" in tables.render(MARKER)
 
 
 def test_a_peer_that_was_not_measured_has_no_row(records):
-    alone = made("mpc", MPC["rows"][:2])
-    (records / "mpc-here.json").write_text(json.dumps(alone))
+    alone = made("policies.mpc", MPC["rows"][:2])
+    (records / "policies.mpc-here.json").write_text(json.dumps(alone))
     assert "MPC" not in tables.render(MARKER)
 
 
 def test_a_table_without_any_record_says_how_to_measure_it(records):
     assert "Not measured yet: `python -m benchmarks.env_step`." in tables.render(MARKER)
-    marker = "<!-- table: ppo-gpu -->\n<!-- end of table -->"
-    assert "Not measured yet: `python -m benchmarks.ppo`." in tables.render(marker)
+    marker = "<!-- table: training.ppo-gpu -->\n<!-- end of table -->"
+    assert "Not measured yet: `python -m benchmarks.training.ppo`." in tables.render(marker)
 
 
 def test_an_unknown_table_is_refused():
@@ -88,7 +90,7 @@ def test_an_unknown_table_is_refused():
 
 
 def test_a_bar_in_a_cell_makes_no_column():
-    assert markdown.grid(["bus", "|V|"], [["1", "1.0"]]).splitlines()[0] == r"| bus | \|V\| |"
+    assert columns.grid(["bus", "|V|"], [["1", "1.0"]]).splitlines()[0] == r"| bus | \|V\| |"
 
 
 def test_published_returns_are_written_as_their_authors_do():

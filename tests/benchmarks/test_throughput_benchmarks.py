@@ -9,8 +9,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from benchmarks import record, scaling
-from benchmarks.env_step_parts import operations
+from benchmarks.env_step.parts import operations
+from benchmarks.harness import record
+from benchmarks.training import scaling
 
 
 def test_operations_are_counted_by_the_numbers_they_make():
@@ -36,10 +37,10 @@ def test_curves_differ_by_their_worst_entry_and_not_by_their_clocks():
 
 def test_a_part_of_a_whole_record_is_as_good_as_its_own(tmp_path, monkeypatch):
     monkeypatch.setattr(record, "RESULTS", tmp_path)
-    old = {"date": "2026-01-01", "machine": {"platform": "cpu"}, "rows": [1]}
-    new = {"date": "2026-01-02", "machine": {"platform": "cpu"}, "rows": [2]}
-    record.write(old, tmp_path / "ppo-here.json")
+    old = {"benchmark": "training.ppo", "date": "2026-01-01", "machine": {"platform": "cpu"}, "rows": [1]}
+    new = {**old, "date": "2026-01-02", "rows": [2]}
+    record.write(old, tmp_path / "training.ppo-here.json")
     rows = [{"part": "checks", "record": None}, {"part": "ppo", "record": new}]
     (tmp_path / "all-here.json").write_text(json.dumps({"rows": rows}))
-    assert record.latest("ppo", "cpu") == new
-    assert record.latest("ppo", "gpu") is None
+    assert record.latest("training.ppo", "cpu") == new
+    assert record.latest("training.ppo", "gpu") is None

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from anmjax.grid import IsolatedBusWarning, Network, SimplificationWarning, pandapower_bus_index
-from benchmarks.pandapower_nets import factories
+from benchmarks.robustness.pandapower_nets import factories
 from tests.grid.pandapower_nets import (
     ELEMENTS,
     assert_balanced,

@@ -11,7 +11,7 @@ import numpy as np
 from scipy import sparse
 
 from anmjax.qp import solve_qp
-from benchmarks.projection_problems import Programs
+from benchmarks.projection.problems import Programs
 
 KINDS = ("regular", "strict", "semidefinite", "linear", "degenerate", "scaled")
 SHAPE = (8, 20, 3)  # variables, inequalities, equalities

@@ -1,0 +1,1 @@
+"""Environment steps a second, what bounds them, and gym-anm beside them."""

@@ -1,0 +1,1 @@
+"""What every benchmark stands on: timing, records, the command line, tables."""

@@ -1,0 +1,1 @@
+"""What planners and learners reach, beside published values."""

@@ -1,0 +1,1 @@
+"""Projections and quadratic programs a second beside other solvers, and the safety layer."""

@@ -1,0 +1,5 @@
+"""``python -m benchmarks.projection`` runs ``speed``."""
+
+from benchmarks.projection.speed import main
+
+main()

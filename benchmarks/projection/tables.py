@@ -1,0 +1,176 @@
+"""Tables of projections: solves a second against batch size and beside other solvers; safety."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from benchmarks.harness import record
+from benchmarks.harness.columns import grid, source
+from benchmarks.power_flow.tables import digits, fastest
+
+OURS = "anmjax"
+PEERS = ("clarabel", "osqp", "cvxpy", "qpax", "cvxpylayers")
+
+
+def speed(made: dict[str, Any]) -> str:
+    """The best batch of each problem beside the peers, rates against batch size, how good all answers are."""
+    has_peers = any(row["solver"] != OURS for row in made["rows"])
+    # A machine with a GPU may have no peers: those of the newest CPU record stand in.
+    peers_from = made if has_peers else record.latest("projection", "cpu")
+    theirs = [row for row in peers_from["rows"] if row["solver"] != OURS] if peers_from else []
+    lines = [source(made), "", *beside(made["rows"], theirs), "", said_of_peers(made, peers_from, theirs)]
+    lines += ["", *by_batch(made["rows"]), "", *quality(made["rows"])]
+    if made["left_out"]:
+        lines += ["", f"Not measured: {'; '.join(made['left_out'])}."]
+    return "\n".join(lines)
+
+
+def label(row: dict[str, Any]) -> str:
+    """What a row is about: the problem, its size and what is computed."""
+    size = "" if row["problem"] == "device region" else f" {row['n']}, {row['m']}, {row['p']}"
+    return f"{row['problem']}{size}, {row['what']}"
+
+
+def grouped(rows: Iterable[dict[str, Any]], *keys: str) -> dict[tuple[Any, ...], list[dict[str, Any]]]:
+    """Rows by what they are about and further entries, in the record's order."""
+    groups: dict[tuple[Any, ...], list[dict[str, Any]]] = {}
+    for row in rows:
+        groups.setdefault((label(row), *(row[key] for key in keys)), []).append(row)
+    return groups
+
+
+def of_ours(rows: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The rows of ours."""
+    return [row for row in rows if row["solver"] == OURS]
+
+
+def beside(rows: Sequence[dict[str, Any]], theirs: Sequence[dict[str, Any]]) -> list[str]:
+    """The table of the best batches: a ratio is to the peer's best rate at any batch of the same problem."""
+    best_of = {key: fastest(group) for key, group in grouped(theirs, "solver").items()}
+    named = [peer for peer in PEERS if any(row["solver"] == peer for row in theirs)]
+    cells = []
+    for (name, dtype), group in grouped(of_ours(rows), "dtype").items():
+        best = fastest(group)
+        rate = best["solves_per_s"]["median"]
+        peers = [best_of.get((name, peer)) for peer in named]
+        compile_s = max(row["trace_s"] + row["compile_s"] for row in group)
+        cells.append(
+            [
+                name,
+                dtype,
+                digits(rate),
+                f"{best['batch']:,}",
+                *(digits(rate / peer["solves_per_s"]["median"]) if peer else "-" for peer in peers),
+                f"{compile_s:.1f}",
+            ]
+        )
+    header = ["problem", "dtype", "solves/s", "batch", *(f"x {peer}" for peer in named), "compile, s"]
+    return [grid(header, cells)]
+
+
+def by_batch(rows: Sequence[dict[str, Any]]) -> list[str]:
+    """The tables of rates against batch size, ours and of solvers that take a batch."""
+    batched = [row for row in rows if "compile_s" in row]
+    lines: list[str] = []
+    for problem, said in (("device region", "set-points"), ("qp", "quadratic programs")):
+        chosen = [row for row in batched if row["problem"] == problem]
+        batches = sorted({row["batch"] for row in of_ours(chosen)})
+        cells = []
+        for (name, solver, dtype), group in grouped(chosen, "solver", "dtype").items():
+            rates = {row["batch"]: digits(row["solves_per_s"]["median"]) for row in group}
+            if set(rates) & set(batches):
+                cells.append([f"{name}, {solver}, {dtype}", *(rates.get(batch, "") for batch in batches)])
+        if cells:
+            header = ["problem, solver", *(f"{batch:,}" for batch in batches)]
+            lines += ["", f"Solves/s against the number of {said} in one call:", "", grid(header, cells)]
+    return lines[1:]
+
+
+def quality(rows: Sequence[dict[str, Any]]) -> list[str]:
+    """The table of the worst answers of each solver over all batches."""
+    header = ["solver, dtype", "problem", "objective gap", "violation", "gradient error", "converged"]
+    cells = []
+    for (name, solver, dtype), group in grouped(rows, "solver", "dtype").items():
+        worst = [
+            max((row[key] for row in group if row.get(key) is not None), default=None)
+            for key in ("max_objective_gap", "max_violation", "max_gradient_error")
+        ]
+        cells.append(
+            [
+                f"{solver}, {dtype}",
+                name,
+                *("-" if value is None else f"{value:.0e}" for value in worst),
+                f"{100 * min(row['converged'] for row in group):.4g} %",
+            ]
+        )
+    said = (
+        "Worst of all batches, against solutions known by construction: objective gap of 1 + |objective|, "
+        "violation of a constraint, error of the gradient of 1 + its largest entry, of lanes that converged."
+    )
+    return [said, "", grid(header, cells)]
+
+
+def said_of_peers(
+    made: dict[str, Any], peers_from: dict[str, Any] | None, theirs: Sequence[dict[str, Any]]
+) -> str:
+    """What the problems are, and what the ratios are ratios to."""
+    problems = (
+        "A qp of n, m, p has n variables, m inequalities and p equalities, every lane its own matrices; "
+        "the gradient is that of the sum of x in q and h. Best batch of each."
+    )
+    if not theirs or peers_from is None:
+        return f"{problems} No other solver was measured."
+    versions, present = peers_from["versions"], {row["solver"] for row in theirs}
+    named = ", ".join(f"{name} {versions[name]}" for name in PEERS if name in present and name in versions)
+    where = "in turn with ours" if peers_from is made else f"on {peers_from['machine']['cpu']}"
+    return (
+        f"{problems} Times faster than the best rate of {named}, all in float64, measured {where}: CLARABEL, "
+        "OSQP and cvxpy one program after the other on one core, cvxpylayers on all cores, qpax in batches, "
+        "on a CPU on one JAX device."
+    )
+
+
+def safety(made: dict[str, Any]) -> str:
+    """What the safety layer keeps within limits, and what it costs."""
+    header = ["task, actions", "layer", "violate", "could be kept", "of those violate", "moved, p.u."]
+    cells = [
+        [
+            f"{row['task']}, {row['policy']}",
+            row["layer"],
+            percent(row["violates"]),
+            percent(row["feasible"]),
+            "-" if row["violates_where_feasible"] is None else percent(row["violates_where_feasible"]),
+            "" if row["layer"] == "none" else f"{row['distance_pu']:.3f}",
+        ]
+        for row in made["rows"]
+    ]
+    days, steps = made["rows"][0]["days"], made["rows"][0]["steps"]
+    said = (
+        f"Shares of the steps of {days} days of {steps} steps, by the AC power flow. Could be kept: some "
+        "action keeps all limits, found by a search on the environment itself or by the layer. "
+        "The layer knows the loads and potentials of the step ahead (perfect) or takes the present ones "
+        "(persistence)."
+    )
+    rates: dict[tuple[str, int], dict[str, float]] = {}
+    for row in made["rates"]:
+        rates.setdefault((row["task"], row["batch"]), {})[row["layer"]] = row["steps_per_s"]["median"]
+    speed = [
+        [
+            task,
+            f"{batch:,}",
+            digits(pair["none"]),
+            digits(pair["perfect"]),
+            digits(pair["none"] / pair["perfect"]),
+        ]
+        for (task, batch), pair in rates.items()
+    ]
+    columns = ["task", "grids", "steps/s without", "steps/s with the layer", "times"]
+    return "\n".join(
+        [f"Safety layer: {source(made)}", "", grid(header, cells), "", said, "", grid(columns, speed)]
+    )
+
+
+def percent(share: float) -> str:
+    """A share in percent."""
+    return f"{100 * share:.2f} %"

@@ -1,0 +1,1 @@
+"""How fast PPO learns: alone, over devices, and as a whole training."""

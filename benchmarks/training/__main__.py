@@ -1,0 +1,5 @@
+"""``python -m benchmarks.training`` runs ``learning``."""
+
+from benchmarks.training.learning import main
+
+main()
