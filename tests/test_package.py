@@ -42,9 +42,14 @@ def commands(page: Path) -> list[str]:
 
 
 OURS = sorted({command for page in PAGES for command in commands(page) if command.startswith("anmjax ")})
+# What takes 10 to 30 s of compiling each.
+LONG = ("quickstart", "quadratic-programs", "mpc", "training")
 WITH_PYTHON = [page for page in PAGES if code_blocks(page, "python")]
-# A few processes, so that each pays for its imports once.
-PROCESSES = [WITH_PYTHON[i::3] for i in range(3)]
+# Two processes, so that each pays for its imports once.
+SHORT_AND_LONG = [
+    pytest.param([page for page in WITH_PYTHON if page.stem not in LONG], id="short"),
+    pytest.param([page for page in WITH_PYTHON if page.stem in LONG], id="long", marks=pytest.mark.pages),
+]
 
 
 def test_the_version_is_the_one_in_pyproject():
@@ -104,7 +109,7 @@ def test_the_first_two_commands_of_the_readme_are_the_main_job_and_the_tests():
     ]
 
 
-@pytest.mark.parametrize("pages", PROCESSES, ids=lambda pages: ",".join(page.stem for page in pages))
+@pytest.mark.parametrize("pages", SHORT_AND_LONG)
 def test_the_python_of_a_page_runs_from_top_to_bottom(pages, tmp_path):
     programs = []
     for page in pages:
@@ -145,13 +150,63 @@ def test_the_list_of_tasks_shows_those_that_the_pages_name(capsys):
     assert listed <= set(re.findall(r"`(\w+-v\d+)`", (ROOT / "docs/tasks.md").read_text(encoding="utf-8")))
 
 
+def runs(module: str) -> bool:
+    """Whether ``python -m`` has something to run there."""
+    found = importlib.util.find_spec(module)
+    if found is not None and found.submodule_search_locations is not None:
+        return importlib.util.find_spec(f"{module}.__main__") is not None
+    return found is not None
+
+
+def fault(command: str) -> str | None:
+    """What is wrong with a command that is not ours, by the files and names it speaks of."""
+    words = shlex.split(command)
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["pytest"][
+        "ini_options"
+    ]
+    markers = {marker.partition(":")[0] for marker in settings["markers"]}
+    extras = set(PROJECT["optional-dependencies"])
+    match words:
+        case ["pip", "install", *named]:
+            asked = {
+                extra
+                for word in named
+                for extra in re.findall(r"[\w-]+", "".join(re.findall(r"\[(.*)\]", word)))
+            }
+            return None if asked <= extras else f"no extras {asked - extras}"
+        case ["pytest"]:
+            return None
+        case ["pytest", "-m", marker]:
+            return None if marker in markers else f"no marker {marker}"
+        case ["pytest", path, "-n", "0"]:
+            return None if (ROOT / path).exists() else f"no file {path}"
+        case ["python", "-m", module]:
+            return None if runs(module) else f"no module {module}"
+        case ["bash", path]:
+            return None if (ROOT / path).exists() else f"no file {path}"
+        case ["pre-commit", "install"]:
+            return None if (ROOT / ".pre-commit-config.yaml").exists() else "no hooks"
+        case ["ruff" | "mypy", *_]:
+            return None if command in (ROOT / ".ci/run").read_text(encoding="utf-8") else "not run"
+        case ["mkdocs", "serve"]:
+            return None if (ROOT / "mkdocs.yml").exists() else "no settings"
+    return "of a kind that nothing checks"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
+def test_a_command_of_a_page_that_is_not_ours_names_what_exists(page):
+    others = [command for command in commands(page) if command and not command.startswith("anmjax ")]
+    assert {command: fault(command) for command in others if fault(command)} == {}
+
+
 @pytest.mark.parametrize("page", PAGES, ids=name_of)
 def test_a_page_names_files_and_benchmarks_that_exist(page):
     text = page.read_text(encoding="utf-8")
     links = [link for link in re.findall(r"\]\(([^)#\s]+)", text) if "://" not in link]
     assert [link for link in links if not (page.parent / link).exists()] == []
-    modules = set(re.findall(r"python -m (benchmarks\.\w+)", text))
-    assert [module for module in modules if importlib.util.find_spec(module) is None] == []
+    # A table names the command of its record, which is history.
+    modules = set(re.findall(r"python -m (benchmarks[\w.]*\w)", tables.BLOCK.sub("", text)))
+    assert [module for module in modules if not runs(module)] == []
     named = set(re.findall(r"`((?:anmjax|benchmarks|notebooks|tests)/[\w./]+)`", text))
     assert [path for path in named if not (ROOT / path).exists()] == []
 
