@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from benchmarks.harness.columns import commit, grid, place
+from benchmarks.harness.columns import Column, commit, digits, place, table
 from benchmarks.policies import tables as policy_tables
 from benchmarks.power_flow import tables as power_flow_tables
-from benchmarks.power_flow.tables import digits, fastest
+from benchmarks.power_flow.tables import fastest
 from benchmarks.projection import tables as projection_tables
 
 # What stands for a record: a feeder, the longest horizon with a peer, and a middle size (n, m, p).
@@ -16,6 +16,14 @@ NETWORK, STEPS, SIZE = "case33bw", 32, (20, 60, 6)
 # Peers of power flows and of quadratic programs, as records name them and as they call themselves.
 POWER_FLOW_PEERS = {"lightsim2grid, flat": "lightsim2grid", "power-grid-model": "power-grid-model"}
 QP_PEERS = {"clarabel": "CLARABEL", "osqp": "OSQP", "qpax": "qpax"}
+
+COLUMNS = (
+    Column("what", "what"),
+    Column("anmjax", "ours"),
+    Column("beside it", "peer"),
+    Column("reaches", "theirs"),
+    Column("ratio", "ratio"),
+)
 
 Record = dict[str, Any]
 
@@ -27,12 +35,12 @@ def headline(*made: Record | None) -> str:
       *made: records of the benchmarks in ``ROWS``, in that order; None: there is none.
     """
     found = [record for record in made if record]
-    cells = [row for rows, record in zip(ROWS.values(), made, strict=True) if record for row in rows(record)]
+    lines = [row for rows, record in zip(ROWS.values(), made, strict=True) if record for row in rows(record)]
     said = [f"`{record['benchmark']}` of {record['date'][:10]}, {commit(record)}" for record in found]
     where = " or ".join(dict.fromkeys(place(record) for record in found))
     return "\n".join(
         [
-            grid(["what", "anmjax", "beside it", "reaches", "ratio"], cells),
+            table(COLUMNS, lines),
             "",
             f"On {where}; all but the steps and PPO in float64. Ratios of steps and power flows are of runs",
             "in turn. QP: quadratic program; gap: largest error of its objective. From the newest records:",
@@ -41,14 +49,19 @@ def headline(*made: Record | None) -> str:
     )
 
 
-def _env_step(made: Record) -> Iterator[list[str]]:
+def line(what: str, ours: str, peer: str, theirs: str, ratio: str) -> Record:
+    """A row: what is measured, what ours reaches, beside which other, what that reaches, how many times."""
+    return {"what": what, "ours": ours, "peer": peer, "theirs": theirs, "ratio": ratio}
+
+
+def _env_step(made: Record) -> Iterator[Record]:
     if versus := made.get("comparison"):
         ours, theirs = versus["anmjax"]["median"], versus["gym_anm_process_per_core"]["median"]
         ratio = f"{versus['ratio_process_per_core']:,.0f}"
-        yield ["steps/s, ANM6Easy-v0", digits(ours), "gym-anm, a process a core", digits(theirs), ratio]
+        yield line("steps/s, ANM6Easy-v0", digits(ours), "gym-anm, a process a core", digits(theirs), ratio)
 
 
-def _power_flow(made: Record) -> Iterator[list[str]]:
+def _power_flow(made: Record) -> Iterator[Record]:
     rows = power_flow_tables.of_dtype(made, "float64")
     theirs = power_flow_tables.of_network(rows, NETWORK)
     best = fastest(power_flow_tables.of_network(rows, NETWORK, "forward"))
@@ -56,19 +69,19 @@ def _power_flow(made: Record) -> Iterator[list[str]]:
     for program, name in POWER_FLOW_PEERS.items():
         if of_program := [row for row in theirs if row["solver"].startswith(program)]:
             rate = digits(fastest(of_program)["solves_per_s"]["median"])
-            yield [what, ours, name, rate, power_flow_tables.peer_ratio(program, best, theirs)]
+            yield line(what, ours, name, rate, power_flow_tables.peer_ratio(program, best, theirs))
 
 
-def _mpc(made: Record) -> Iterator[list[str]]:
+def _mpc(made: Record) -> Iterator[Record]:
     rows = [row for row in made["rows"] if row["steps"] == STEPS and row.get("dtype", "float64") == "float64"]
     rate = {row["solver"]: row["plans_per_s"]["median"] for row in rows}
     if rate.keys() >= {"anmjax", "gym-anm"}:
         ours, theirs = rate["anmjax"], rate["gym-anm"]
         what = f"MPC plans/s, {STEPS} steps"
-        yield [what, digits(ours), "gym-anm, cvxpy", digits(theirs), digits(ours / theirs)]
+        yield line(what, digits(ours), "gym-anm, cvxpy", digits(theirs), digits(ours / theirs))
 
 
-def _projection(made: Record) -> Iterator[list[str]]:
+def _projection(made: Record) -> Iterator[Record]:
     rows = [row for row in made["rows"] if row["problem"] == "qp" and row["what"] == "forward"]
     rows = [row for row in rows if (row["n"], row["m"], row["p"]) == SIZE and row["dtype"] == "float64"]
     of = {solver: group for (_, solver), group in projection_tables.grouped(rows, "solver").items()}
@@ -80,14 +93,15 @@ def _projection(made: Record) -> Iterator[list[str]]:
     for solver, name in QP_PEERS.items():
         if solver in of:
             what, beside = f"QPs/s, {SIZE[0]} variables, {gap[own]}", f"{name}, {gap[solver]}"
-            yield [what, digits(rate[own]), beside, digits(rate[solver]), digits(rate[own] / rate[solver])]
+            ours, theirs = rate[own], rate[solver]
+            yield line(what, digits(ours), beside, digits(theirs), digits(ours / theirs))
 
 
-def _training(made: Record) -> Iterator[list[str]]:
+def _training(made: Record) -> Iterator[Record]:
     returns = sorted(row["evaluation"]["discounted_return"] for row in made["rows"])
     minutes = max(row["seconds"] for row in made["rows"]) / 60
     what, ours = f"PPO's return, {minutes:.1f} min", f"{returns[0]:.1f} to {returns[-1]:.1f}"
-    yield [what, ours, "best learned policy published", f"{policy_tables.best_learned():g}", ""]
+    yield line(what, ours, "best learned policy published", f"{policy_tables.best_learned():g}", "")
 
 
 ROWS = {

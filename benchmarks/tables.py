@@ -13,12 +13,13 @@ from pathlib import Path
 from typing import NamedTuple
 
 from benchmarks import headline
-from benchmarks.env_step import tables as throughput_tables
+from benchmarks.env_step import tables as env_step_tables
 from benchmarks.harness import record
 from benchmarks.policies import tables as policy_tables
 from benchmarks.power_flow import tables as power_flow_tables
 from benchmarks.projection import tables as projection_tables
-from benchmarks.robustness import tables as pandapower_tables
+from benchmarks.robustness import tables as robustness_tables
+from benchmarks.training import tables as training_tables
 
 ROOT = Path(__file__).parent.parent
 DOCUMENTS = tuple(
@@ -47,8 +48,8 @@ class Table(NamedTuple):
 
 # Of one benchmark each, by its name.
 OWN: dict[str, Callable[..., str]] = {
-    "env_step": throughput_tables.env_step,
-    "env_step.parts": throughput_tables.env_step_parts,
+    "env_step": env_step_tables.env_step,
+    "env_step.parts": env_step_tables.env_step_parts,
     "policies.anm6easy": policy_tables.anm6easy,
     "policies.clairvoyant": policy_tables.clairvoyant,
     "policies.mpc": policy_tables.mpc,
@@ -57,10 +58,10 @@ OWN: dict[str, Callable[..., str]] = {
     "power_flow.parts": power_flow_tables.parts,
     "projection": projection_tables.speed,
     "projection.safety": projection_tables.safety,
-    "robustness.pandapower_nets": pandapower_tables.nets,
-    "training": policy_tables.training,
-    "training.ppo": throughput_tables.ppo,
-    "training.scaling": throughput_tables.scaling,
+    "robustness.pandapower_nets": robustness_tables.nets,
+    "training": training_tables.training,
+    "training.ppo": training_tables.ppo,
+    "training.scaling": training_tables.scaling,
 }
 TABLES = {
     "headline": Table(headline.headline, tuple(headline.ROWS)),

@@ -10,8 +10,8 @@ from typing import Any
 import matplotlib
 import matplotlib.pyplot as plt
 
-from benchmarks.env_step.tables import POWERZOOJAX
 from benchmarks.harness import record
+from benchmarks.training.tables import POWERZOOJAX
 
 
 def plot_path(platform: str) -> Path:

@@ -1,17 +1,10 @@
-"""Tables of steps per second, of environments and of PPO, from records."""
+"""Tables of environment steps per second, and of where the time of a step goes, from records."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from benchmarks.harness.columns import grid, source
-
-POWERZOOJAX = 92_000  # env steps/s of PPO on a 33-bus AC task, RTX 4500 Ada, as its authors published it
-
-
-def millions(value: float) -> str:
-    """A rate in millions, to three digits."""
-    return f"{value / 1e6:.3g}"
+from benchmarks.harness.columns import Column, low_to_high, millions, source, table
 
 
 def env_step(made: dict[str, Any]) -> str:
@@ -20,23 +13,26 @@ def env_step(made: dict[str, Any]) -> str:
     tasks = list(dict.fromkeys(row["task"] for row in rows))
     rates = {(row["what"], row["task"], row["batch"]): row["steps_per_s"] for row in rows}
     parts = {row["part"] for row in rows if row["what"] == "in parts"}
-    header, cells = ["grids"], []
+    columns = [Column("grids", "grids", ",")]
     for task in tasks:
-        header += [f"{task}, M/s", "low to high", *(f"{part:,} at a time" for part in parts)]
-    for batch in sorted({row["batch"] for row in rows if row["what"] == "batch"}):
-        cells.append([f"{batch:,}"])
-        for task in tasks:
-            rate, in_parts = rates.get(("batch", task, batch)), rates.get(("in parts", task, batch))
-            cells[-1] += [
-                millions(rate["median"]) if rate else "",
-                f"{millions(rate['low'])} to {millions(rate['high'])}" if rate else "",
-                *(millions(in_parts["median"]) if in_parts else "" for _ in parts),
-            ]
+        columns += [
+            Column(f"{task}, M/s", f"{task}.batch.median", millions, missing=""),
+            Column("low to high", f"{task}.batch", low_to_high, missing=""),
+            *(
+                Column(f"{part:,} at a time", f"{task}.in parts.median", millions, missing="")
+                for part in parts
+            ),
+        ]
+    by_batch = [
+        {"grids": batch}
+        | {task: {what: rates.get((what, task, batch)) for what in ("batch", "in parts")} for task in tasks}
+        for batch in sorted({row["batch"] for row in rows if row["what"] == "batch"})
+    ]
     first = made["first_call"]
     lines = [
         f"Random actions, auto reset, float32: {source(made)}",
         "",
-        grid(header, cells),
+        table(columns, by_batch),
         "",
         *(
             f"{part:,} at a time: so many grids of a device take all steps of a call before the next ones do."
@@ -89,90 +85,25 @@ def _against_gym_anm(versus: dict[str, Any], version: str) -> str:
     )
 
 
-def ppo(made: dict[str, Any]) -> str:
-    """Env steps per second that PPO learns from."""
-    header = [
-        "task",
-        "grids",
-        "hidden layers",
-        "networks in",
-        "seeds",
-        "M env steps/s",
-        "low to high",
-        "ready in",
-    ]
-    cells = [
-        [
-            row["task"],
-            f"{row['num_envs']:,}",
-            " x ".join(map(str, row["hidden_sizes"])),
-            row["network_dtype"],
-            str(row["seeds"]),
-            millions(row["steps_per_s"]["median"]),
-            f"{millions(row['steps_per_s']['low'])} to {millions(row['steps_per_s']['high'])}",
-            f"{row['ready_s']:.0f} s",
-        ]
-        for row in made["rows"]
-    ]
-    return "\n".join(
-        [
-            f"The compiled updates of a training, collecting and learning: {source(made)}",
-            "",
-            grid(header, cells),
-            "",
-            f"Collecting alone, in the first row: {millions(made['collect_per_s']['median'])} M/s. Ready in: "
-            "from the task's id to the end of the first update, tracing and compiling included. The authors "
-            f"of PowerZooJax publish {POWERZOOJAX:,} env steps/s for PPO on 33 buses, on an RTX 4500 Ada.",
-        ]
-    )
-
-
-def scaling(made: dict[str, Any]) -> str:
-    """Speed and learning curves over devices and processes."""
-    rows = made["rows"]
-    one = rows[0]["float32"]["steps_per_s"]
-    cells = [
-        [
-            f"{row['processes']} x {row['devices']}",
-            f"{row['float32']['steps_per_s']:,.0f}",
-            f"{row['float32']['steps_per_s'] / one:.2f}",
-            f"{max(row['float64']['difference']):.1e}",
-            f"{row['float32']['difference'][0]:.1e}",
-            f"{row['float32']['difference'][-1]:.1e}",
-        ]
-        for row in rows
-    ]
-    header = [
-        "processes x devices",
-        "env steps/s",
-        "over one device",
-        f"curve off, float64, {rows[0]['float64']['updates']} updates",
-        "float32, first row",
-        f"last of {rows[0]['float32']['updates']} updates",
-    ]
-    return "\n".join(
-        [
-            f"`anmjax train {made['task']}` with {made['num_envs']} grids: {source(made)}",
-            "",
-            grid(header, cells),
-            "",
-            "Curve off: largest difference of a row of metrics from one device's, relative to the metric's "
-            "largest size. In float32 rounding grows from update to update, as between two machines.",
-        ]
-    )
-
-
 def env_step_parts(made: dict[str, Any]) -> str:
     """Phases of a step: nanoseconds on a core, operations, and the floors."""
     rows = made["rows"]
-    cells = []
-    for name in rows[0]["ns_a_lane"]:
-        cells.append([name])
-        for row in rows:
-            operations = row["operations"].get(name)
-            cells[-1] += [f"{row['ns_a_lane'][name]:.0f}", f"{operations:,}" if operations else ""]
-    header = ["phase", *(text for row in rows for text in (f"{row['task']}, ns", "operations"))]
-    lines = [f"One core, float32, {rows[0]['batch']:,} grids: {source(made)}", "", grid(header, cells), ""]
+    columns = [Column("phase", "phase")]
+    for row in rows:
+        task = row["task"]
+        columns += [
+            Column(f"{task}, ns", f"{task}.ns", ".0f"),
+            Column("operations", f"{task}.operations", ",", missing=""),
+        ]
+    phases = [
+        {"phase": name}
+        | {
+            row["task"]: {"ns": row["ns_a_lane"][name], "operations": row["operations"].get(name) or None}
+            for row in rows
+        }
+        for name in rows[0]["ns_a_lane"]
+    ]
+    lines = [f"One core, float32, {rows[0]['batch']:,} grids: {source(made)}", "", table(columns, phases), ""]
     core = made["core"]
     for row in rows:
         total, whole = sum(row["operations"].values()), row["ns_a_lane"]["step with auto reset"]

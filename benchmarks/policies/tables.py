@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from operator import itemgetter
 from statistics import fmean
 from typing import Any, NamedTuple
 
-from benchmarks.harness.columns import grid, source
+from benchmarks.harness.columns import COMPILE, Column, Row, percent, source, table
 
 
 class Published(NamedTuple):
@@ -37,6 +38,38 @@ SOURCES = (
 )
 
 
+def discounted_return(result: dict[str, Any]) -> str:
+    """The discounted return of an evaluation, with its standard error."""
+    return f"{result['discounted_return']:.2f} ± {result['standard_error']:.2f}"
+
+
+# What a policy reached, in a row that has its evaluation.
+REACHED = (
+    Column("discounted return", "evaluation", discounted_return, missing=""),
+    Column("violations", "evaluation.violation_share", percent, missing=""),
+    Column("cost a day", "evaluation", lambda result: shown(result["cost_per_day"]), missing=""),
+)
+
+
+def shown(cost: float | None) -> str:
+    """A cost a day, of those whose horizon has one."""
+    return "-" if cost is None else f"{cost:.3f}"
+
+
+PAIRED = (
+    Column("policy", "less"),
+    Column("discounted return", "their_return", ".3f"),
+    Column("difference", "mean", "+.3f"),
+    Column("95 % interval", lambda pair: f"{pair['low']:+.3f} to {pair['high']:+.3f}"),
+)
+CLAIRVOYANT = (
+    Column("t0", "t0"),
+    Column("planner's return", "planner_return", ".3f"),
+    Column("best known return", "return", ".3f"),
+    Column("cost a day", "cost_per_day", ".4f"),
+)
+
+
 def anm6easy(made: dict[str, Any]) -> str:
     """All policies beside published values, the planner by the AC power flow, and the grid of planners."""
     rows = {part: [row for row in made["rows"] if row["part"] == part] for part in ("all", "ac", "grid")}
@@ -56,48 +89,49 @@ def best_learned() -> float:
 
 def _beside_published(rows: list[dict[str, Any]]) -> str:
     said = {name: ", ".join(map(str, published)) for name, published in PUBLISHED.items()}
-    cells = [[row["policy"], *reached(row["evaluation"]), said.pop(row["policy"], "")] for row in rows]
-    cells += [[name, "", "", "", published] for name, published in said.items()]
-    header = ["policy", "discounted return", "violations", "cost a day", "published returns"]
-    return f"{grid(header, cells)}\n\n{protocol(rows[0]['evaluation'])} {SOURCES}"
+    measured = [row["policy"] for row in rows]
+    others = [{"policy": name} for name in said if name not in measured]
+    columns = [
+        Column("policy", "policy"),
+        *REACHED,
+        Column("published returns", lambda row: said.get(row["policy"], "")),
+    ]
+    return f"{table(columns, [*rows, *others])}\n\n{protocol(rows[0]['evaluation'])} {SOURCES}"
 
 
 def _by_ac(row: dict[str, Any], paired: list[dict[str, Any]]) -> str:
-    cells = [
-        [
-            pair["less"],
-            f"{pair['their_return']:.3f}",
-            f"{pair['mean']:+.3f}",
-            f"{pair['low']:+.3f} to {pair['high']:+.3f}",
-        ]
-        for pair in paired
-    ]
-    gained, violations, cost = reached(row["evaluation"])
+    gained, violations, cost = (column.cell(row) for column in REACHED)
     said = (
         f"`{row['policy']}` plans by the AC power flow. From {row['evaluation']['num_starts']} of these "
         f"starts, t0 = 0, 6, .., 90: return {gained}, violations {violations}, cost a day {cost}. Its return "
         "less that of the others from the same starts, paired:"
     )
-    header = ["policy", "discounted return", "difference", "95 % interval"]
-    return f"{said}\n\n{grid(header, cells)}"
+    return f"{said}\n\n{table(PAIRED, paired)}"
 
 
 def _by_settings(rows: list[dict[str, Any]]) -> str:
     """Returns and costs of one planner, a line for every horizon and a column for every margin."""
     margins = sorted({row["safety_margin"] for row in rows})
     at = {(row["planning_steps"], row["safety_margin"]): row["evaluation"] for row in rows}
-    cells = []
-    for steps in sorted({steps for steps, _ in at}):
-        results = [at[steps, margin] for margin in margins]
-        cells.append(
-            [str(steps), *(f"{x['discounted_return']:.2f} / {x['cost_per_day'] or 0:.3f}" for x in results)]
-        )
+    by_steps = [
+        {"N": steps} | {f"{margin:g}": at[steps, margin] for margin in margins}
+        for steps in sorted({steps for steps, _ in at})
+    ]
+    columns = [
+        Column("N", "N"),
+        *(Column(f"{margin:g}", itemgetter(f"{margin:g}"), return_and_cost) for margin in margins),
+    ]
     first = rows[0]["evaluation"]
     said = (
         f"`{rows[0]['policy']}`: discounted return over {first['horizon']} steps / cost of the last day, "
         f"{first['num_starts']} starts, by planning steps and safety margin:"
     )
-    return f"{said}\n\n{grid(['N', *(f'{margin:g}' for margin in margins)], cells)}"
+    return f"{said}\n\n{table(columns, by_steps)}"
+
+
+def return_and_cost(result: dict[str, Any]) -> str:
+    """The discounted return of an evaluation, and the cost of its last day."""
+    return f"{result['discounted_return']:.2f} / {result['cost_per_day'] or 0:.3f}"
 
 
 def protocol(result: dict[str, Any]) -> str:
@@ -112,45 +146,9 @@ def protocol(result: dict[str, Any]) -> str:
 def clairvoyant(made: dict[str, Any]) -> str:
     """The best known return from each start."""
     rows = made["rows"]
-    mean = {name: fmean(row[name] for row in rows) for name in ("planner_return", "return", "cost_per_day")}
-    cells = [
-        [str(row["t0"]), f"{row['planner_return']:.3f}", f"{row['return']:.3f}", f"{row['cost_per_day']:.4f}"]
-        for row in rows
-    ]
-    cells.append(["mean", *(f"{mean[name]:.{4 if name == 'cost_per_day' else 3}f}" for name in mean)])
-    header = ["t0", "planner's return", "best known return", "cost a day"]
-    return "\n".join([f"{made['task']}: {source(made)}", "", grid(header, cells)])
-
-
-def training(made: dict[str, Any]) -> str:
-    """What each seed's policy and the baselines reach, and the time that training took."""
-    header = ["policy", "discounted return", "violations", "cost a day", "M env steps", "minutes", "steps/s"]
-    cells = [
-        [
-            f"seed {row['seed']}",
-            *reached(row["evaluation"]),
-            f"{row['env_steps'] / 1e6:.1f}",
-            f"{row['seconds'] / 60:.1f}",
-            f"{row['steps_per_s']:,.0f}",
-        ]
-        for row in made["rows"]
-    ]
-    cells += [[name, *reached(result), "", "", ""] for name, result in made["baselines"].items()]
-    note = (
-        f"{protocol(made['rows'][0]['evaluation'])} Policies act deterministically. Minutes: from starting "
-        "the command to its end, compilation included; steps/s over that time."
-    )
-    return "\n".join([f"{made['task']}: {source(made)}", "", grid(header, cells), "", note])
-
-
-def reached(result: dict[str, Any]) -> list[str]:
-    """The cells that say what a policy reached."""
-    cost = result["cost_per_day"]
-    return [
-        f"{result['discounted_return']:.2f} ± {result['standard_error']:.2f}",
-        f"{100 * result['violation_share']:.2f} %",
-        "-" if cost is None else f"{cost:.3f}",
-    ]
+    figures = ("planner_return", "return", "cost_per_day")
+    mean = {"t0": "mean"} | {name: fmean(row[name] for row in rows) for name in figures}
+    return "\n".join([f"{made['task']}: {source(made)}", "", table(CLAIRVOYANT, [*rows, mean])])
 
 
 def mpc(made: dict[str, Any]) -> str:
@@ -158,38 +156,26 @@ def mpc(made: dict[str, Any]) -> str:
     theirs = {
         row["steps"]: row["plans_per_s"]["median"] for row in made["rows"] if row["solver"] == "gym-anm"
     }
-    cells = []
-    for row in made["rows"]:
-        if row["solver"] == "gym-anm":
-            continue
-        rate, peer = row["plans_per_s"]["median"], theirs.get(row["steps"])
-        error = row.get("max_value_error")
-        cells.append(
-            [
-                str(row["steps"]),
-                row["dtype"],
-                f"{rate:,.0f}",
-                f"{1e6 / (rate * row['steps']):.1f}",
-                f"{rate / peer:,.0f}" if peer else "-",
-                f"{error:.0e}" if error is not None else "-",
-                f"{100 * row['converged']:.0f} %",
-                f"{row['trace_s'] + row['compile_s']:.1f}",
-            ]
-        )
-    rates = [f"{rate:.1f} plans/s at N = {steps}" for steps, rate in theirs.items()]
-    header = [
-        "N",
-        "dtype",
-        "plans/s",
-        "us a plan and stage",
-        "x gym-anm",
-        "value off by",
-        "converged",
-        "compile, s",
+    ours = [row for row in made["rows"] if row["solver"] != "gym-anm"]
+
+    def times(row: Row) -> float | None:
+        peer = theirs.get(row["steps"])
+        return row["plans_per_s"]["median"] / peer if peer else None
+
+    columns = [
+        Column("N", "steps"),
+        Column("dtype", "dtype"),
+        Column("plans/s", "plans_per_s.median", ",.0f"),
+        Column("us a plan and stage", lambda row: 1e6 / (row["plans_per_s"]["median"] * row["steps"]), ".1f"),
+        Column("x gym-anm", times, ",.0f", missing="-"),
+        Column("value off by", "max_value_error", ".0e", missing="-"),
+        Column("converged", "converged", lambda share: f"{100 * share:.0f} %"),
+        COMPILE,
     ]
+    rates = [f"{rate:.1f} plans/s at N = {steps}" for steps, rate in theirs.items()]
     note = (
         f"ANM6Easy-v0, perfect forecast, {made['rows'][0]['batch']:,} grids at once. gym-anm's agent "
         f"(cvxpy, as it comes): {', '.join(rates)}. "
         "Value off by: largest relative error of the optimal value of gym-anm's own problem, on 8 states."
     )
-    return "\n".join([source(made), "", grid(header, cells), "", note])
+    return "\n".join([source(made), "", table(columns, ours), "", note])

@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from functools import partial
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
 from benchmarks.harness import record
-from benchmarks.harness.columns import grid, source
+from benchmarks.harness.columns import Column, Row, digits, source, table
 
 OURS = "anmjax"
 # Programs, each with the ways it was run; a ratio is to the fastest of them.
 PEERS = ("lightsim2grid, flat", "power-grid-model", "pandapower")
-
-
-def digits(value: float) -> str:
-    """A number to three digits, with separators."""
-    return f"{float(f'{value:.3g}'):,.0f}" if value >= 100 else f"{value:.3g}"
 
 
 def of_network(rows: Iterable[dict[str, Any]], name: str, what: str | None = None) -> list[dict[str, Any]]:
@@ -71,17 +68,18 @@ def speed(made: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-HEADER = (
-    "network (buses)",
-    "solves/s",
-    "batch",
-    *(f"x {program.split(',')[0]}" for program in PEERS),
-    "warm, solves/s",
-    "x lightsim2grid, warm",
-    "with gradient, cost",
-    "mismatch, p.u.",
-    "converged",
-    "compile, s",
+NETWORK = Column("network (buses)", lambda row: f"{row['network']} ({row['n_bus']:,})")
+BEST = (
+    NETWORK,
+    Column("solves/s", "solves_per_s.median", digits),
+    Column("batch", "batch", ","),
+    *(Column(f"x {program.split(',')[0]}", f"times.{program}") for program in PEERS),
+    Column("warm, solves/s", "warm.solves_per_s.median", digits, missing=""),
+    Column("x lightsim2grid, warm", "warm.ratio.lightsim2grid, warm", digits, missing=""),
+    Column("with gradient, cost", "gradient_cost", ".2f", missing=""),
+    Column("mismatch, p.u.", "max_mismatch_pu", ".0e", missing="-"),
+    Column("converged", "converged", lambda share: f"{100 * share:.4g} %"),
+    Column("compile, s", "longest_compile_s", ".1f"),
 )
 
 
@@ -92,48 +90,42 @@ def section(rows: Sequence[dict[str, Any]], theirs: Sequence[dict[str, Any]]) ->
       rows: ours, and the peers measured in turn with them if any were.
       theirs: rows that hold the peers' rates.
     """
-    cells, by_batch = [], []
+    best_rows, by_batch = [], []
     batches = sorted({row["batch"] for row in rows if row.get("what") == "forward"})
     for name in names(rows):
         forward = of_network(rows, name, "forward")
         best = fastest(forward)
-        cells.append(
-            [
-                f"{name} ({best['n_bus']:,})",
-                digits(best["solves_per_s"]["median"]),
-                f"{best['batch']:,}",
-                *(peer_ratio(program, best, of_network(theirs, name)) for program in PEERS),
-                *extras(rows, name, best),
-                f"{best['max_mismatch_pu']:.0e}" if best["max_mismatch_pu"] is not None else "-",
-                f"{100 * best['converged']:.4g} %",
-                f"{max(row['trace_s'] + row['compile_s'] for row in forward):.1f}",
-            ]
+        best_rows.append(
+            best
+            | {"times": {program: peer_ratio(program, best, of_network(theirs, name)) for program in PEERS}}
+            | extras(rows, name, best)
+            | {"longest_compile_s": max(row["trace_s"] + row["compile_s"] for row in forward)}
         )
-        rates = {row["batch"]: digits(row["solves_per_s"]["median"]) for row in forward}
-        by_batch.append([name, *(rates.get(batch, "") for batch in batches)])
-    lines = ["", grid(HEADER, cells)]
+        rates = {f"{row['batch']:,}": row["solves_per_s"]["median"] for row in forward}
+        by_batch.append({"network": name, **rates})
+    columns = [
+        Column("network", "network"),
+        *(Column(f"{batch:,}", f"{batch:,}", digits, missing="") for batch in batches),
+    ]
+    lines = ["", table(BEST, best_rows)]
     lines += ["", "Solves/s against the number of scenarios in one call:"]
-    lines += ["", grid(["network", *(f"{batch:,}" for batch in batches)], by_batch)]
+    lines += ["", table(columns, by_batch)]
     for row in rows:
         if row["solver"] == OURS and row["what"] == "every outage":
             lines += ["", said_of_outages(row)]
     return lines
 
 
-def extras(rows: Sequence[dict[str, Any]], name: str, best: dict[str, Any]) -> list[str]:
-    """Cells of the best batch's warm start, its ratio, and what a gradient costs; '' where not measured."""
+def extras(rows: Sequence[dict[str, Any]], name: str, best: dict[str, Any]) -> dict[str, Any]:
+    """The best batch's warm start, and what a gradient costs; None where not measured."""
 
     def same_batch(what: str) -> dict[str, Any] | None:
         found = [row for row in of_network(rows, name, what) if row["batch"] == best["batch"]]
         return found[0] if found else None
 
     warm, gradient = same_batch("forward, warm"), same_batch("with gradient")
-    against = warm["ratio"].get("lightsim2grid, warm") if warm else None
-    return [
-        digits(warm["solves_per_s"]["median"]) if warm else "",
-        digits(against) if against else "",
-        f"{best['solves_per_s']['median'] / gradient['solves_per_s']['median']:.2f}" if gradient else "",
-    ]
+    cost = best["solves_per_s"]["median"] / gradient["solves_per_s"]["median"] if gradient else None
+    return {"warm": warm, "gradient_cost": cost}
 
 
 def said_of_peers(made: dict[str, Any], peers_from: dict[str, Any] | None) -> str:
@@ -172,27 +164,32 @@ def plot_path(platform: str) -> Path:
     return record.PLOTS / f"power_flow-{platform}.png"
 
 
+def error_of(row: Row, dtype: str, error: str) -> float | None:
+    """An error in one precision, None where it did not converge."""
+    found: float = row[dtype][error]
+    return found if row[dtype]["converged"] else None
+
+
+ACCURACY = (
+    NETWORK,
+    Column("start", "start"),
+    Column("updates of pandapower", "pandapower_iterations"),
+    *(
+        Column(
+            f"{dtype}, {what}", partial(error_of, dtype=dtype, error=error), ".1e", missing="not converged"
+        )
+        for dtype in ("float64", "float32")
+        for what, error in (("|V|, p.u.", "max_dvm_pu"), ("angle, rad", "max_dva_rad"))
+    ),
+)
+
+
 def accuracy(made: dict[str, Any]) -> str:
     """Errors against pandapower in both precisions, then Newton updates against loading."""
-    header = ["network (buses)", "start", "updates of pandapower"]
-    header += [f"{dtype}, {what}" for dtype in ("float64", "float32") for what in ("|V|, p.u.", "angle, rad")]
-    cells = [
-        [
-            f"{row['network']} ({row['n_bus']:,})",
-            row["start"],
-            str(row["pandapower_iterations"]),
-            *(
-                f"{row[dtype][error]:.1e}" if row[dtype]["converged"] else "not converged"
-                for dtype in ("float64", "float32")
-                for error in ("max_dvm_pu", "max_dva_rad")
-            ),
-        ]
-        for row in made["rows"]
-    ]
     lines = [
         f"Largest differences from pandapower {made['versions']['pandapower']}: {source(made)}",
         "",
-        grid(header, cells),
+        table(ACCURACY, made["rows"]),
     ]
     if made["loading"]:
         lines += ["", *loading(made)]
@@ -205,38 +202,43 @@ def loading(made: dict[str, Any]) -> list[str]:
     rows: dict[str, dict[float, Any]] = {}
     for row in made["loading"]:
         rows.setdefault(row["network"], {})[row["share_of_largest"]] = row
-    cells = [
-        [
-            f"{name} ({by[shares[-1]]['loading'] / shares[-1]:.2f})",
-            *(str(by[share]["updates"]) for share in shares),
-        ]
+    networks = [
+        {
+            "network": f"{name} ({by[shares[-1]]['loading'] / shares[-1]:.2f})",
+            **{f"{100 * share:g} %": by[share]["updates"] for share in shares},
+        }
         for name, by in rows.items()
     ]
-    head = ["network (largest loading)", *(f"{100 * share:g} %" for share in shares)]
+    columns = [
+        Column("network (largest loading)", "network"),
+        *(Column(f"{100 * share:g} %", itemgetter(f"{100 * share:g} %")) for share in shares),
+    ]
     said = (
         f"Newton updates from flat start to a mismatch of {made['loading_tol']:g} p.u., against loading as a "
         "share of the largest that is solved:"
     )
-    return [said, "", grid(head, cells)]
+    return [said, "", table(columns, networks)]
+
+
+# Entries of a record and what they are called.
+PARTS = {
+    "forward": "forward",
+    "with gradient": "with gradient",
+    "balance": "power balance",
+    "shared_substitution": "shared substitution",
+    "own_system": "own system",
+}
 
 
 def parts(made: dict[str, Any]) -> str:
     """Microseconds a lane of the whole calls and of the solver's parts."""
-    names = {
-        "forward": "forward",
-        "with gradient": "with gradient",
-        "balance": "power balance",
-        "shared_substitution": "shared substitution",
-        "own_system": "own system",
-    }
-    cells = [
-        [
-            f"{row['network']} ({row['n_bus']:,}, {row['n_branch']:,})",
-            f"{row['updates']:.1f}",
-            *(f"{row['us_a_lane'][part]:.3g}" for part in names),
-            f"{row['chord_lanes']:,}, {row['newton_lanes']:,}",
-        ]
-        for row in made["rows"]
+    columns = [
+        Column(
+            "network (buses, branches)",
+            lambda row: f"{row['network']} ({row['n_bus']:,}, {row['n_branch']:,})",
+        ),
+        Column("updates", "updates", ".1f"),
+        *(Column(title, f"us_a_lane.{part}", ".3g") for part, title in PARTS.items()),
+        Column("lanes of a block", lambda row: f"{row['chord_lanes']:,}, {row['newton_lanes']:,}"),
     ]
-    header = ["network (buses, branches)", "updates", *names.values(), "lanes of a block"]
-    return "\n".join([source(made), "", grid(header, cells)])
+    return "\n".join([source(made), "", table(columns, made["rows"])])

@@ -3,14 +3,34 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from functools import partial
 from typing import Any
 
 from benchmarks.harness import record
-from benchmarks.harness.columns import grid, source
-from benchmarks.power_flow.tables import digits, fastest
+from benchmarks.harness.columns import Column, Row, digits, percent, source, table
+from benchmarks.power_flow.tables import fastest
 
 OURS = "anmjax"
 PEERS = ("clarabel", "osqp", "cvxpy", "qpax", "cvxpylayers")
+
+# What a safety layer keeps within limits, and what it costs.
+KEPT = (
+    Column("task, actions", lambda row: f"{row['task']}, {row['policy']}"),
+    Column("layer", "layer"),
+    Column("violate", "violates", percent),
+    Column("could be kept", "feasible", percent),
+    Column("of those violate", "violates_where_feasible", percent, missing="-"),
+    Column(
+        "moved, p.u.", lambda row: None if row["layer"] == "none" else row["distance_pu"], ".3f", missing=""
+    ),
+)
+COST = (
+    Column("task", "task"),
+    Column("grids", "batch", ","),
+    Column("steps/s without", "none", digits),
+    Column("steps/s with the layer", "perfect", digits),
+    Column("times", lambda row: row["none"] / row["perfect"], digits),
+)
 
 
 def speed(made: dict[str, Any]) -> str:
@@ -26,7 +46,7 @@ def speed(made: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def label(row: dict[str, Any]) -> str:
+def label(row: Row) -> str:
     """What a row is about: the problem, its size and what is computed."""
     size = "" if row["problem"] == "device region" else f" {row['n']}, {row['m']}, {row['p']}"
     return f"{row['problem']}{size}, {row['what']}"
@@ -49,24 +69,25 @@ def beside(rows: Sequence[dict[str, Any]], theirs: Sequence[dict[str, Any]]) -> 
     """The table of the best batches: a ratio is to the peer's best rate at any batch of the same problem."""
     best_of = {key: fastest(group) for key, group in grouped(theirs, "solver").items()}
     named = [peer for peer in PEERS if any(row["solver"] == peer for row in theirs)]
-    cells = []
-    for (name, dtype), group in grouped(of_ours(rows), "dtype").items():
+    best_rows = []
+    for (name, _), group in grouped(of_ours(rows), "dtype").items():
         best = fastest(group)
         rate = best["solves_per_s"]["median"]
-        peers = [best_of.get((name, peer)) for peer in named]
-        compile_s = max(row["trace_s"] + row["compile_s"] for row in group)
-        cells.append(
-            [
-                name,
-                dtype,
-                digits(rate),
-                f"{best['batch']:,}",
-                *(digits(rate / peer["solves_per_s"]["median"]) if peer else "-" for peer in peers),
-                f"{compile_s:.1f}",
-            ]
+        peers = {peer: best_of[name, peer] for peer in named if (name, peer) in best_of}
+        best_rows.append(
+            best
+            | {"times": {peer: rate / row["solves_per_s"]["median"] for peer, row in peers.items()}}
+            | {"longest_compile_s": max(row["trace_s"] + row["compile_s"] for row in group)}
         )
-    header = ["problem", "dtype", "solves/s", "batch", *(f"x {peer}" for peer in named), "compile, s"]
-    return [grid(header, cells)]
+    columns = [
+        Column("problem", label),
+        Column("dtype", "dtype"),
+        Column("solves/s", "solves_per_s.median", digits),
+        Column("batch", "batch", ","),
+        *(Column(f"x {peer}", f"times.{peer}", digits, missing="-") for peer in named),
+        Column("compile, s", "longest_compile_s", ".1f"),
+    ]
+    return [table(columns, best_rows)]
 
 
 def by_batch(rows: Sequence[dict[str, Any]]) -> list[str]:
@@ -76,39 +97,42 @@ def by_batch(rows: Sequence[dict[str, Any]]) -> list[str]:
     for problem, said in (("device region", "set-points"), ("qp", "quadratic programs")):
         chosen = [row for row in batched if row["problem"] == problem]
         batches = sorted({row["batch"] for row in of_ours(chosen)})
-        cells = []
-        for (name, solver, dtype), group in grouped(chosen, "solver", "dtype").items():
-            rates = {row["batch"]: digits(row["solves_per_s"]["median"]) for row in group}
-            if set(rates) & set(batches):
-                cells.append([f"{name}, {solver}, {dtype}", *(rates.get(batch, "") for batch in batches)])
-        if cells:
-            header = ["problem, solver", *(f"{batch:,}" for batch in batches)]
-            lines += ["", f"Solves/s against the number of {said} in one call:", "", grid(header, cells)]
+        by_solver = [
+            {"what": ", ".join(about)} | {f"{row['batch']:,}": row["solves_per_s"]["median"] for row in group}
+            for about, group in grouped(chosen, "solver", "dtype").items()
+            if {row["batch"] for row in group} & set(batches)
+        ]
+        columns = [
+            Column("problem, solver", "what"),
+            *(Column(f"{batch:,}", f"{batch:,}", digits, missing="") for batch in batches),
+        ]
+        if by_solver:
+            lines += ["", f"Solves/s against the number of {said} in one call:"]
+            lines += ["", table(columns, by_solver)]
     return lines[1:]
 
 
 def quality(rows: Sequence[dict[str, Any]]) -> list[str]:
     """The table of the worst answers of each solver over all batches."""
-    header = ["solver, dtype", "problem", "objective gap", "violation", "gradient error", "converged"]
-    cells = []
-    for (name, solver, dtype), group in grouped(rows, "solver", "dtype").items():
-        worst = [
-            max((row[key] for row in group if row.get(key) is not None), default=None)
-            for key in ("max_objective_gap", "max_violation", "max_gradient_error")
-        ]
-        cells.append(
-            [
-                f"{solver}, {dtype}",
-                name,
-                *("-" if value is None else f"{value:.0e}" for value in worst),
-                f"{100 * min(row['converged'] for row in group):.4g} %",
-            ]
-        )
+    groups = [{"rows": group, **group[0]} for group in grouped(rows, "solver", "dtype").values()]
+    columns = [
+        Column("solver, dtype", lambda row: f"{row['solver']}, {row['dtype']}"),
+        Column("problem", label),
+        Column("objective gap", partial(worst, key="max_objective_gap"), ".0e", missing="-"),
+        Column("violation", partial(worst, key="max_violation"), ".0e", missing="-"),
+        Column("gradient error", partial(worst, key="max_gradient_error"), ".0e", missing="-"),
+        Column("converged", lambda row: f"{100 * min(one['converged'] for one in row['rows']):.4g} %"),
+    ]
     said = (
         "Worst of all batches, against solutions known by construction: objective gap of 1 + |objective|, "
         "violation of a constraint, error of the gradient of 1 + its largest entry, of lanes that converged."
     )
-    return [said, "", grid(header, cells)]
+    return [said, "", table(columns, groups)]
+
+
+def worst(group: Row, key: str) -> float | None:
+    """The largest entry of those rows of a group that have it."""
+    return max((row[key] for row in group["rows"] if row.get(key) is not None), default=None)
 
 
 def said_of_peers(
@@ -133,18 +157,6 @@ def said_of_peers(
 
 def safety(made: dict[str, Any]) -> str:
     """What the safety layer keeps within limits, and what it costs."""
-    header = ["task, actions", "layer", "violate", "could be kept", "of those violate", "moved, p.u."]
-    cells = [
-        [
-            f"{row['task']}, {row['policy']}",
-            row["layer"],
-            percent(row["violates"]),
-            percent(row["feasible"]),
-            "-" if row["violates_where_feasible"] is None else percent(row["violates_where_feasible"]),
-            "" if row["layer"] == "none" else f"{row['distance_pu']:.3f}",
-        ]
-        for row in made["rows"]
-    ]
     days, steps = made["rows"][0]["days"], made["rows"][0]["steps"]
     said = (
         f"Shares of the steps of {days} days of {steps} steps, by the AC power flow. Could be kept: some "
@@ -155,22 +167,6 @@ def safety(made: dict[str, Any]) -> str:
     rates: dict[tuple[str, int], dict[str, float]] = {}
     for row in made["rates"]:
         rates.setdefault((row["task"], row["batch"]), {})[row["layer"]] = row["steps_per_s"]["median"]
-    speed = [
-        [
-            task,
-            f"{batch:,}",
-            digits(pair["none"]),
-            digits(pair["perfect"]),
-            digits(pair["none"] / pair["perfect"]),
-        ]
-        for (task, batch), pair in rates.items()
-    ]
-    columns = ["task", "grids", "steps/s without", "steps/s with the layer", "times"]
-    return "\n".join(
-        [f"Safety layer: {source(made)}", "", grid(header, cells), "", said, "", grid(columns, speed)]
-    )
-
-
-def percent(share: float) -> str:
-    """A share in percent."""
-    return f"{100 * share:.2f} %"
+    pairs = [{"task": task, "batch": batch, **pair} for (task, batch), pair in rates.items()]
+    lines = [f"Safety layer: {source(made)}", "", table(KEPT, made["rows"]), "", said, "", table(COST, pairs)]
+    return "\n".join(lines)

@@ -4,7 +4,18 @@ from __future__ import annotations
 
 from typing import Any
 
-from benchmarks.harness.columns import grid, source
+from benchmarks.harness.columns import Column, source, table
+
+NET = Column("net", "net", "`{}`".format)
+AGREE = (
+    NET,
+    Column("buses", "n_bus", ","),
+    Column("slacks", "n_slack"),
+    Column("start of runpp", "start"),
+    Column("magnitude, p.u.", "max_dvm_pu", ".1e"),
+    Column("angle, rad", "max_dva_rad", ".1e"),
+    Column("import warns of", "warnings", ", ".join),
+)
 
 
 def nets(made: dict[str, Any]) -> str:
@@ -20,19 +31,5 @@ def nets(made: dict[str, Any]) -> str:
         f"every voltage magnitude; the largest difference is {worst:.1e} p.u.",
     ]
     if others:
-        cells = [[f"`{row['net']}`", row["reason"]] for row in others]
-        lines += ["", "The others, and why:", "", grid(["net", "reason"], cells)]
-    cells = [
-        [
-            f"`{row['net']}`",
-            f"{row['n_bus']:,}",
-            f"{row['n_slack']}",
-            row["start"],
-            f"{row['max_dvm_pu']:.1e}",
-            f"{row['max_dva_rad']:.1e}",
-            ", ".join(row["warnings"]),
-        ]
-        for row in agree
-    ]
-    header = ["net", "buses", "slacks", "start of runpp", "magnitude, p.u.", "angle, rad", "import warns of"]
-    return "\n".join([*lines, "", "All that agree:", "", grid(header, cells)])
+        lines += ["", "The others, and why:", "", table([NET, Column("reason", "reason")], others)]
+    return "\n".join([*lines, "", "All that agree:", "", table(AGREE, agree)])

@@ -7,7 +7,8 @@ import json
 import pytest
 
 from benchmarks import tables
-from benchmarks.harness import columns, record
+from benchmarks.harness import record
+from benchmarks.harness.columns import Column, digits, table
 from benchmarks.policies import tables as policy_tables
 
 MACHINE = {"platform": "cpu", "cpu": "a CPU", "cores": 4}
@@ -89,8 +90,28 @@ def test_an_unknown_table_is_refused():
         tables.render("<!-- table: headlin-cpu -->\n<!-- end of table -->")
 
 
-def test_a_bar_in_a_cell_makes_no_column():
-    assert columns.grid(["bus", "|V|"], [["1", "1.0"]]).splitlines()[0] == r"| bus | \|V\| |"
+COLUMNS = (
+    Column("bus", "bus"),
+    Column("|V|", "solved.vm", ".2f", missing="-"),
+    Column("times", lambda row: row["rate"] / 2, digits),
+)
+
+
+def test_a_table_shows_of_a_row_what_its_columns_say():
+    rows = [{"bus": "a|b", "solved": {"vm": 1.005}, "rate": 2469}, {"bus": 2, "solved": None, "rate": 3}]
+    assert table(COLUMNS, rows).splitlines() == [
+        r"| bus | \|V\| | times |",  # a bar makes no column
+        "| --- | ---: | ---: |",
+        # 2469 / 2 = 1234.5, to three digits; 1.005 is a little less in binary
+        r"| a\|b | 1.00 | 1,230 |",
+        "| 2 | - | 1.5 |",
+    ]
+
+
+@pytest.mark.parametrize("row", [{}, {"bus": None}, {"us": 1}])
+def test_a_column_that_every_row_must_fill_is_not_left_empty(row):
+    with pytest.raises(ValueError, match="column 'bus': the row has no 'bus'"):
+        table(COLUMNS[:1], [row])
 
 
 def test_published_returns_are_written_as_their_authors_do():

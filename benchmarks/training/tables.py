@@ -1,0 +1,86 @@
+"""Tables of trainings, from records: env steps per second, over devices, and what is learned."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from benchmarks.harness.columns import Column, low_to_high, millions, source, table
+from benchmarks.policies.tables import REACHED, protocol
+
+POWERZOOJAX = 92_000  # env steps/s of PPO on a 33-bus AC task, RTX 4500 Ada, as its authors published it
+
+PPO = (
+    Column("task", "task"),
+    Column("grids", "num_envs", ","),
+    Column("hidden layers", "hidden_sizes", lambda sizes: " x ".join(map(str, sizes))),
+    Column("networks in", "network_dtype"),
+    Column("seeds", "seeds"),
+    Column("M env steps/s", "steps_per_s.median", millions),
+    Column("low to high", "steps_per_s", low_to_high),
+    Column("ready in", "ready_s", "{:.0f} s".format),
+)
+TRAINING = (
+    Column("policy", "policy"),
+    *REACHED,
+    Column("M env steps", "env_steps", lambda steps: f"{steps / 1e6:.1f}", missing=""),
+    Column("minutes", "seconds", lambda seconds: f"{seconds / 60:.1f}", missing=""),
+    Column("steps/s", "steps_per_s", ",.0f", missing=""),
+)
+
+
+def ppo(made: dict[str, Any]) -> str:
+    """Env steps per second that PPO learns from."""
+    return "\n".join(
+        [
+            f"The compiled updates of a training, collecting and learning: {source(made)}",
+            "",
+            table(PPO, made["rows"]),
+            "",
+            f"Collecting alone, in the first row: {millions(made['collect_per_s']['median'])} M/s. Ready in: "
+            "from the task's id to the end of the first update, tracing and compiling included. The authors "
+            f"of PowerZooJax publish {POWERZOOJAX:,} env steps/s for PPO on 33 buses, on an RTX 4500 Ada.",
+        ]
+    )
+
+
+def scaling(made: dict[str, Any]) -> str:
+    """Speed and learning curves over devices and processes."""
+    rows = made["rows"]
+    one = rows[0]["float32"]["steps_per_s"]
+    columns = [
+        Column("processes x devices", lambda row: f"{row['processes']} x {row['devices']}"),
+        Column("env steps/s", "float32.steps_per_s", ",.0f"),
+        Column("over one device", lambda row: row["float32"]["steps_per_s"] / one, ".2f"),
+        Column(
+            f"curve off, float64, {rows[0]['float64']['updates']} updates",
+            lambda row: max(row["float64"]["difference"]),
+            ".1e",
+        ),
+        Column("float32, first row", lambda row: row["float32"]["difference"][0], ".1e"),
+        Column(
+            f"last of {rows[0]['float32']['updates']} updates",
+            lambda row: row["float32"]["difference"][-1],
+            ".1e",
+        ),
+    ]
+    return "\n".join(
+        [
+            f"`anmjax train {made['task']}` with {made['num_envs']} grids: {source(made)}",
+            "",
+            table(columns, rows),
+            "",
+            "Curve off: largest difference of a row of metrics from one device's, relative to the metric's "
+            "largest size. In float32 rounding grows from update to update, as between two machines.",
+        ]
+    )
+
+
+def training(made: dict[str, Any]) -> str:
+    """What each seed's policy and the baselines reach, and the time that training took."""
+    seeds = [row | {"policy": f"seed {row['seed']}"} for row in made["rows"]]
+    baselines = [{"policy": name, "evaluation": result} for name, result in made["baselines"].items()]
+    note = (
+        f"{protocol(made['rows'][0]['evaluation'])} Policies act deterministically. Minutes: from starting "
+        "the command to its end, compilation included; steps/s over that time."
+    )
+    return "\n".join([f"{made['task']}: {source(made)}", "", table(TRAINING, [*seeds, *baselines]), "", note])
