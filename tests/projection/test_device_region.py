@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.projection.programs import Programs, by_clarabel
 
 from anmjax.projection import DeviceLimits, project_to_device_region, storage_power_limits
 from tests.oracle.exact_projection import rational_projection
 from tests.projection.regions import Regions, random_regions
+from tests.qp.programs import Programs, by_clarabel
 
 N = 4096
 MANY = 1_000_000

@@ -8,11 +8,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from tests.projection.programs import Programs, by_clarabel
 
 from anmjax.projection import DeviceLimits, project_to_device_region, region_inequalities
 from anmjax.qp import solve_qp
 from tests.projection.regions import Regions, random_regions
+from tests.qp.programs import Programs, by_clarabel
 
 N = 1000
 # p.u., least slack or dual of a constraint at points where the projection is taken to be differentiable.

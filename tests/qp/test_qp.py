@@ -8,7 +8,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from tests.projection.programs import (
+
+from anmjax.qp import dense, interior_point, solve_qp
+from anmjax.qp.equilibrate import equilibration, scale
+from anmjax.qp.homogeneous import Problem
+from tests.qp.programs import (
     BATCH,
     KINDS,
     SHAPE,
@@ -20,10 +24,6 @@ from tests.projection.programs import (
     solve,
     unbounded,
 )
-
-from anmjax.qp import dense, interior_point, solve_qp
-from anmjax.qp.equilibrate import equilibration, scale
-from anmjax.qp.homogeneous import Problem
 
 # Variables, inequalities and equalities of the slow tests.
 SHAPES = [(2, 4, 0), (4, 8, 1), (8, 39, 2), (14, 40, 3), (24, 60, 6), (60, 120, 10)]

@@ -8,7 +8,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from tests.projection.programs import (
+
+from anmjax.qp import solve_qp
+from tests.qp.programs import (
     BATCH,
     KINDS,
     SHAPE,
@@ -19,8 +21,6 @@ from tests.projection.programs import (
     solve,
     unbounded,
 )
-
-from anmjax.qp import solve_qp
 
 
 def directions(programs: Programs, argument: int, seed: int) -> Programs:
