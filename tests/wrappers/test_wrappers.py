@@ -18,6 +18,7 @@ from tests.agents.probes import Constant, Match
 
 KEY = jax.random.key(0)
 ACTION = jnp.array([0.3])
+ANM6 = anmjax.make("ANM6Easy-v0")
 
 
 def episodes(env, num_steps, key=KEY, action=ACTION):
@@ -107,10 +108,10 @@ def hours_of_starts(*, renew):
 
 @struct.dataclass
 class Hour(Constant):
-    """Begins at a uniform hour of 96."""
+    """Begins at an hour that ANM6Easy-v0 draws for a start, uniform over 96."""
 
     def next_signal(self, key, action):
-        return jax.random.randint(key, (1,), 0, 96).astype(action.dtype)
+        return ANM6.init_state(key).aux
 
 
 def test_starts_of_a_pool_that_is_renewed_pass_for_draws_of_reset_and_others_do_not():
@@ -123,22 +124,20 @@ def test_starts_of_a_pool_that_is_renewed_pass_for_draws_of_reset_and_others_do_
 
 
 def test_20_000_hours_after_auto_resets_are_those_of_resets_and_those_of_a_pool_of_1_024_are_not():
-    # Hours of ANM6Easy-v0 are uniform over 96. Chi-square, on average 95, is 1 + n / m times as large with
-    # n draws from a pool of m: 1.15 times with the default of 131,072, 20.5 times with 1,024.
-    env = TimeLimit(anmjax.make("ANM6Easy-v0"), max_steps=1)
+    # Chi-square of 96 hours, on average 95, is 1 + n / m times as large with n draws from a pool of m:
+    # 1.15 times with the default of 131,072, 20.5 times with 1,024.
     keys = jax.random.split(jax.random.key(1), 20_000)
-    action = jnp.zeros(env.action_space.low.shape)
 
     @jax.jit
     def ended(env, keys):
-        return jax.vmap(lambda key: env.step(env.start(key), action))(keys)
+        return jax.vmap(lambda key: env.step(env.start(key), ACTION))(keys)
 
     def p_value(env):
         states = ended(env, keys)
         assert (states.t == 0).all()
-        hours = np.rint(np.asarray(states.aux[:, 0])).astype(int)
-        return scipy.stats.chisquare(np.bincount(hours, minlength=96)).pvalue
+        return scipy.stats.chisquare(np.bincount(states.aux[:, 0].astype(int), minlength=96)).pvalue
 
+    env = TimeLimit(Hour(), max_steps=1)
     assert p_value(AutoReset(env)) > 0.01
     assert p_value(AutoReset(env, pool_size=1024)) < 1e-6
 
