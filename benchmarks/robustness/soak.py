@@ -1,9 +1,11 @@
 """Does the simulator keep its promises over a hundred million steps?
 
 Random actions, some of them far outside the action box, under auto reset. At every step of every grid:
-nothing is infinite or NaN, charges are within their limits, observations within their bounds, a grid has
-collapsed where and only where its power flow has no solution, losses are not negative, and storage makes no
-energy: its charge falls by at least what it gives over its efficiency.
+nothing is infinite or NaN, charges and injections are within their limits, observations within their bounds
+and what the state is, so that no bound had to cut them, a grid has collapsed where and only where its power
+flow has no solution, the injections are those that the voltages drive through the network (its Ybus built
+apart, in NumPy), losses are not negative, steps are counted, and storage makes no energy: its charge falls by
+at least what it gives over its efficiency.
 """
 
 from __future__ import annotations
@@ -21,6 +23,7 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 import anmjax
 from benchmarks.harness import command_line, record
+from benchmarks.power_flow.balance import PowerBalance
 
 LANES = PartitionSpec("lanes")
 # Actions reach this far beyond the box, in widths of it.
@@ -50,15 +53,16 @@ def broken(env: Any, before: Any, after: Any) -> dict[str, jax.Array]:
     """Which promises one step of one grid breaks, as flags.
 
     Args:
-      env: the environment.
+      env: the environment, one that observes its state.
       before: state of the step's start.
       after: what ``AutoReset(env).step`` made of it.
     """
     net = env.network
-    eps = float(np.finfo(net.dtype).eps)
+    eps = float(jnp.finfo(net.dtype).eps)
     metrics, grid = after.metrics, after.grid
     going = ~after.terminated
-    storage = np.array(net.storage, int)
+    storage, generators = np.array(net.storage, int), np.array(net.generators, int)
+    free = np.concatenate([generators, storage])
     numbers = [
         after.obs,
         after.reward,
@@ -76,16 +80,42 @@ def broken(env: Any, before: Any, after: Any) -> dict[str, jax.Array]:
     p, spent = grid.p[storage], before.grid.soc - grid.soc
     most = jnp.where(p > 0, p * env.delta_t / net.eff[storage], p * env.delta_t * net.eff[storage])
     made = spent - most < -64 * eps * jnp.maximum(high, 1)
+    # Injections are of the size of 1 p.u.; the projection onto their limits rounds some times.
+    near = 64 * eps
+    beyond = (grid.p[free] < net.p_min[free] - near) | (grid.p[free] > net.p_max[free] + near)
+    beyond |= (grid.q[free] < net.q_min[free] - near) | (grid.q[free] > net.q_max[free] + near)
+    mega = jnp.concatenate([grid.p, grid.q, grid.soc, grid.p_potential]) * net.base_mva
+    state = jnp.concatenate([mega, after.aux])
+    surplus = (grid.p[generators] > grid.p_potential + near).any()
     return {
         "not_finite": ~finite,
         "charge_out_of_limits": ((grid.soc < low) | (grid.soc > high)).any(),
+        "injection_out_of_limits": beyond.any() | (going & surplus),
         "observation_out_of_bounds": ~env.observation_space.contains(after.obs),
+        "observation_is_not_the_state": (jnp.abs(after.obs - state) > near * (1 + jnp.abs(state))).any(),
         "ended_though_converged": after.terminated & metrics["converged"],
         "went_on_though_collapsed": going & ~metrics["converged"],
+        "power_out_of_balance": out_of_balance(env, grid),
+        "steps_miscounted": after.t != jnp.where(going, before.t + 1, 0),
         "negative_losses": going & (grid.p.sum() < -slack - net.n_bus * metrics["mismatch"]),
         "storage_made_energy": going & made.any(),
         "reward_out_of_bounds": going & (jnp.abs(after.reward) > sum(env.costs_clipping)),
     }
+
+
+def out_of_balance(env: Any, grid: Any) -> jax.Array:
+    """() bool: at some bus, the slack included, the injections are not what the voltages drive."""
+    net = env.network
+    y_bus = PowerBalance(jax.tree.map(lambda x: np.asarray(x, float), net)).y_bus.toarray()
+    conductance, susceptance = y_bus.real.astype(net.dtype), y_bus.imag.astype(net.dtype)
+    at_bus = (np.arange(net.n_bus)[:, None] == np.array(net.device_bus)).astype(net.dtype)
+    e, f = grid.v.real, grid.v.imag
+    current_re, current_im = conductance @ e - susceptance @ f, susceptance @ e + conductance @ f
+    p, q = e * current_re + f * current_im, f * current_re - e * current_im
+    # The power flow's own tolerance; and voltages that are rounded to their last digit, and summed here.
+    slack = env.tol + 8 * float(jnp.finfo(net.dtype).eps) * np.abs(y_bus).sum(1)
+    error = jnp.maximum(jnp.abs(p - at_bus @ grid.p), jnp.abs(q - at_bus @ grid.q))
+    return ~(error <= slack.astype(net.dtype)).all()
 
 
 def soak(env: Any, mesh: Mesh, chunk: int) -> Callable[..., Any]:
