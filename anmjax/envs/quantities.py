@@ -15,8 +15,8 @@ import numpy as np
 from anmjax.envs.records import GridState
 from anmjax.grid.network import Network
 from anmjax.lanes import phasor
-from anmjax.powerflow.equations import voltage
 from anmjax.powerflow.branches import branch_currents, branch_powers
+from anmjax.powerflow.equations import voltage
 
 
 class Point(NamedTuple):
