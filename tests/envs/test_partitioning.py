@@ -7,7 +7,7 @@ import sys
 
 # In a process of its own: the number of devices is fixed when JAX starts.
 WORKER = """
-import sys
+import importlib
 import jax
 jax.config.update("jax_num_cpu_devices", 2)
 jax.config.update("jax_enable_x64", True)
@@ -18,7 +18,7 @@ from anmjax.lanes.schedule import Fit
 
 lanes = 600
 # Two chunks, each of more lanes than wait for each other.
-sys.modules["anmjax.envs.transition"].FIT = Fit(share=0, min_lanes=lanes // 2)
+importlib.import_module("anmjax.envs.transition").FIT = Fit(share=0, min_lanes=lanes // 2)
 mesh = jax.make_mesh((2,), ("lanes",), axis_types=(AxisType.Auto,))
 sharded = NamedSharding(mesh, PartitionSpec("lanes"))
 env = anmjax.AutoReset(anmjax.make("ANM6Easy-v0"))
