@@ -86,12 +86,13 @@ def shortened(command: str) -> list[str]:
         case ["train", *_] if "--help" not in words:
             return [*words, "--total-steps", "512", "--num-envs", "128", "--num-steps", "2"]
         case ["evaluate", *_]:
-            # A plot is of the second day.
-            return [*words, "--horizon", "192" if "--plot" in words else "4"]
+            if "--plot" in words:  # of the second day from the first start
+                return [*words, "--horizon", "192", "--drawn", "--num-starts", "1"]
+            return [*words, "--horizon", "4"]
     return words
 
 
-@pytest.mark.pages
+@pytest.mark.slow
 def test_the_commands_of_the_pages_run_one_after_the_other(tmp_path):
     """All but those of two machines, which are read as the others are."""
     quick = {
