@@ -35,7 +35,7 @@ class AutoReset(Wrapper):
     20,000 starts and doubles it for 131,072; its pool takes 31 MB for ANM6, 132 MB for 33 buses.
     A loop that is to pass for more draws the pool anew between two chunks of steps,
     ``env = env.renewed(key)``, without a new compilation: n is then the starts of a chunk. A smaller pool
-    takes less memory, and is not faster in a step. ``reset`` itself always draws afresh, ``start`` from the
+    takes less memory. ``reset`` itself always draws afresh, ``start`` from the
     pool. ``pool_size=None`` does without a pool and resets in place: exact for any n, at the cost of a reset
     in every step.
 
