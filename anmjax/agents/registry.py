@@ -31,7 +31,22 @@ def _ppo() -> type[Agent[Any]]:
     return PPO
 
 
-AGENTS = {"ppo": AgentKind("PPO", _ppo_config, _ppo)}
+def _shac_config() -> type[AgentConfig]:
+    from anmjax.agents.shac.config import SHACConfig
+
+    return SHACConfig
+
+
+def _shac() -> type[Agent[Any]]:
+    from anmjax.agents.shac.update import SHAC
+
+    return SHAC
+
+
+AGENTS = {
+    "ppo": AgentKind("PPO", _ppo_config, _ppo),
+    "shac": AgentKind("SHAC", _shac_config, _shac),
+}
 DEFAULT_AGENT = "ppo"  # also of checkpoints from before they named theirs
 
 

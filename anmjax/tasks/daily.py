@@ -44,6 +44,17 @@ class DailyTask(ANMEnv):
         """Number of steps after which the tables repeat."""
         return self.tables.shape[0]
 
+    @property
+    def observation_cycles(self) -> tuple[tuple[int, float], ...]:
+        """(index, period) of the cyclic entries of the observation: the time of day, where it is observed.
+
+        Learners see such an entry as sines and cosines. Any environment may have this property.
+        """
+        if callable(self._observed):
+            return ()
+        names = [(entry.quantity, row) for entry in self._observed for row in entry.rows]
+        return tuple((i, float(self.steps_per_day)) for i, name in enumerate(names) if name == ("aux", 0))
+
     def init_state(self, key: jax.Array) -> InitialState:
         """Draws a time of day, generators' Q and the state of charge."""
         key_time, key_rest = jax.random.split(key)

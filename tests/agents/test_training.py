@@ -22,7 +22,7 @@ from anmjax.agents.ppo import (
     train,
     train_seeds,
 )
-from anmjax.agents.ppo.starts import exploring_starts
+from anmjax.agents.starts import exploring_starts
 from anmjax.agents.training import checkpoint as checkpoint_module
 from anmjax.agents.training import sharding
 from anmjax.agents.training.loop import DivergedError

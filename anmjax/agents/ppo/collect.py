@@ -9,7 +9,8 @@ import jax.numpy as jnp
 from flax import struct
 
 from anmjax.agents.metrics import Metrics
-from anmjax.agents.ppo.network import Policy, log_prob, unscale
+from anmjax.agents.ppo.network import Policy, log_prob
+from anmjax.agents.scaling import unscale
 from anmjax.agents.training.lanes import Lanes
 from anmjax.agents.violation import has_limits, violates
 from anmjax.envs.protocol import Environment

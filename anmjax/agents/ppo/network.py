@@ -11,51 +11,10 @@ import numpy as np
 from flax import linen as nn
 from flax import struct
 
+from anmjax.agents.layers import MLP
+from anmjax.agents.scaling import unscale
 from anmjax.envs.spaces import Box
 from anmjax.wrappers.running_statistics import RunningStatistics
-
-
-def orthogonal(gain: float) -> nn.initializers.Initializer:
-    """Orthogonal initial weights, one seed's after another's under ``jax.vmap``.
-
-    LAPACK's batched QR hands its matrices to XLA's pool of threads and waits on one of them; where all wait
-    so, as with a device a core, they wait for ever (jaxlib 0.10.2, ``ParallelBatchMap``).
-    """
-    draw = nn.initializers.orthogonal(gain)
-
-    def one_by_one(
-        key: jax.Array, shape: Sequence[int], dtype: Any = jnp.float32, **kwargs: Any
-    ) -> jax.Array:
-        return jax.custom_batching.sequential_vmap(lambda key: draw(key, shape, dtype, **kwargs))(key)
-
-    return one_by_one
-
-
-class MLP(nn.Module):
-    """Dense layers with tanh between them, orthogonally initialised.
-
-    Parameters are held, and results returned, in ``dtype``; ``compute_dtype`` is that of the products.
-    """
-
-    sizes: Sequence[int]  # widths of the layers, the last one linear
-    final_gain: float  # gain of the last layer: small starts the output near 0
-    dtype: jnp.dtype | type | None = None
-    compute_dtype: str | None = None  # None: as dtype
-
-    @nn.compact
-    def __call__(self, x: jax.Array) -> jax.Array:
-        """Maps ``(..., n_in)`` to ``(..., sizes[-1])``."""
-        for size in self.sizes[:-1]:
-            x = nn.tanh(self._dense(size, np.sqrt(2.0))(x))
-        return self._dense(self.sizes[-1], self.final_gain)(x).astype(self.dtype)
-
-    def _dense(self, size: int, gain: float) -> nn.Dense:
-        return nn.Dense(
-            size,
-            kernel_init=orthogonal(gain),
-            dtype=self.compute_dtype or self.dtype,
-            param_dtype=self.dtype,
-        )
 
 
 class ActorCritic(nn.Module):
@@ -101,14 +60,6 @@ def log_prob(mean: jax.Array, log_std: jax.Array, sample: jax.Array) -> jax.Arra
 def entropy(log_std: jax.Array) -> jax.Array:
     """Entropy of independent normals, summed over the last axis."""
     return jnp.sum(log_std + 0.5 * np.log(2 * np.pi * np.e), axis=-1)
-
-
-def unscale(box: Box, scaled: jax.Array) -> jax.Array:
-    """The action of ``scaled`` in [-1, 1], clipped there first: -1 is the box's low, 1 its high."""
-    scaled = jnp.clip(scaled, -1, 1)
-    low, high = jnp.asarray(box.low, scaled.dtype), jnp.asarray(box.high, scaled.dtype)
-    expand = (None,) * (scaled.ndim - low.ndim)
-    return (0.5 * (low + high))[expand] + (0.5 * (high - low))[expand] * scaled
 
 
 @struct.dataclass

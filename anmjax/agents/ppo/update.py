@@ -17,14 +17,12 @@ from anmjax.agents.ppo.config import PPOConfig
 from anmjax.agents.ppo.gae import generalized_advantages
 from anmjax.agents.ppo.loss import Batch, ppo_loss
 from anmjax.agents.ppo.network import ActorCritic, Policy
-from anmjax.agents.ppo.starts import exploring_starts
+from anmjax.agents.starts import NUM_STARTS, pool_of_starts
 from anmjax.agents.training.lanes import Lanes
 from anmjax.envs.protocol import Environment
 from anmjax.envs.records import State
 from anmjax.lanes.varying import as_varying
 from anmjax.wrappers import AutoReset, EpisodeStatistics, RunningStatistics, TimeLimit
-
-NUM_STARTS = 1024  # different starts of training episodes, until they are renewed
 
 
 @struct.dataclass
@@ -253,12 +251,7 @@ class PPO:
     def _learn(
         self, params: dict, optimizer: optax.OptState, batch: Batch, key: jax.Array
     ) -> tuple[dict, optax.OptState, dict[str, jax.Array]]:
-        """Epochs of gradient steps, each on all the steps of a random share of the lanes.
-
-        Of every ``num_minibatches`` consecutive lanes, each minibatch of an epoch has one, drawn at random:
-        so every device has an equal part in each minibatch, and the minibatches are the same on any number
-        of devices.
-        """
+        """Epochs of gradient steps, each on all the steps of a random share of the lanes."""
         config, network, transform = self.config, self.network, self.optimizer
         num_minibatches, num_lanes = config.num_minibatches, batch.value.shape[1]
 
@@ -273,27 +266,16 @@ class PPO:
             updates, optimizer = transform.update(gradient, optimizer, params)
             return (optax.apply_updates(params, updates), optimizer), losses
 
-        def minibatches(key: jax.Array) -> jax.Array:
-            keys = self.lanes.keys(key, num_lanes // num_minibatches)
-            orders = jax.vmap(lambda key: jax.random.permutation(key, num_minibatches))(keys)
-            first = num_minibatches * jnp.arange(len(keys), dtype=orders.dtype)
-            return (first[:, None] + orders).T
-
-        chosen = jax.vmap(minibatches)(jax.random.split(key, config.num_epochs))
+        keys = jax.random.split(key, config.num_epochs)
+        chosen = jax.vmap(lambda key: self.lanes.minibatches(key, num_lanes, num_minibatches))(keys)
         chosen = chosen.reshape(-1, num_lanes // num_minibatches)
         (params, optimizer), losses = jax.lax.scan(descend, (params, optimizer), chosen)
         return params, optimizer, jax.tree.map(lambda leaf: leaf.mean(), losses)
 
 
 def _pool(env: Environment, config: PPOConfig, number: int) -> State:
-    """Starts of training episodes, the pool of a number."""
-    key = jax.random.key(0)
-    return exploring_starts(
-        env,
-        jax.random.fold_in(key, number) if number else key,
-        num_starts=NUM_STARTS,
-        share=config.exploring_starts,
-        max_steps=config.max_episode_steps or 96,
+    return pool_of_starts(
+        env, number, share=config.exploring_starts, max_steps=config.max_episode_steps or 96
     )
 
 

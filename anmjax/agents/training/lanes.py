@@ -51,3 +51,14 @@ class Lanes(NamedTuple):
         """PRNG keys of this device's ``num_lanes`` lanes, (num_lanes,): a lane has the same on any device."""
         first = 0 if self.axis_name is None else jax.lax.axis_index(self.axis_name) * num_lanes
         return jax.vmap(jax.random.fold_in, (None, 0))(key, first + jnp.arange(num_lanes, dtype=jnp.int32))
+
+    def minibatches(self, key: jax.Array, num_lanes: int, num_minibatches: int) -> jax.Array:
+        """Splits this device's lanes into minibatches, (num_minibatches, num_lanes / num_minibatches).
+
+        Of every ``num_minibatches`` consecutive lanes, each minibatch has one, drawn at random: so every
+        device has an equal part in each minibatch, and the minibatches are the same on any number of devices.
+        """
+        keys = self.keys(key, num_lanes // num_minibatches)
+        orders = jax.vmap(lambda key: jax.random.permutation(key, num_minibatches))(keys)
+        first = num_minibatches * jnp.arange(len(keys), dtype=orders.dtype)
+        return (first[:, None] + orders).T

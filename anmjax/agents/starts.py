@@ -11,6 +11,8 @@ import jax.numpy as jnp
 from anmjax.envs.protocol import Environment
 from anmjax.envs.records import State
 
+NUM_STARTS = 1024  # different starts of training episodes, until they are renewed
+
 
 @functools.partial(jax.jit, static_argnames=("num_starts", "max_steps"))
 def exploring_starts(
@@ -51,3 +53,17 @@ def exploring_starts(
 
     there = jax.lax.fori_loop(0, max_steps, wander, states)
     return replace(states, obs=there.obs, grid=there.grid, aux=there.aux)
+
+
+def pool_of_starts(env: Environment, number: int, *, share: float, max_steps: int) -> State:
+    """The pool of a number: ``NUM_STARTS`` starts that follow from it alone, see ``exploring_starts``."""
+    key = jax.random.key(0)
+    key = jax.random.fold_in(key, number) if number else key
+    return exploring_starts(env, key, num_starts=NUM_STARTS, share=share, max_steps=max_steps)
+
+
+def begin_at(pool: State, key: jax.Array) -> State:
+    """A start of the pool, drawn with replacement; all of the episode follows from the key."""
+    size = len(pool.reward)
+    index = jax.random.randint(key, (), 0, size)
+    return replace(jax.tree.map(lambda leaf: leaf[index], pool), key=key)
