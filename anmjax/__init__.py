@@ -17,6 +17,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from anmjax.agents import load_policy as load_policy
     from anmjax.envs import ANMEnv as ANMEnv
     from anmjax.envs import Box as Box
     from anmjax.envs import GridState as GridState
@@ -64,6 +65,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _NAMES = {
+    "agents": ("load_policy",),
     "envs": ("ANMEnv", "Box", "GridState", "InitialState", "State", "transition"),
     "grid": (
         "BranchAsymmetry",

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from anmjax.agents.config import AgentConfig as AgentConfig
     from anmjax.agents.config import option as option
     from anmjax.agents.metrics import Metrics as Metrics
+    from anmjax.agents.policies import load_policy as load_policy
     from anmjax.agents.registry import AGENTS as AGENTS
     from anmjax.agents.registry import AgentKind as AgentKind
 
@@ -26,6 +27,7 @@ _HOME = {
     "Learner": "agent",
     "Metrics": "metrics",
     "Policy": "agent",
+    "load_policy": "policies",
     "option": "config",
 }
 

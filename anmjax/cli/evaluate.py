@@ -17,6 +17,8 @@ from anmjax.agents.baselines import BASELINES
 from anmjax.agents.day import a_day
 from anmjax.agents.evaluation import Evaluation, evaluate, starts_of
 from anmjax.agents.mpc import MPC
+from anmjax.agents.policies import shipped
+from anmjax.agents.registry import AGENTS
 from anmjax.agents.seeds import key_of_seed
 from anmjax.agents.training.checkpoint import Checkpoint, CheckpointError, load, restore_policy
 from anmjax.agents.training.run_folder import CHECKPOINT_FILE
@@ -110,7 +112,7 @@ def score(
 
 
 def find_checkpoint(name: str) -> Checkpoint:
-    """The checkpoint in a file, or in the folder of a training.
+    """The checkpoint in a file, in the folder of a training, or of a policy of the package: shac@TASK.
 
     Raises:
       CommandError: there is none; suggests the baseline that the name is most like.
@@ -118,6 +120,12 @@ def find_checkpoint(name: str) -> Checkpoint:
     # os.path, for pathlib raises errors of names that are too long.
     path = Path(name) / CHECKPOINT_FILE if os.path.isdir(name) else Path(name)
     if not os.path.exists(path):
+        agent, at, task = name.partition("@")
+        if at and agent in AGENTS:
+            try:
+                return shipped(task, agent)
+            except ValueError as error:
+                raise CommandError(f"{error}.") from error
         raise CommandError(f"no checkpoint at {path}, nor a baseline of that name{nearest(name, BASELINES)}")
     try:
         return load(path)

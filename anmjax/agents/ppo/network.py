@@ -13,6 +13,7 @@ from flax import struct
 
 from anmjax.agents.layers import MLP
 from anmjax.agents.scaling import unscale
+from anmjax.envs.records import State
 from anmjax.envs.spaces import Box
 from anmjax.wrappers.running_statistics import RunningStatistics
 
@@ -84,6 +85,10 @@ class Policy:
         """
         mean, _ = self.apply(self.scale(obs), method="policy")
         return unscale(self.box, mean)
+
+    def act(self, key: jax.Array, state: State) -> jax.Array:
+        """The same of a state."""
+        return self(key, state.obs)
 
     def sample(self, key: jax.Array, obs: jax.Array) -> jax.Array:
         """An action drawn from the policy, as in training."""

@@ -53,6 +53,9 @@ class SHACConfig(AgentConfig):
     )
     critic_learning_rate: float = option(1e-3, _POSITIVE, "step size of the critic's Adam")
     max_grad_norm: float = option(1.0, _POSITIVE, "the policy's gradient is scaled down to this norm")
+    average_rate: float = option(
+        0.02, Number(0, 1, above=True), "share of an update's policy in the running average, which acts"
+    )
     actor: str = option(
         "deterministic",
         OneOf(("deterministic", "gaussian")),
@@ -85,7 +88,7 @@ class SHACConfig(AgentConfig):
     )
     observation_clip: float = option(10.0, _POSITIVE, "bound on scaled observations")
     hidden_sizes: tuple[int, ...] = option(
-        (128, 128), Wholes(Whole(1, 2**16), 64), "width of each hidden layer, of policy and critic alike"
+        (64, 64), Wholes(Whole(1, 2**16), 64), "width of each hidden layer, of policy and critic alike"
     )
     layer_norm: bool = option(True, Switch(), "normalise the activations of every hidden layer")
     updates_per_chunk: int = option(25, _COUNT, "updates in one compiled call; progress is shown after each")

@@ -12,6 +12,7 @@ from flax import struct
 
 from anmjax.agents.layers import MLP
 from anmjax.agents.scaling import stretch, unscale, with_cycles
+from anmjax.envs.records import State
 from anmjax.envs.spaces import Box
 from anmjax.wrappers.running_statistics import RunningStatistics
 
@@ -64,6 +65,10 @@ class SHACPolicy:
         """
         mean, _ = self._mean(self.params, self.scale(obs))
         return unscale(self.box, jnp.tanh(mean))
+
+    def act(self, key: jax.Array, state: State) -> jax.Array:
+        """The same of a state."""
+        return self(key, state.obs)
 
     def scale(self, obs: jax.Array) -> jax.Array:
         """The observation as the network sees it, (..., n_x)."""

@@ -47,7 +47,8 @@ RETURN_HORIZON = 3e5
 class Learner:
     """All that changes in a training. Saved and restored whole, it goes on bit for bit."""
 
-    policy: SHACPolicy
+    policy: SHACPolicy  # with the running average of the parameters
+    params: Any  # of the policy as it is now
     critics: Any  # parameters of Critics
     slow_critics: Any  # parameters of their slow copy, which values the last states of a window
     return_statistics: RunningStatistics  # () of the critics' targets; their values are scaled by it
@@ -182,6 +183,7 @@ class SHAC:
         critics = self.critics.init(critic_key, policy.scale(self.pool.obs[:1]))
         return Learner(
             policy=policy,
+            params=policy.params,
             critics=critics,
             slow_critics=critics,
             return_statistics=RunningStatistics.create((), states.reward.dtype),
@@ -195,7 +197,8 @@ class SHAC:
 
     def update(self, learner: Learner) -> tuple[Learner, Metrics]:
         """One window on every lane, one step of the policy, some of the critics."""
-        config, lanes, policy = self.config, self.lanes, learner.policy
+        config, lanes = self.config, self.lanes
+        policy = replace(learner.policy, params=learner.params)
         key, noise_key, shuffle_key, renew_key = jax.random.split(learner.key, 4)
         noise = self._noise(noise_key, learner)
         statistics = learner.return_statistics
@@ -208,7 +211,7 @@ class SHAC:
             gamma=self.gamma,
             least_reward=-config.collapse_clip * statistics.std(),
         )
-        params, optimizer, policy_metrics = self._climb(learner, window, noise, by_action)
+        params, optimizer, policy_metrics = self._climb(policy, learner.optimizer, window, noise, by_action)
         if config.num_critics > 1:
             lower = self._value(learner.slow_critics, statistics, policy.scale(window.raw_obs), jnp.min)
             # Of the states reached: those acted on a step later, but for the last.
@@ -225,8 +228,12 @@ class SHAC:
         observed = policy.statistics
         if config.normalize_observations:
             observed = observed.update(window.raw_obs, axis_name=self.axis_name)
+        # Late in a training the policy still moves to and fro beside the limits of the grid; its mean less.
+        rate = jnp.maximum(config.average_rate, 1 / (learner.num_updates + 1)).astype(target.dtype)
+        average = jax.tree.map(lambda a, b: (1 - rate) * a + rate * b, learner.policy.params, params)
         learner = Learner(
-            policy=replace(policy, params=params, statistics=observed),
+            policy=replace(policy, params=average, statistics=observed),
+            params=params,
             critics=critics,
             slow_critics=slow,
             return_statistics=new_statistics,
@@ -246,7 +253,7 @@ class SHAC:
         return learner, metrics
 
     def policy(self, learner: Learner) -> SHACPolicy:
-        """The policy of a learner, without noise."""
+        """The policy of a learner, averaged over its last updates, without noise."""
         return learner.policy
 
     def _noise(self, key: jax.Array, learner: Learner) -> jax.Array:
@@ -266,10 +273,15 @@ class SHAC:
         return statistics.mean + statistics.std() * over(self.critics.apply(params, x), 0)
 
     def _climb(
-        self, learner: Learner, window: Window, noise: jax.Array, by_action: jax.Array
+        self,
+        policy: SHACPolicy,
+        optimizer: optax.OptState,
+        window: Window,
+        noise: jax.Array,
+        by_action: jax.Array,
     ) -> tuple[Any, optax.OptState, dict[str, jax.Array]]:
         """One step of the policy along the derivatives by its actions; the parameters, and what to tell."""
-        config, lanes, policy = self.config, self.lanes, learner.policy
+        config, lanes = self.config, self.lanes
         sound = jnp.isfinite(by_action).all((0, 2))
         by_action = jnp.where(sound[None, :, None], by_action, 0)
 
@@ -282,7 +294,7 @@ class SHAC:
         # Of this device's own lanes: by parameters that all share it would be the sum of all devices'.
         own = as_varying(policy.params, window.x)
         gradient = lanes.mean(jax.grad(loss)(own))
-        updates, optimizer = self.optimizer.update(gradient, learner.optimizer, policy.params)
+        updates, optimizer = self.optimizer.update(gradient, optimizer, policy.params)
         squares = lanes.mean(jnp.square(by_action).sum(-1).mean(1))
         live = jnp.where(window.counts & sound[None], (by_action == 0).mean(-1), 0)
         shares = {

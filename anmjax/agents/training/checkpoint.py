@@ -44,7 +44,8 @@ class Checkpoint:
     env_steps: int  # environment steps taken so far
     seconds: float  # s, wall clock of the training so far
     policy_leaves: dict[str, np.ndarray]  # enough to act with
-    learner_leaves: dict[str, np.ndarray]  # the rest: optimizer, lanes, statistics, key
+    # The rest: optimizer, lanes, statistics, key; none in a file that holds a policy alone.
+    learner_leaves: dict[str, np.ndarray]
 
 
 def save(
@@ -85,6 +86,22 @@ def save(
     rest = {name: leaf for name, leaf in _leaves(learner).items() if name not in written}
     content = {"header": json.dumps(header), "policy": policy, "learner": rest}
     write_sealed(Path(path), content)
+
+
+def save_policy(path: Path | str, checkpoint: Checkpoint) -> None:
+    """Writes what acting needs of a checkpoint: a small file, loaded and evaluated as a checkpoint is."""
+    header = {
+        "agent": checkpoint.agent,
+        "task": checkpoint.task,
+        "overrides": checkpoint.overrides,
+        "config": checkpoint.config.to_dict(),
+        "seed": checkpoint.seed,
+        "env_steps": checkpoint.env_steps,
+        "seconds": checkpoint.seconds,
+    }
+    write_sealed(
+        Path(path), {"header": json.dumps(header), "policy": checkpoint.policy_leaves, "learner": {}}
+    )
 
 
 def load(path: Path | str) -> Checkpoint:
@@ -162,6 +179,10 @@ def restore_learner(checkpoint: Checkpoint, agent: Agent[Any]) -> Any:
     Raises:
       CheckpointError: the checkpoint is of a training with another task or other options.
     """
+    if not checkpoint.learner_leaves:
+        raise CheckpointError(
+            f"{checkpoint.path} holds a policy alone: it acts, but its training cannot go on."
+        )
     _check_sizes(checkpoint, agent.env)
     template = jax.eval_shape(agent.init, jax.random.key(0))
     held = checkpoint.policy_leaves if _holds_policy(template) else {}
@@ -208,6 +229,8 @@ def _fault_of_counters(checkpoint: Checkpoint) -> str | None:
             f"its {checkpoint.env_steps} steps in {checkpoint.seconds:g} s are none of a training of "
             f"{config.num_updates} updates, {config.steps_per_update} steps each"
         )
+    if not leaves:
+        return None
     expected = {".num_updates": updates}
     for name in leaves:
         if _OPTIMIZER_COUNT.fullmatch(name):
