@@ -218,8 +218,8 @@ def _add_evaluate_options(parser: Parser, _: str) -> None:
         "policy",
         nargs="+",
         metavar="POLICY",
-        help="a checkpoint, its folder, or a baseline: random, do-nothing, mpc-constant, mpc-perfect, "
-        "mpc-constant-ac, mpc-perfect-ac",
+        help="a checkpoint, its folder, a policy of the package (shac@TASK), or a baseline: random, "
+        "do-nothing, mpc-constant, mpc-perfect, mpc-constant-ac, mpc-perfect-ac",
     )
     parser.add_argument("--task", help="task to act on (default: that of the checkpoint)")
     parser.add_argument(
