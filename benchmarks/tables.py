@@ -30,6 +30,7 @@ DOCUMENTS = tuple(
         "docs/pandapower-nets.md",
         "docs/performance/index.md",
         "docs/performance/environment-steps.md",
+        "docs/performance/learning.md",
         "docs/performance/ppo.md",
         "docs/performance/power-flow.md",
         "docs/performance/projection.md",
@@ -61,6 +62,7 @@ OWN: dict[str, Callable[..., str]] = {
     "robustness.pandapower_nets": robustness_tables.nets,
     "training": training_tables.training,
     "training.ppo": training_tables.ppo,
+    "training.returns": training_tables.returns,
     "training.scaling": training_tables.scaling,
 }
 TABLES = {

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from benchmarks.harness.columns import Column, low_to_high, millions, source, table
+from benchmarks.harness.columns import Column, Row, low_to_high, millions, source, table
 from benchmarks.policies.tables import REACHED, protocol
 
 POWERZOOJAX = 92_000  # env steps/s of PPO on a 33-bus AC task, RTX 4500 Ada, as its authors published it
@@ -84,3 +84,37 @@ def training(made: dict[str, Any]) -> str:
         "the command to its end, compilation included; steps/s over that time."
     )
     return "\n".join([f"{made['task']}: {source(made)}", "", table(TRAINING, [*seeds, *baselines]), "", note])
+
+
+def returns(made: dict[str, Any]) -> str:
+    """What every seed of every learner came to, and when it passed which return."""
+    parts = [f"Trainings with defaults: {source(made)}"]
+    for task in dict.fromkeys(row["task"] for row in made["rows"]):
+        rows = [row for row in made["rows"] if row["task"] == task]
+        columns = [
+            Column("learner, seed", lambda row: f"{row['agent']}, {row['seed']}"),
+            Column("M env steps", "env_steps", millions),
+            Column("seconds", "total_s", ".0f"),
+            Column("of which ready", "ready_s", ".0f"),
+            *(_passing(level) for level in rows[0]["passed"]),
+            Column("return", "return", ".3f"),
+            Column("of 16 starts", "return_of_every_sixth", ".3f"),
+            Column("cost of the last day", "cost_of_last_day", ".3f"),
+            Column("its violating steps", "violating_steps_of_last_day", ".0f"),
+        ]
+        parts += ["", f"{task}:", "", table(columns, rows)]
+    note = (
+        "Return: discounted, over 3000 steps, mean over the 96 starts of the task, deterministic; of 16: "
+        "every sixth of them. Ready: from making the agent to the first update, compiling included. First above: "
+        "when an evaluation first passed that return, in millions of steps and in seconds after the first "
+        "update. Violating steps: of 96 on each of 96 starts."
+    )
+    return "\n".join([*parts, "", note])
+
+
+def _passing(level: str) -> Column:
+    def cell(row: Row) -> str | None:
+        first = row["passed"].get(level)
+        return first and f"{millions(first['env_steps'])} M, {first['seconds']:.0f} s"
+
+    return Column(f"first above {float(level):g}", cell, missing="never")

@@ -1,0 +1,73 @@
+"""Draws returns against environment steps and wall clock, of every seed, from the newest record."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+import matplotlib.pyplot as plt
+import numpy as np
+
+from benchmarks.harness import record
+from benchmarks.training.returns import PASSED
+
+NAMES = {"shac": "SHAC", "ppo": "PPO"}
+COLOURS = {"shac": "tab:blue", "ppo": "tab:orange"}
+
+
+def plot_path(platform: str) -> Path:
+    """Where the plot of a platform belongs."""
+    return record.PLOTS / f"learning-{platform}.png"
+
+
+def draw(made: dict[str, Any], path: Path) -> None:
+    """Draws a row of two axes for every task: against steps, against seconds."""
+    matplotlib.use("Agg")
+    tasks = list(dict.fromkeys(row["task"] for row in made["rows"]))
+    figure, axes = plt.subplots(len(tasks), 2, figsize=(10, 3.6 * len(tasks)), squeeze=False)
+    for (by_steps, by_seconds), task in zip(axes, tasks, strict=True):
+        rows = [row for row in made["rows"] if row["task"] == task]
+        for axis, unit in ((by_steps, "env_steps"), (by_seconds, "seconds")):
+            for row in rows:
+                x = np.array([point[unit] for point in row["curve"]])
+                y = np.array([point["return"] for point in row["curve"]])
+                shown = x / 1e6 if unit == "env_steps" else x
+                label = NAMES[row["agent"]] if row is first_of(rows, row["agent"]) else None
+                axis.plot(shown, y, color=COLOURS[row["agent"]], lw=1, alpha=0.8, label=label)
+            for level in PASSED.get(task, ()):
+                axis.axhline(level, color="0.6", lw=0.8, ls=":")
+            best = max(row["return"] for row in rows)
+            axis.set_ylim(3 * best, 0.9 * best)
+            axis.set_ylabel("discounted return")
+            axis.grid(alpha=0.3)
+        by_steps.set_xscale("log")
+        by_steps.set_xlabel("million environment steps")
+        by_seconds.set_xlabel("seconds after the first update, evaluations apart")
+        by_steps.set_title(task, loc="left")
+        by_steps.legend(loc="lower right")
+    figure.tight_layout()
+    figure.savefig(path, dpi=120)
+    plt.close(figure)
+
+
+def first_of(rows: list[dict[str, Any]], agent: str) -> dict[str, Any]:
+    """The first training of an agent."""
+    return next(row for row in rows if row["agent"] == agent)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Draws the newest record of a platform."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.training.plot", description=__doc__)
+    parser.add_argument("--platform", default="cpu")
+    platform = parser.parse_args(arguments).platform
+    made = record.latest("training.returns", platform)
+    if made is None:
+        parser.error(f"no record of training.returns on {platform}")
+    draw(made, plot_path(platform))
+
+
+if __name__ == "__main__":
+    main()
