@@ -105,9 +105,9 @@ def returns(made: dict[str, Any]) -> str:
         parts += ["", f"{task}:", "", table(columns, rows)]
     note = (
         "Return: discounted, over 3000 steps, mean over the 96 starts of the task, deterministic; of 16: "
-        "every sixth of them. Ready: from making the agent to the first update, compiling included. First above: "
-        "when an evaluation first passed that return, in millions of steps and in seconds after the first "
-        "update. Violating steps: of 96 on each of 96 starts."
+        "every sixth of them. Ready: from making the agent to the first update, compiling included. First "
+        "above: when an evaluation first passed that return, in millions of steps and in seconds after the "
+        "first update. Violating steps: of 96 on each of 96 starts."
     )
     return "\n".join([*parts, "", note])
 
