@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from typing import Any
 
@@ -12,7 +13,7 @@ from flax import linen as nn
 from flax import struct
 
 from anmjax.agents.layers import MLP
-from anmjax.agents.scaling import unscale
+from anmjax.agents.scaling import unscale, with_cycles
 from anmjax.envs.records import State
 from anmjax.envs.spaces import Box
 from anmjax.wrappers.running_statistics import RunningStatistics
@@ -29,11 +30,15 @@ class ActorCritic(nn.Module):
     initial_log_std: float = -1.0
     dtype: jnp.dtype | type | None = None
     compute_dtype: str | None = None  # see MLP
+    layer_norm: bool = False  # see MLP
 
     def setup(self) -> None:
         """Makes both networks; each can be applied without the other."""
-        self.actor = MLP((*self.hidden_sizes, self.num_actions), 0.01, self.dtype, self.compute_dtype)
-        self.critic = MLP((*self.hidden_sizes, 1), 1.0, self.dtype, self.compute_dtype)
+        make = functools.partial(
+            MLP, dtype=self.dtype, compute_dtype=self.compute_dtype, layer_norm=self.layer_norm
+        )
+        self.actor = make((*self.hidden_sizes, self.num_actions), 0.01)
+        self.critic = make((*self.hidden_sizes, 1), 1.0)
         initial = nn.initializers.constant(self.initial_log_std)
         self.log_std = self.param("log_std", initial, (self.num_actions,), self.dtype)
 
@@ -72,6 +77,7 @@ class Policy:
     box: Box  # of the actions
     network: ActorCritic = struct.field(pytree_node=False)
     observation_clip: float = struct.field(pytree_node=False, default=10.0)
+    cycles: tuple[tuple[int, float], ...] = struct.field(pytree_node=False, default=())  # see ``cycles_of``
 
     def __call__(self, key: jax.Array, obs: jax.Array) -> jax.Array:
         """The deterministic action: the mean of the policy.
@@ -102,7 +108,7 @@ class Policy:
 
     def scale(self, obs: jax.Array) -> jax.Array:
         """The observation as the network sees it."""
-        return self.statistics.normalize(obs, clip=self.observation_clip)
+        return with_cycles(obs, self.statistics.normalize(obs, clip=self.observation_clip), self.cycles)
 
     def apply(self, scaled_obs: jax.Array, *, method: str) -> Any:
         """Calls a method of the network with the parameters."""

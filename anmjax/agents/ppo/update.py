@@ -17,6 +17,7 @@ from anmjax.agents.ppo.config import PPOConfig
 from anmjax.agents.ppo.gae import generalized_advantages
 from anmjax.agents.ppo.loss import Batch, ppo_loss
 from anmjax.agents.ppo.network import ActorCritic, Policy
+from anmjax.agents.scaling import cycles_of, with_cycles
 from anmjax.agents.starts import NUM_STARTS, pool_of_starts
 from anmjax.agents.training.lanes import Lanes
 from anmjax.envs.protocol import Environment
@@ -98,13 +99,15 @@ class PPO:
     @staticmethod
     def initial_policy(key: jax.Array, env: Environment, config: PPOConfig) -> Policy:
         """A policy that has learned nothing: near the middle of the action box everywhere."""
-        network, space = network_for(env, config), env.observation_space
+        network, space, cycles = network_for(env, config), env.observation_space, cycles_of(env)
+        blank = jnp.zeros(space.shape, space.dtype)
         return Policy(
-            params=network.init(key, jnp.zeros(space.shape, space.dtype)),
+            params=network.init(key, with_cycles(blank, blank, cycles)),
             statistics=RunningStatistics.create(space.shape, space.dtype),
             box=env.action_space,
             network=network,
             observation_clip=config.observation_clip,
+            cycles=cycles,
         )
 
     @staticmethod
@@ -283,4 +286,11 @@ def network_for(env: Environment, config: PPOConfig) -> ActorCritic:
     """The actor-critic for the sizes and the dtype of an environment's spaces."""
     (num_actions,) = env.action_space.shape
     dtype = env.observation_space.dtype
-    return ActorCritic(num_actions, config.hidden_sizes, config.initial_log_std, dtype, config.network_dtype)
+    return ActorCritic(
+        num_actions,
+        config.hidden_sizes,
+        config.initial_log_std,
+        dtype,
+        config.network_dtype,
+        config.layer_norm,
+    )
