@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -22,7 +22,7 @@ from anmjax.envs.observation import STATE_QUANTITIES, bounds, observe, parse_obs
 from anmjax.envs.pytree import PyTree
 from anmjax.envs.quantities import Point
 from anmjax.envs.records import GridState, InitialState, State
-from anmjax.envs.reward import Costs, metrics_of, reward_of
+from anmjax.envs.reward import COST_NAMES, Costs, metrics_of, reward_of, state_costs
 from anmjax.envs.simulator_names import SimulatorNames
 from anmjax.envs.spaces import Box
 from anmjax.envs.transition import Setpoints, Simulated, as_jax, simulation
@@ -52,7 +52,9 @@ class ANMEnv(PyTree):
     - Reward: minus the energy lost and the penalty for violated limits, see ``anmjax.envs.reward``.
     - Termination: a power flow without solution is a collapse, and so is a state with NaN in it. Reward
       -c2 / (1 - gamma) (minus infinity where the penalty is not clipped), state and observation zero, the
-      voltages of ``state.grid`` flat; later steps change nothing and bring reward 0.
+      voltages of ``state.grid`` flat; later steps change nothing and bring reward and costs 0.
+    - Costs, for learners with constraints: ``voltage_violation`` and ``branch_violation`` of the step as the
+      metrics have them (p.u.); of a collapse v_min of every bus but the slack, summed, and 0.
     - Metrics of a step: ``e_loss`` (p.u.h) and ``penalty`` (p.u.h) as clipped in the reward,
       ``voltage_violation`` and ``branch_violation`` (p.u., summed over elements, neither weighted nor
       clipped), ``curtailment`` (p.u., summed over renewables), ``mismatch`` (p.u.), ``converged``,
@@ -62,6 +64,8 @@ class ANMEnv(PyTree):
 
     Reference: Henry & Ernst, "Gym-ANM", Energy and AI 5 (2021), sec. 3; gym-anm 2.0.1, anm_env.py.
     """
+
+    cost_names: ClassVar[tuple[str, ...]] = COST_NAMES
 
     def __init__(
         self,
@@ -207,6 +211,7 @@ class ANMEnv(PyTree):
             reward=zero,
             terminated=~grid.solved(begin.aux),
             metrics=metrics_of(Costs(zero, zero, zero, zero), zero, zero, grid, jnp.array(True)),
+            costs=jnp.zeros(len(COST_NAMES), net.dtype),
         )
 
     def step(self, state: State, action: jax.Array) -> State:
@@ -244,6 +249,7 @@ class ANMEnv(PyTree):
             reward=jnp.where(ended, 0, reward),
             terminated=ended | ~solved,
             metrics=jax.tree.map(lambda x: jnp.where(ended, jnp.zeros_like(x), x), metrics),
+            costs=jnp.where(ended, 0, state_costs(self.network, cost, solved)),
         )
 
     def exogenous(self, state: State) -> tuple[jax.Array, jax.Array, jax.Array]:
@@ -316,31 +322,22 @@ class ANMEnv(PyTree):
         reward: jax.Array,
         terminated: jax.Array,
         metrics: dict[str, jax.Array],
+        costs: jax.Array,
     ) -> State:
         """Assembles a state; a terminal one is all zeros but for its flat voltages."""
-
-        def unless_terminated(x: jax.Array) -> jax.Array:
-            return jnp.where(terminated, jnp.zeros_like(x), x)
-
-        grid = replace(
-            grid,
-            p=unless_terminated(grid.p),
-            q=unless_terminated(grid.q),
-            soc=unless_terminated(grid.soc),
-            p_potential=unless_terminated(grid.p_potential),
-            v=jnp.where(terminated, jnp.ones_like(grid.v), grid.v),
-            converged=~terminated,
-        )
+        grid = grid.unless(terminated)
+        obs = self._observe(grid, d, aux)
         state = State(
-            obs=unless_terminated(self._observe(grid, d, aux)),
+            obs=jnp.where(terminated, jnp.zeros_like(obs), obs),
             reward=reward,
             terminated=terminated,
             truncated=jnp.zeros((), bool),
             metrics=metrics,
             grid=grid,
-            aux=unless_terminated(aux),
+            aux=jnp.where(terminated, jnp.zeros_like(aux), aux),
             t=t,
             key=key,
+            costs=costs,
         )
         # In ``jax.shard_map`` all leaves vary alike, constants among them: a state is the carry of loops.
         return as_varying(state, state)

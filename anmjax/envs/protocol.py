@@ -15,7 +15,8 @@ class Environment(Protocol):
     """A task of one lane, as a pytree with two pure methods; ``jax.vmap`` makes many lanes of it.
 
     ``ANMEnv`` and every wrapper are environments. One of your own needs no grid: ``state.grid`` may be any
-    record, and ``state.metrics`` needs none of a grid's entries.
+    record, and ``state.metrics`` needs none of a grid's entries. It needs no costs either: ``state.costs`` is
+    (0,) unless set, and only an environment that has some offers their ``cost_names``, a tuple of str.
     """
 
     @property
@@ -62,6 +63,10 @@ class GridEnvironment(Environment, Protocol):
     @property
     def delta_t(self) -> float:
         """Hours that a step lasts."""
+
+    @property
+    def cost_names(self) -> tuple[str, ...]:
+        """What the entries of ``state.costs`` are."""
 
     @property
     def costs_clipping(self) -> tuple[float, float]:

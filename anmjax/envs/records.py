@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import struct
 
 
@@ -26,6 +29,26 @@ class GridState:
         """() bool: converged, and no NaN where the power flow does not look, ``aux`` included."""
         known = jnp.isfinite(self.soc).all() & ~jnp.isnan(self.p_potential).any()
         return self.converged & known & jnp.isfinite(aux).all()
+
+    def unless(self, terminated: jax.Array) -> GridState:
+        """The operating point; of a terminated lane all zeros but for its flat voltages.
+
+        Args:
+          terminated: () bool.
+        """
+
+        def kept(x: jax.Array) -> jax.Array:
+            return jnp.where(terminated, jnp.zeros_like(x), x)
+
+        return replace(
+            self,
+            p=kept(self.p),
+            q=kept(self.q),
+            soc=kept(self.soc),
+            p_potential=kept(self.p_potential),
+            v=jnp.where(terminated, jnp.ones_like(self.v), self.v),
+            converged=~terminated,
+        )
 
 
 @struct.dataclass
@@ -52,3 +75,6 @@ class State:
     aux: jax.Array  # (K,) auxiliary variables of the task
     t: jax.Array  # () int32, steps since the last reset
     key: jax.Array  # PRNG key of this lane
+    # (n_cost,) of the step that led here, each at least 0, named in the environment's ``cost_names``; (0,) of
+    # an environment that has none. NumPy's zeros: a default must touch no device.
+    costs: jax.Array = struct.field(default_factory=lambda: np.zeros(0, np.float32))  # type: ignore[assignment]

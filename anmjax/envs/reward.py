@@ -28,6 +28,8 @@ from anmjax.powerflow.branches import branch_powers
 from anmjax.powerflow.equations import voltage
 from anmjax.powerflow.solve import Solution
 
+COST_NAMES = ("voltage_violation", "branch_violation")  # entries of ``State.costs``
+
 
 @struct.dataclass
 class Costs:
@@ -85,6 +87,25 @@ def reward_of(
 def return_of_collapse(c2: float, gamma: float) -> float:
     """What a collapse costs once and for all: the largest penalty, in every step that would have followed."""
     return -c2 / (1 - gamma) if gamma < 1 else -math.inf
+
+
+def state_costs(net: Network, cost: Costs, solved: jax.Array) -> jax.Array:
+    """What a learner with constraints is to limit, apart from the reward: ``State.costs`` of a step.
+
+    A collapse costs what a network costs whose buses are all at 0 p.u. but the slack bus: without voltage no
+    branch carries anything.
+
+    Args:
+      net: network.
+      cost: of the operating point.
+      solved: () bool, False where the network has collapsed.
+
+    Returns:
+      (2,) p.u., by ``COST_NAMES``, neither weighted nor clipped.
+    """
+    dark = net.v_min.sum() - net.v_min[net.slack]
+    collapsed = jnp.stack([dark, jnp.zeros_like(dark)])
+    return jnp.where(solved, jnp.stack([cost.voltage_violation, cost.branch_violation]), collapsed)
 
 
 def metrics_of(

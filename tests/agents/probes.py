@@ -146,3 +146,22 @@ class Match(Probe):
 
     def reward(self, state, action):
         return -((action[0] - 1.0 - state.aux[0]) ** 2)
+
+
+@struct.dataclass
+class Capped(Probe):
+    """Reward a, cost a^2: of all that cost c on average, always a = sqrt(c) is best, by Jensen's inequality.
+
+    Lagrange: a - m a^2 is greatest at a = 1/(2 m), so that the multiplier is m = 1/(2 sqrt(c)).
+    """
+
+    cost_names = ("square",)
+
+    def reset_to(self, key, initial):
+        return super().reset_to(key, initial).replace(costs=jnp.zeros(1))
+
+    def step(self, state, action):
+        return super().step(state, action).replace(costs=jnp.where(state.terminated, 0.0, action**2))
+
+    def reward(self, state, action):
+        return action[0]

@@ -88,6 +88,15 @@ def test_a_training_that_was_interrupted_goes_on_bit_for_bit(whole, tmp_path, mo
     chex.assert_trees_all_equal(got.optimizer, expected.optimizer)
 
 
+def test_a_training_from_before_states_had_costs_goes_on(whole):
+    saved = load(whole[0].checkpoint)
+    older = {name: leaf for name, leaf in saved.learner_leaves.items() if name != ".states.costs"}
+    assert len(older) == len(saved.learner_leaves) - 1
+    restored = restore_learner(replace(saved, learner_leaves=older), whole[0].agent).states
+    expected = whole[0].learner.states
+    chex.assert_trees_all_equal(restored.replace(key=None), expected.replace(key=None))
+
+
 def test_the_starts_of_an_update_follow_from_its_number_alone(whole, tmp_path, monkeypatch):
     often = replace(CONFIG, renew_starts=3)
     expected = train(Match(), often, **OPTIONS).learner

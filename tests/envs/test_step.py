@@ -169,7 +169,7 @@ def test_a_collapse_ends_the_episode_and_nothing_moves_afterwards() -> None:
     assert float(later.reward) == 0
     assert int(later.t) == 2
     assert all(float(value) == 0 for value in later.metrics.values())
-    keep = {"t": 0, "reward": 0.0, "metrics": {}, "key": None}
+    keep = {"t": 0, "reward": 0.0, "metrics": {}, "costs": 0.0, "key": None}
     jax.tree.map(np.testing.assert_array_equal, replace(later, **keep), replace(end, **keep))
     assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(replace(later, key=None)))
 

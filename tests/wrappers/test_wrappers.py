@@ -14,7 +14,7 @@ from flax import struct
 
 import anmjax
 from anmjax.wrappers import AutoReset, EpisodeStatistics, NormalizeObservation, NormalizeReward, TimeLimit
-from tests.agents.probes import Constant, Match
+from tests.agents.probes import Capped, Constant, Match
 
 KEY = jax.random.key(0)
 ACTION = jnp.array([0.3])
@@ -62,6 +62,17 @@ def test_auto_reset_returns_a_start_and_keeps_the_end(pool_size):
     # The reward of the step after a reset follows from the observation that the reset returned.
     before = np.asarray(states.obs[:-1, 0])
     np.testing.assert_allclose(states.reward[1:], -((0.3 - 1.0 - before) ** 2), rtol=1e-12)
+
+
+def test_auto_reset_keeps_the_costs_of_the_step_that_ended_the_episode():
+    env = AutoReset(EpisodeStatistics(TimeLimit(Capped(), max_steps=2)), pool_size=3)
+    assert env.cost_names == ("square",)
+    np.testing.assert_array_equal(env.start(KEY).costs, [0.0])
+    states = episodes(env, 4)
+    np.testing.assert_array_equal(states.t, [1, 0, 1, 0])
+    # 0.3^2 in every step, its reward beside it.
+    np.testing.assert_allclose(states.costs[:, 0], 0.09, rtol=1e-15)
+    np.testing.assert_array_equal(states.reward, np.full(4, 0.3))
 
 
 def test_auto_reset_draws_its_starts_from_the_pool_and_not_always_the_same():

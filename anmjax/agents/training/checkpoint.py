@@ -21,6 +21,8 @@ from anmjax.envs.protocol import Environment
 
 # Of the lanes, what no later step depends on: a network that collapsed may leave anything there.
 _MAY_BE_INFINITE = (".states.metrics", ".states.grid.mismatch")
+# Nor on these, which checkpoints from before states had them lack.
+_COSTS = ".states.costs"
 _OPTIMIZER_COUNT = re.compile(r"\.optimizer\b.*\.count")
 _NEVER_NEGATIVE = re.compile(r".*statistics\.(count|var)|\.optimizer\b.*\.nu\b.*")
 
@@ -272,6 +274,8 @@ def _restore(template: Any, leaves: dict[str, np.ndarray], path: Path) -> Any:
 
     def place(where: Any, like: Any) -> jax.Array:
         name = jax.tree_util.keystr(where)
+        if name == _COSTS and name not in leaves:
+            return jnp.zeros(like.shape, like.dtype)
         if name not in leaves:
             raise CheckpointError(f"the checkpoint {path} has no entry {name}: other options or task.")
         leaf = leaves[name]
