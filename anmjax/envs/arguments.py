@@ -11,6 +11,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from anmjax.envs.records import InitialState, State
+from anmjax.envs.reward import REWARDS
+from anmjax.grid.network import Network
 from anmjax.projection.controls import check_real
 
 
@@ -42,6 +44,7 @@ def check_arguments(
     lamb: float,
     aux_bounds: np.ndarray | None,
     costs_clipping: tuple[float, float],
+    reward: str,
     num_iters: int,
     tol: float,
 ) -> None:
@@ -58,6 +61,7 @@ def check_arguments(
         ("gamma", gamma, 0 <= gamma <= 1, "in [0, 1]"),
         ("lamb", lamb, 0 <= lamb < math.inf, ">= 0 and finite"),
         ("costs_clipping", costs_clipping, c1 >= 0 and c2 >= 0, "two numbers >= 0, or None"),
+        ("reward", repr(reward), reward in REWARDS, f"one of {', '.join(map(repr, REWARDS))}"),
         ("num_iters", num_iters, num_iters >= 1, ">= 1"),
         ("tol", tol, 0 < tol < math.inf, "> 0 and finite, in p.u."),
     )
@@ -69,6 +73,11 @@ def check_arguments(
             f"aux_bounds has shape {aux_bounds.shape}, but must be ({K}, 2): low and high for each "
             f"of the K = {K} auxiliary variables"
         )
+
+
+def sizes_of_state(net: Network, K: int) -> list[int]:
+    """Sizes of the parts of a state vector."""
+    return [net.n_device, net.n_device, len(net.storage), len(net.generators), K]
 
 
 def split_state_vector(vector: jax.Array, sizes: Sequence[int]) -> InitialState:
@@ -97,6 +106,20 @@ def check_start(start: InitialState, sizes: Sequence[int]) -> None:
             # An infinite potential means the generator's PMAX, as any above it does.
             for i in np.flatnonzero(np.isnan(values) if name == "p_max" else ~np.isfinite(values)):
                 raise ValueError(f"{name}[{i}] of the start is {values[i]}, but must be finite")
+
+
+def check_next_vars(variables: jax.Array, name: str, n_load: int, n_generator: int, K: int) -> None:
+    """Checks what ``next_vars`` of the task of a name returned.
+
+    Raises:
+      ValueError: it is of another size than the task says.
+    """
+    expected = (n_load + n_generator + K,)
+    if variables.shape != expected:
+        raise ValueError(
+            f"next_vars of {name} returned shape {variables.shape}, expected {expected}: "
+            f"{n_load} loads, {n_generator} generators, K = {K}"
+        )
 
 
 def check_key(key: Any) -> None:

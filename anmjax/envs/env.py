@@ -13,9 +13,11 @@ import numpy as np
 from anmjax.envs.arguments import (
     check_arguments,
     check_key,
+    check_next_vars,
     check_start,
     check_state,
     parse_costs_clipping,
+    sizes_of_state,
     split_state_vector,
 )
 from anmjax.envs.observation import STATE_QUANTITIES, bounds, observe, parse_observation
@@ -78,6 +80,7 @@ class ANMEnv(PyTree):
         aux_bounds: Any = None,
         costs_clipping: tuple[float | None, float | None] | None = None,
         *,
+        reward: str = "penalized",
         num_iters: int = DEFAULT_NUM_ITERS,
         tol: float = DEFAULT_TOL,
         dtype: Any = None,
@@ -95,6 +98,8 @@ class ANMEnv(PyTree):
           aux_bounds: (K, 2) least and largest value of each auxiliary variable, for the observation space.
           costs_clipping: largest energy loss and largest penalty (p.u.h) of a step in the reward;
             None: not clipped.
+          reward: "penalized", or "energy": without the penalty, for learners that limit ``state.costs``.
+            Metrics and the reward of a collapse are the same.
           num_iters: Newton updates of the power flow at most.
           tol: p.u., largest power-balance error of a power flow.
           dtype: floating point type; None: JAX's default (float32, or float64 where x64 is enabled).
@@ -109,6 +114,7 @@ class ANMEnv(PyTree):
         self.K, self.delta_t, self.gamma, self.lamb = int(K), float(delta_t), float(gamma), float(lamb)
         self.aux_bounds = None if aux_bounds is None else np.asarray(aux_bounds, float)
         self.costs_clipping = parse_costs_clipping(costs_clipping)
+        self.reward = reward
         self.num_iters, self.tol = int(num_iters), float(tol)
         check_arguments(
             n_slack=network.n_slack,
@@ -118,6 +124,7 @@ class ANMEnv(PyTree):
             lamb=self.lamb,
             aux_bounds=self.aux_bounds,
             costs_clipping=self.costs_clipping,
+            reward=self.reward,
             num_iters=self.num_iters,
             tol=self.tol,
         )
@@ -190,7 +197,7 @@ class ANMEnv(PyTree):
           ValueError: a part of the start has the wrong shape, or a number in it is not finite.
         """
         check_key(key)
-        net, sizes = self.network, self._split_sizes()
+        net, sizes = self.network, sizes_of_state(self.network, self.K)
         parts = start if isinstance(start, InitialState) else split_state_vector(jnp.asarray(start), sizes)
         check_start(parts, sizes)
         begin: InitialState = jax.tree.map(lambda x: jnp.asarray(x, net.dtype), parts)
@@ -229,13 +236,18 @@ class ANMEnv(PyTree):
           TypeError: ``state`` is not a State, or ``action`` not made of real numbers.
           ValueError: either has the wrong shape.
         """
-        check_state(state, self._split_sizes())
+        check_state(state, sizes_of_state(self.network, self.K))
         p_load, p_potential, aux = self.exogenous(state)
         wanted = Setpoints(p_load, p_potential, *set_points(self.network, action))
         grid, d, cost = self._simulate(state.grid.soc, wanted)
         solved = grid.solved(aux)
         e_loss, penalty, reward = reward_of(
-            cost, solved, weight=self.delta_t * self.lamb, clipping=self.costs_clipping, gamma=self.gamma
+            cost,
+            solved,
+            kind=self.reward,
+            weight=self.delta_t * self.lamb,
+            clipping=self.costs_clipping,
+            gamma=self.gamma,
         )
         metrics = metrics_of(cost, e_loss, penalty, grid, jnp.isfinite(jnp.asarray(action)).all())
         # After a collapse lanes go on in lockstep with the others, so what came of the step is not taken.
@@ -267,12 +279,7 @@ class ANMEnv(PyTree):
         net, key = self.network, jax.random.fold_in(state.key, state.t)
         n_load, n_generator = len(net.loads), len(net.generators)
         variables = jnp.asarray(self.next_vars(key, self.state_vector(state.grid, state.aux)), net.dtype)
-        expected = (n_load + n_generator + self.K,)
-        if variables.shape != expected:
-            raise ValueError(
-                f"next_vars of {type(self).__name__} returned shape {variables.shape}, expected {expected}: "
-                f"{n_load} loads, {n_generator} generators, K = {self.K}"
-            )
+        check_next_vars(variables, type(self).__name__, n_load, n_generator, self.K)
         powers = variables[: n_load + n_generator] / net.base_mva
         return powers[:n_load], powers[n_load:], variables[n_load + n_generator :]
 
@@ -295,7 +302,7 @@ class ANMEnv(PyTree):
     def observation_space(self) -> Box:
         """Bounds of the observation vector, in its units."""
         if callable(self._observed):
-            vector = jax.ShapeDtypeStruct((sum(self._split_sizes()),), self.network.dtype)
+            vector = jax.ShapeDtypeStruct((sum(sizes_of_state(self.network, self.K)),), self.network.dtype)
             shape = jax.eval_shape(self._observed, vector).shape
             return Box(*(jnp.full(shape, side, self.network.dtype) for side in (-jnp.inf, jnp.inf)))
         unbounded = np.tile([-np.inf, np.inf], (self.K, 1))
@@ -341,7 +348,3 @@ class ANMEnv(PyTree):
         )
         # In ``jax.shard_map`` all leaves vary alike, constants among them: a state is the carry of loops.
         return as_varying(state, state)
-
-    def _split_sizes(self) -> list[int]:
-        net = self.network
-        return [net.n_device, net.n_device, len(net.storage), len(net.generators), self.K]

@@ -77,4 +77,4 @@ class State:
     key: jax.Array  # PRNG key of this lane
     # (n_cost,) of the step that led here, each at least 0, named in the environment's ``cost_names``; (0,) of
     # an environment that has none. NumPy's zeros: a default must touch no device.
-    costs: jax.Array = struct.field(default_factory=lambda: np.zeros(0, np.float32))  # type: ignore[assignment]
+    costs: jax.Array = struct.field(default_factory=lambda: np.zeros(0, np.float32))

@@ -6,7 +6,8 @@
                           + sum over branches of max(0, |S| - rating) )
     reward  = -( sign(e_loss) min(|e_loss|, c1) + min(penalty, c2) ),
 
-|S| the larger of the apparent powers at the two ends of a branch, all in p.u.
+|S| the larger of the apparent powers at the two ends of a branch, all in p.u. A reward of "energy" has no
+penalty in it.
 
 Reference: Henry & Ernst, "Gym-ANM", Energy and AI 5 (2021), eqs. 12-15; gym-anm 2.0.1, simulator.py.
 """
@@ -28,6 +29,7 @@ from anmjax.powerflow.branches import branch_powers
 from anmjax.powerflow.equations import voltage
 from anmjax.powerflow.solve import Solution
 
+REWARDS = ("penalized", "energy")  # energy lost and penalty, or energy lost alone
 COST_NAMES = ("voltage_violation", "branch_violation")  # entries of ``State.costs``
 
 
@@ -63,13 +65,14 @@ def costs(net: Network, grid: GridState, solution: Solution, *, delta_t: float) 
 
 
 def reward_of(
-    cost: Costs, solved: jax.Array, *, weight: float, clipping: tuple[float, float], gamma: float
+    cost: Costs, solved: jax.Array, *, kind: str, weight: float, clipping: tuple[float, float], gamma: float
 ) -> tuple[jax.Array, jax.Array, jax.Array]:
     """Energy loss and penalty as clipped, and the reward of a step.
 
     Args:
       cost: of the operating point.
-      solved: () bool, False where the network has collapsed.
+      solved: () bool, False where the network has collapsed: a reward that is the same for all kinds.
+      kind: one of ``REWARDS``.
       weight: h, penalty of a violation of 1 p.u.: delta_t lambda.
       clipping: p.u.h, c1 and c2.
       gamma: discount factor.
@@ -77,10 +80,11 @@ def reward_of(
     c1, c2 = clipping
     e_loss = jnp.clip(cost.energy, -c1, c1)
     penalty = jnp.minimum(weight * (cost.voltage_violation + cost.branch_violation), c2)
+    counted = e_loss if kind == "energy" else e_loss + penalty
     return (
         jnp.where(solved, e_loss, c1),
         jnp.where(solved, penalty, c2),
-        jnp.where(solved, -(e_loss + penalty), return_of_collapse(c2, gamma)),
+        jnp.where(solved, -counted, return_of_collapse(c2, gamma)),
     )
 
 

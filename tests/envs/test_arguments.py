@@ -35,6 +35,8 @@ KEY = jax.random.key(0)
         ),
         ({"costs_clipping": (1,)}, r"costs_clipping is \(1,\), but must be two numbers >= 0, or None"),
         ({"costs_clipping": 3}, "costs_clipping is 3, but must be two numbers"),
+        ({"reward": "enrgy"}, "reward is 'enrgy', but must be one of 'penalized', 'energy'"),
+        ({"reward": None}, "reward is None, but must be one of"),
         ({"num_iters": 0}, "num_iters is 0, but must be >= 1"),
         ({"tol": 0}, "tol is 0.0, but must be > 0 and finite, in p.u."),
         ({"aux_bounds": [[0, 1]]}, r"aux_bounds has shape \(1, 2\), but must be \(3, 2\): low and high"),

@@ -64,9 +64,11 @@ def month() -> Rollouts:
     return roll_out(32)
 
 
-def run(rollouts: Rollouts, dtype: str) -> tuple[anmjax.State, np.ndarray, anmjax.State, np.ndarray]:
+def run(
+    rollouts: Rollouts, dtype: str, **options: str
+) -> tuple[anmjax.State, np.ndarray, anmjax.State, np.ndarray]:
     """(first states, their vectors, states after each step, their vectors) of the same episodes."""
-    env = anmjax.make("ANM6Easy-v0", dtype=np.dtype(dtype))
+    env = anmjax.make("ANM6Easy-v0", dtype=np.dtype(dtype), **options)
 
     def episodes(starts: jax.Array, actions: jax.Array):  # type: ignore[no-untyped-def]
         vector = jax.vmap(lambda s: env.state_vector(s.grid, s.aux))
@@ -120,6 +122,22 @@ def test_a_week_equals_gym_anm_in_float32(week: Rollouts) -> None:
     # Rounding to 6e-8 of charges, which 96 steps add up, and of voltages, which penalties are 25 times
     # differences of.
     check(week, "float32", 1e-4)
+
+
+def test_a_reward_of_energy_is_minus_the_loss_of_gym_anm_and_all_else_is_equal(week: Rollouts) -> None:
+    _, _, states, vectors = run(week, "float64", reward="energy")
+    theirs, alive = week.outcomes, week.alive
+    # A collapse is worth what it is worth with the penalty, and nothing comes after it.
+    expected = np.where(theirs.terminated, theirs.reward, -theirs.e_loss)
+    assert (theirs.reward != expected).mean() > 0.2
+    compared = {
+        "reward": (states.reward, expected, 0.1),
+        "penalty": (states.metrics["penalty"][alive], theirs.penalty[alive], 0.1),
+        "state": (vectors, theirs.state, 10.0),
+    }
+    for name, (ours, reference, scale) in compared.items():
+        error = np.abs(ours - reference) / np.maximum(np.abs(reference), scale)
+        assert error.max() <= 1e-8, name  # as above
 
 
 @pytest.mark.slow
