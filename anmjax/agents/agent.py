@@ -12,6 +12,10 @@ from anmjax.agents.metrics import Metrics
 from anmjax.envs.protocol import Environment
 
 
+class CannotLearnError(ValueError):
+    """An agent cannot learn on an environment, with its options; says why."""
+
+
 class Policy(Protocol):
     """A pytree that acts: with other numbers in it, it needs no new compilation."""
 
@@ -71,7 +75,7 @@ class Agent(Protocol[LearnerT]):
         """The agent on a bare environment, with options of its own class.
 
         Raises:
-          ValueError: it cannot learn on this environment; says why.
+          CannotLearnError: it cannot learn on this environment; says why.
         """
 
     @staticmethod

@@ -74,6 +74,21 @@ class Wholes:
 
 
 @dataclass(frozen=True)
+class Numbers:
+    """A tuple of so many numbers."""
+
+    each: Number
+    count: int
+
+    def holds(self, value: Any) -> bool:
+        """See ``Range``."""
+        return isinstance(value, tuple) and len(value) == self.count and all(map(self.each.holds, value))
+
+    def __str__(self) -> str:
+        return f"{self.count} numbers, each {self.each}"
+
+
+@dataclass(frozen=True)
 class OneOf:
     """One of some words, or None."""
 

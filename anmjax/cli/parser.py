@@ -10,7 +10,7 @@ import re
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
-from anmjax.agents.ranges import OneOf, Switch, Whole, Wholes
+from anmjax.agents.ranges import Numbers, OneOf, Switch, Whole, Wholes
 from anmjax.agents.registry import AGENTS, DEFAULT_AGENT
 from anmjax.cli.door import check_evaluate, check_train, flag
 from anmjax.cli.errors import CommandError, nearest
@@ -206,6 +206,9 @@ def _add_agent_option(group: argparse._ArgumentGroup, field: dataclasses.Field[A
     elif isinstance(allowed, Wholes):
         text += f" (default: {' '.join(map(str, default))})"
         group.add_argument(name, type=whole, nargs="+", metavar="N", help=text, **common)
+    elif isinstance(allowed, Numbers):
+        text += f" (default: {' '.join(f'{x:g}' for x in default)})"
+        group.add_argument(name, type=number, nargs=allowed.count, metavar="X", help=text, **common)
     elif isinstance(allowed, Whole):
         group.add_argument(name, type=whole, metavar="N", help=f"{text} (default: {default:_})", **common)
     else:

@@ -14,6 +14,7 @@ from typing import Any
 
 import jax
 
+from anmjax.agents.agent import CannotLearnError
 from anmjax.agents.baselines import do_nothing_policy
 from anmjax.agents.config import AgentConfig
 from anmjax.agents.registry import AGENTS, name_of
@@ -121,7 +122,7 @@ def _sentences(*folders: RunFolder) -> Iterator[None]:
         yield
     except DivergedError as error:
         raise CommandError(as_flags(str(error), error.options)) from error
-    except (CheckpointError, LockedError, RunFolderError) as error:
+    except (CannotLearnError, CheckpointError, LockedError, RunFolderError) as error:
         raise CommandError(str(error)) from error
     except OSError as error:
         names = ", ".join(str(folder.path) for folder in folders)

@@ -52,6 +52,13 @@ def refused(capsys, *words):
     return sentence.removeprefix("anmjax: ")
 
 
+def test_a_task_that_an_agent_cannot_learn_is_refused_in_one_sentence(capsys, tmp_path):
+    words = ["train", "Match-v0", *SMALL_WORDS, "--cost-limit", "0.1", "--quiet", "--out", tmp_path / "run"]
+    sentence = "PPO is to limit costs, but the task has none: it has no cost_names."
+    assert refused(capsys, *words) == sentence
+    assert not (tmp_path / "run" / "checkpoint.msgpack").exists()
+
+
 @pytest.mark.parametrize(
     ("command", "sentence"),
     [

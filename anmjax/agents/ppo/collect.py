@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 from flax import struct
 
+from anmjax.agents.constraint import penalized
 from anmjax.agents.metrics import Metrics
 from anmjax.agents.ppo.network import Policy, log_prob
 from anmjax.agents.scaling import unscale
@@ -27,7 +28,7 @@ class Rollout:
     raw_obs: jax.Array  # (T, N, n_obs) observations acted on, in the task's units
     sample: jax.Array  # (T, N, n_action) actions in [-1, 1], before clipping to that
     log_prob: jax.Array  # (T, N) their log density
-    reward: jax.Array  # (T, N) unscaled
+    reward: jax.Array  # (T, N) unscaled; with a limit on costs the penalized one
     discounted_return: jax.Array  # (T, N) gamma-discounted sum of the episode's rewards so far
     terminated: jax.Array  # (T, N) bool
     done: jax.Array  # (T, N) bool, terminated or truncated
@@ -43,6 +44,7 @@ def collect(
     num_steps: int,
     gamma: float,
     lanes: Lanes,
+    multiplier: jax.Array | None = None,
 ) -> tuple[State, jax.Array, Rollout, Metrics]:
     """Lets the policy act for ``num_steps`` steps on every lane.
 
@@ -55,10 +57,11 @@ def collect(
       num_steps: T, steps to take.
       gamma: discount factor of the sums.
       lanes: where all lanes are, of which these are a share.
+      multiplier: () of a limit on costs, see ``anmjax.agents.constraint``; None: there is no limit.
 
     Returns:
       The states and totals after the last step, the rollout, and sums over all its steps on these lanes:
-      ``reward``, ``episode_return``, and on a grid ``violation_share`` and ``collapses``.
+      ``reward``, ``episode_return``, on a grid ``violation_share`` and ``collapses``, with a limit ``cost``.
     """
 
     def act(carry: tuple[State, jax.Array], key: jax.Array) -> tuple[tuple[State, jax.Array], Any]:
@@ -73,14 +76,15 @@ def collect(
         after = as_varying(jax.vmap(env.step)(states, unscale(policy.box, sample)), states)
 
         done = after.terminated | after.truncated
-        totals = gamma * totals + after.reward
+        reward = after.reward if multiplier is None else penalized(after, multiplier)
+        totals = gamma * totals + reward
         step = Rollout(
             obs=obs,
             next_obs=policy.scale(after.metrics["final_obs"]),
             raw_obs=states.obs,
             sample=sample,
             log_prob=log_prob(mean, log_std, sample),
-            reward=after.reward,
+            reward=reward,
             discounted_return=totals,
             terminated=after.terminated,
             done=done,
@@ -88,6 +92,7 @@ def collect(
         on_grid = has_limits(after.metrics)
         sums = Metrics(
             per_step={"reward": after.reward.sum()}
+            | ({} if multiplier is None else {"cost": after.costs.sum()})
             | ({"violation_share": violates(after.metrics).sum()} if on_grid else {}),
             per_episode={"episode_return": jnp.where(done, after.metrics["episode_return"], 0).sum()},
             episodes=done.sum(),

@@ -11,6 +11,8 @@ import numpy as np
 import optax
 from flax import struct
 
+from anmjax.agents.agent import CannotLearnError
+from anmjax.agents.constraint import Multiplier, check_costs
 from anmjax.agents.metrics import Metrics
 from anmjax.agents.ppo.collect import Rollout, collect
 from anmjax.agents.ppo.config import PPOConfig
@@ -37,6 +39,7 @@ class Learner:
     totals: jax.Array  # (num_envs,) discounted sums of rewards of the running episodes
     num_updates: jax.Array  # () int32, updates so far
     key: jax.Array  # PRNG key
+    multiplier: Multiplier | None = None  # of the limit on costs; None: there is no limit
 
 
 @struct.dataclass
@@ -66,16 +69,19 @@ class PPO:
           The agent.
 
         Raises:
-          ValueError: an action bound is infinite, so that [-1, 1] cannot be scaled to the box.
+          CannotLearnError: an action bound is infinite, so that [-1, 1] cannot be scaled to the box; or there
+            is to be a limit on costs, but there are none.
         """
         config = PPOConfig() if config is None else config
         low, high = np.asarray(env.action_space.low), np.asarray(env.action_space.high)
         unbounded = np.flatnonzero(~(np.isfinite(low) & np.isfinite(high)))
         if unbounded.size:
-            raise ValueError(
+            raise CannotLearnError(
                 f"PPO scales actions to their box, but the bounds of action entries {unbounded.tolist()} "
                 "are infinite."
             )
+        if config.cost_limit is not None:
+            check_costs(env, "PPO")
         if config.max_episode_steps:
             env = TimeLimit(env, max_steps=config.max_episode_steps)
         env = EpisodeStatistics(env)
@@ -164,6 +170,7 @@ class PPO:
             # First episodes of every length: lanes in step would show each update one part of an episode.
             ages = jax.random.randint(age_key, (num_envs,), 0, limit, states.t.dtype)
             states = replace(states, t=self.lanes.own(ages))
+        limited = self.config.cost_limit is not None
         return Learner(
             policy=policy,
             optimizer=self.optimizer.init(policy.params),
@@ -172,6 +179,7 @@ class PPO:
             totals=jnp.zeros_like(states.reward),
             num_updates=jnp.zeros((), jnp.int32),
             key=key,
+            multiplier=Multiplier.create(states.reward.dtype) if limited else None,
         )
 
     def update(self, learner: Learner) -> tuple[Learner, Metrics]:
@@ -183,7 +191,7 @@ class PPO:
         Returns:
           The learner after, and its losses beside the sums of ``collect``.
         """
-        config = self.config
+        config, multiplier = self.config, learner.multiplier
         key, collect_key, shuffle_key = jax.random.split(learner.key, 3)
         states, totals, rollout, sums = collect(
             self.env,
@@ -194,7 +202,9 @@ class PPO:
             num_steps=config.num_steps,
             gamma=self.gamma,
             lanes=self.lanes,
+            multiplier=None if multiplier is None else multiplier.value,
         )
+        sums = self.lanes.sum(sums)
         return_statistics = learner.return_statistics
         if config.normalize_rewards:
             return_statistics = return_statistics.update(
@@ -207,6 +217,11 @@ class PPO:
         if config.normalize_observations:
             statistics = statistics.update(rollout.raw_obs, axis_name=self.axis_name)
         policy = replace(learner.policy, params=params, statistics=statistics)
+        means = losses | {"reward_scale": return_statistics.std()}
+        if multiplier is not None and config.cost_limit is not None:
+            means |= {"multiplier": multiplier.value}
+            cost = sums.per_step["cost"] / config.steps_per_update
+            multiplier = multiplier.updated(cost, limit=config.cost_limit, gains=config.multiplier_gains)
         learner = Learner(
             policy=policy,
             optimizer=optimizer,
@@ -215,13 +230,10 @@ class PPO:
             totals=totals,
             num_updates=learner.num_updates + 1,
             key=key,
+            multiplier=multiplier,
         )
-        metrics = replace(
-            self.lanes.sum(sums),
-            losses={name: losses.pop(name) for name in ("policy_loss", "value_loss")},
-            means=losses | {"reward_scale": return_statistics.std()},
-        )
-        return learner, metrics
+        of_losses = {name: means.pop(name) for name in ("policy_loss", "value_loss")}
+        return learner, replace(sums, losses=of_losses, means=means)
 
     def policy(self, learner: Learner) -> Policy:
         """The policy of a learner, whose action is the mean."""

@@ -100,6 +100,8 @@ class Progress:
         parts.append(f"{_short(row['steps_per_second'])}/s")
         if "violation_share" in row:
             parts.append(f"violations {100 * row['violation_share']:.1f} %")
+        if "cost" in row:
+            parts.append(f"cost {row['cost']:.2g}")
         if row.get("collapses"):
             parts.append(f"collapses {row['collapses']:.0f}")
         losses = [name for name in row if name.endswith("_loss")]
