@@ -88,6 +88,8 @@ def _check_resume(arguments: argparse.Namespace) -> None:
             f"{flag(name)} cannot be changed by --resume: a training goes on with its own options, but for "
             "--total-steps."
         )
+    if arguments.reward is not None:
+        raise CommandError("--reward cannot be changed by --resume: a training goes on with its own.")
     # os.path, for pathlib raises errors of names that are too long.
     path = Path(arguments.resume)
     if os.path.isdir(path):

@@ -27,7 +27,7 @@ from anmjax.cli.errors import CommandError, nearest
 from anmjax.cli.outputs import check_plot
 from anmjax.cli.report import differences, rows, table
 from anmjax.cli.screen import say
-from anmjax.cli.tasks import make_task, task_of
+from anmjax.cli.tasks import make_task, scoring_task_of
 from anmjax.render.day import plot_day
 
 
@@ -159,4 +159,4 @@ def _task(asked: str | None, checkpoints: list[Checkpoint]) -> tuple[str, Any]:
     if len(made) > 1:
         raise CommandError(f"the checkpoints are of different tasks ({', '.join(made)}): add --task TASK.")
     ((task, checkpoint),) = made.items()
-    return task, task_of(checkpoint)
+    return task, scoring_task_of(checkpoint)

@@ -164,6 +164,12 @@ def _add_train_options(parser: Parser, agent: str) -> None:
         help="go on with the training in this folder; longer with --total-steps",
     )
     parser.add_argument(
+        "--reward",
+        metavar="KIND",
+        help="what the task rewards: penalized, or energy, without the penalty, for --cost-limit (default: "
+        "the task's own)",
+    )
+    parser.add_argument(
         "--together", action="store_true", help="train the seeds side by side in one program: for GPUs"
     )
     parser.add_argument("--quiet", action="store_true", help="show no progress")

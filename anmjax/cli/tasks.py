@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import anmjax.tasks  # with all that making a task needs
@@ -9,17 +10,23 @@ from anmjax.agents.training.checkpoint import Checkpoint
 from anmjax.cli.errors import CommandError, nearest
 
 
-def make_task(task: str) -> Any:
+def make_task(task: str, **overrides: Any) -> Any:
     """The environment of a registered task.
 
     Raises:
-      CommandError: there is no such task; suggests the nearest.
+      CommandError: there is no such task, and suggests the nearest; or it does not take the overrides.
     """
     known = anmjax.registered_tasks()
     if task not in known:
         suggestion = nearest(task, known)
         raise CommandError(f"unknown task {task[:80]}{suggestion} 'anmjax list' shows all tasks.")
-    return anmjax.make(task)
+    try:
+        return anmjax.make(task, **overrides)
+    except (TypeError, ValueError) as error:
+        if not overrides:
+            raise
+        options = ", ".join(f"--{name}" for name in overrides)
+        raise CommandError(f"{task} does not take this {options}: {str(error)[:200]}.") from error
 
 
 def task_of(checkpoint: Checkpoint) -> Any:
@@ -41,3 +48,13 @@ def task_of(checkpoint: Checkpoint) -> Any:
             f"{path} was trained on {task} with {str(overrides)[:80]}, which cannot be made: "
             f"{str(error)[:200]}."
         ) from error
+
+
+def scoring_task_of(checkpoint: Checkpoint) -> Any:
+    """The environment that a checkpoint is compared with others on: the task's own reward counts for all.
+
+    Raises:
+      CommandError: as for ``task_of``.
+    """
+    overrides = {name: value for name, value in checkpoint.overrides.items() if name != "reward"}
+    return task_of(replace(checkpoint, overrides=overrides))

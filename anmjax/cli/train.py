@@ -32,7 +32,7 @@ from anmjax.cli.evaluate import find_checkpoint, score
 from anmjax.cli.report import markdown, table
 from anmjax.cli.screen import say, wrapped
 from anmjax.cli.stopping import exit_code
-from anmjax.cli.tasks import make_task, task_of
+from anmjax.cli.tasks import make_task, scoring_task_of, task_of
 from anmjax.render.learning_curve import plot_learning_curve
 
 CURVE_FILE = "learning_curve.png"
@@ -58,23 +58,28 @@ def run(arguments: argparse.Namespace, config: AgentConfig | None) -> int:
         _announce(checkpoint.task, {checkpoint.seed: folder}, config, checkpoint.env_steps, quiet)
         with _sentences(folder):
             training = train(env, config, out=folder.path, resume=checkpoint, **made, **common)
-        return _report(env, checkpoint.task, {checkpoint.seed: (folder, training)}, quiet)
+        scored = scoring_task_of(checkpoint)
+        return _report(scored, checkpoint.task, {checkpoint.seed: (folder, training)}, quiet)
 
     _check_devices(config, devices)
-    env, task = make_task(arguments.task), arguments.task
+    task, reward = arguments.task, arguments.reward
+    overrides = {} if reward is None else {"reward": reward}
+    scored = make_task(task)
+    env = make_task(task, **overrides) if overrides else scored
+    made = {"task": task, "overrides": overrides}
     folders = _folders(arguments)
     if arguments.together:
         _announce(task, folders, config, 0, quiet)
         with _sentences(*folders.values()):
             outs: dict[int, Path | str | None] = {seed: folder.path for seed, folder in folders.items()}
-            trainings = train_seeds(env, config, outs=outs, task=task, **common)
+            trainings = train_seeds(env, config, outs=outs, **made, **common)
         done = dict(zip(folders, zip(folders.values(), trainings, strict=True), strict=True))
-        return _report(env, task, done, quiet)
+        return _report(scored, task, done, quiet)
     for seed, folder in folders.items():
         _announce(task, {seed: folder}, config, 0, quiet)
         with _sentences(folder):
-            training = train(env, config, seed=seed, out=folder.path, task=task, **common)
-        if code := _report(env, task, {seed: (folder, training)}, quiet):
+            training = train(env, config, seed=seed, out=folder.path, **made, **common)
+        if code := _report(scored, task, {seed: (folder, training)}, quiet):
             return code
     return 0
 

@@ -8,7 +8,7 @@ import pytest
 
 from anmjax.agents.ppo import Checkpoint, PPOConfig
 from anmjax.cli.errors import CommandError
-from anmjax.cli.tasks import task_of
+from anmjax.cli.tasks import make_task, scoring_task_of, task_of
 
 
 def checkpoint(task, **overrides):
@@ -28,6 +28,21 @@ def checkpoint(task, **overrides):
 
 def test_a_task_is_made_as_it_was_for_the_training():
     assert float(task_of(checkpoint("ANM6Easy-v0", gamma=0.9)).gamma) == 0.9
+
+
+def test_policies_are_compared_by_the_reward_of_the_task_whatever_they_were_trained_with():
+    trained = checkpoint("ANM6Easy-v0", gamma=0.9, reward="energy")
+    assert task_of(trained).reward == "energy"
+    scored = scoring_task_of(trained)
+    assert (scored.reward, float(scored.gamma)) == ("penalized", 0.9)
+
+
+def test_a_reward_that_a_task_does_not_know_is_refused_in_one_sentence():
+    assert make_task("ANM6Easy-v0", reward="energy").reward == "energy"
+    sentence = "ANM6Easy-v0 does not take this --reward: reward is 'enrgy', but must be one of"
+    with pytest.raises(CommandError) as refusal:
+        make_task("ANM6Easy-v0", reward="enrgy")
+    assert str(refusal.value).startswith(sentence)
 
 
 @pytest.mark.parametrize(
