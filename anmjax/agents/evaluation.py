@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, cast
 
 import jax
 import jax.numpy as jnp
@@ -13,20 +13,26 @@ import numpy as np
 from jax.sharding import Mesh, PartitionSpec
 from scipy import stats
 
-from anmjax.agents.violation import VIOLATION_TOLERANCE, violates
-from anmjax.envs.protocol import GridEnvironment
+from anmjax.agents.margins import branch_margin, voltage_margin
+from anmjax.agents.violation import VIOLATION_TOLERANCE, has_limits, violates
+from anmjax.envs.protocol import Environment, GridEnvironment
 from anmjax.envs.records import State
 from anmjax.envs.reward import return_of_collapse
+from anmjax.grid.network import Network
 from anmjax.lanes.varying import as_varying
 
 # Metrics that are averaged over the steps.
 MEANS = ("e_loss", "penalty", "curtailment")
+QUANTILES = {"low": 0.05, "median": 0.5}  # of margins
 HORIZON = 3000  # steps; at a discount of 0.995, what comes after weighs 3e-7
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Outcome of an evaluation over n starts; means are over the starts."""
+    """Outcome of an evaluation over n starts; means are over the starts.
+
+    None stands for what a task without a grid, without its metrics or without a length of its steps has not.
+    """
 
     starts: str  # where the starts come from
     num_starts: int  # n
@@ -34,15 +40,21 @@ class Evaluation:
     gamma: float  # discount factor
     discounted_return: float  # mean of the discounted return
     standard_error: float  # of that mean: standard deviation over the starts / sqrt(n); nan for one start
-    violation_share: float  # of the steps before a collapse and with it, those that violate limits
-    voltage_share: float  # of those steps, the ones that violate a voltage limit
-    branch_share: float  # of those steps, the ones that violate a branch rating
+    violation_share: float | None  # of the steps before a collapse and with it, those that violate limits
+    voltage_share: float | None  # of those steps, the ones that violate a voltage limit
+    branch_share: float | None  # of those steps, the ones that violate a branch rating
     cost_per_day: float | None  # undiscounted, over the last day; None: no start lasted, or horizon < a day
-    energy_loss_per_step: float  # p.u.h, curtailment included, as clipped by the reward
-    curtailment_per_step: float  # p.u., renewable power not used
-    penalty_per_step: float  # p.u.h, for violated limits, as clipped by the reward
+    energy_loss_per_step: float | None  # p.u.h, curtailment included, as clipped by the reward
+    curtailment_per_step: float | None  # p.u., renewable power not used
+    penalty_per_step: float | None  # p.u.h, for violated limits, as clipped by the reward
     collapses: int  # starts from which the network collapsed, or where it had already
     returns: tuple[float, ...]  # (n) discounted return from every start
+    longest_violation: int | None = None  # steps, longest run of steps that violate limits from any start
+    # Over the steps before a collapse, the value that 5 % or half of them are at most at; None: no limits.
+    voltage_margin_low: float | None = None  # p.u., 5 %: least distance of a voltage from its limits
+    voltage_margin_median: float | None = None  # p.u., half
+    branch_margin_low: float | None = None  # 5 %: least share of its rating that a branch keeps free
+    branch_margin_median: float | None = None  # half
 
     def to_dict(self) -> dict[str, Any]:
         """The fields by name, ready for JSON (nan as None)."""
@@ -81,7 +93,7 @@ def paired_difference(ours: Sequence[float], theirs: Sequence[float]) -> PairedD
 
 
 def starts_of(
-    env: GridEnvironment,
+    env: Environment,
     key: jax.Array,
     *,
     num_starts: int = 96,
@@ -108,17 +120,18 @@ def starts_of(
       ValueError: ``soc_mwh`` is given, but the task offers no starts or they are to be drawn; or a charge is
         beyond a storage unit's limits.
     """
-    own = None if drawn else getattr(env, "evaluation_starts", None)
+    task: Any = env  # one with starts of its own has a grid
+    own = None if drawn else getattr(task, "evaluation_starts", None)
     if soc_mwh is not None and own is None:
         raise ValueError("soc_mwh is given, but the starts are drawn: only a task's own take a charge")
     if own is None:
         states = jax.jit(jax.vmap(env.reset))(jax.random.split(key, num_starts))
         return states, f"{num_starts} starts drawn by reset"
-    charges = [None] if soc_mwh is None else [_within_limits(env, soc) for soc in soc_mwh]
+    charges = [None] if soc_mwh is None else [_within_limits(task, soc) for soc in soc_mwh]
     grids = [own(*([] if soc is None else [soc])) for soc in charges]
     initial = jax.tree.map(lambda *parts: jnp.concatenate(parts), *grids)
     count = jax.tree.leaves(initial)[0].shape[0]
-    states = jax.jit(jax.vmap(env.reset_to))(jax.random.split(key, count), initial)
+    states = jax.jit(jax.vmap(task.reset_to))(jax.random.split(key, count), initial)
     if soc_mwh is not None:
         stated = f"the task's own with charges of {', '.join(f'{soc:g}' for soc in soc_mwh)} MWh"
         return states, f"{count} starts: {stated}"
@@ -138,7 +151,7 @@ def _within_limits(env: GridEnvironment, soc_mwh: float) -> float:
 
 
 def evaluate(
-    env: GridEnvironment,
+    env: Environment,
     policy: Callable[[jax.Array, jax.Array], jax.Array],
     starts: State,
     *,
@@ -150,6 +163,7 @@ def evaluate(
     """Runs a policy from every start, side by side, in one compiled call.
 
     The starts are shared out evenly over JAX's devices in this process, over as many as their number can be.
+    On a grid the margins of all steps are kept until the end: 8 bytes a step and start.
 
     Args:
       env: the bare environment: a collapse ends a lane.
@@ -166,23 +180,30 @@ def evaluate(
       The outcome.
 
     Raises:
-      ValueError: no start has a solution of the power flow.
+      ValueError: no start has a solution of the power flow; or there is no discount factor.
     """
     if bool(starts.terminated.all()):
         raise ValueError("every start has already ended: its power flow has no solution.")
-    gamma = float(env.gamma) if gamma is None else gamma
-    day = max(1, round(24 / float(env.delta_t)))
+    gamma = getattr(env, "gamma", None) if gamma is None else gamma
+    if gamma is None:
+        raise ValueError("gamma is not given, and the environment has none.")
+    gamma, hours = float(gamma), getattr(env, "delta_t", None)
+    day = 0 if hours is None else max(1, round(24 / float(hours)))
     keys = jax.random.split(jax.random.key(0) if key is None else key, len(starts.reward))
     # What a lane that is dead from the start would have got in the step of its collapse.
-    collapse = 0.0, 0.0, 0.0
-    if bool(starts.terminated.any()):
-        collapse = return_of_collapse(env.costs_clipping[1], env.gamma), *env.costs_clipping
-    totals = jax.device_get(
+    collapse, task = (0.0, 0.0, 0.0), cast(Any, env)
+    if bool(starts.terminated.any()) and hasattr(task, "costs_clipping"):
+        collapse = return_of_collapse(task.costs_clipping[1], task.gamma), *task.costs_clipping
+    totals, margins = jax.device_get(
         _run(env, policy, starts, keys, gamma, collapse, horizon, day, _shares(len(keys)))
     )
     returns = np.asarray(totals["discounted"], np.float64)
     steps = totals["steps"].sum()
-    lasted = totals["collapsed"] == 0
+    last_day = totals["last_day"][totals["collapsed"] == 0]
+
+    def per_step(name: str) -> float | None:
+        return float(totals[name].sum() / steps) if name in totals else None
+
     return Evaluation(
         starts=described,
         num_starts=len(returns),
@@ -190,16 +211,26 @@ def evaluate(
         gamma=gamma,
         discounted_return=float(returns.mean()),
         standard_error=float(returns.std(ddof=1) / np.sqrt(len(returns))) if len(returns) > 1 else np.nan,
-        violation_share=float(totals["violations"].sum() / steps),
-        voltage_share=float(totals["voltage"].sum() / steps),
-        branch_share=float(totals["branch"].sum() / steps),
-        cost_per_day=float(totals["last_day"][lasted].mean()) if lasted.any() and horizon >= day else None,
-        energy_loss_per_step=float(totals["e_loss"].sum() / steps),
-        curtailment_per_step=float(totals["curtailment"].sum() / steps),
-        penalty_per_step=float(totals["penalty"].sum() / steps),
+        violation_share=per_step("violations"),
+        voltage_share=per_step("voltage"),
+        branch_share=per_step("branch"),
+        cost_per_day=float(last_day.mean()) if last_day.size and 0 < day <= horizon else None,
+        energy_loss_per_step=per_step("e_loss"),
+        curtailment_per_step=per_step("curtailment"),
+        penalty_per_step=per_step("penalty"),
         collapses=int(totals["collapsed"].sum()),
         returns=tuple(map(float, returns)),
+        longest_violation=int(totals["longest"].max()) if "longest" in totals else None,
+        **{f"{name}_{part}": _quantile(x, q) for name, x in margins.items() for part, q in QUANTILES.items()},
     )
+
+
+def _quantile(margins: np.ndarray, share: float) -> float | None:
+    """The margin that a share of the steps are at most at; None where there are no steps or no limits."""
+    values = margins[~np.isnan(margins)]
+    # One of them, not a mean of two: those of a grid without limits are infinite.
+    value = float(np.quantile(values, share, method="inverted_cdf")) if values.size else np.inf
+    return value if np.isfinite(value) else None
 
 
 def actions_of(policy: Any, keys: jax.Array, states: State) -> jax.Array:
@@ -217,7 +248,7 @@ def _shares(count: int) -> Mesh:
 
 
 def _evaluate_lanes(
-    env: GridEnvironment,
+    env: Environment,
     policy: Any,
     starts: State,
     keys: jax.Array,
@@ -225,46 +256,65 @@ def _evaluate_lanes(
     collapse: jax.Array,
     horizon: int,
     day: int,
-) -> dict[str, jax.Array]:
-    """Sums over the horizon, by name, each ``(n,)``; ``collapse`` (3,) are its reward, loss and penalty."""
+) -> tuple[dict[str, jax.Array], dict[str, jax.Array]]:
+    """Sums over the horizon, by name, each ``(n,)``, and margins ``(horizon, n)``, nan where there is none.
+
+    ``collapse`` (3,) are its reward, loss and penalty.
+    """
     dtype = starts.reward.dtype
     count = starts.reward.shape[0]
+    on_grid, net = has_limits(starts.metrics), getattr(env, "network", None)
+    means = [name for name in MEANS if name in starts.metrics]
 
     def act(carry: Any, time: jax.Array) -> Any:
-        states, totals = carry
+        states, totals, run = carry
         alive = ~states.terminated
         actions = actions_of(policy, jax.vmap(jax.random.fold_in, (0, None))(keys, time), states)
         after = as_varying(jax.vmap(env.step)(states, actions), states)
         metrics = after.metrics
-        broken = (violates(metrics) | after.terminated) & alive
         terms = {
             "discounted": gamma ** time.astype(dtype) * after.reward,
             "last_day": jnp.where(time >= horizon - day, -after.reward, 0),
             "steps": alive,
-            "violations": broken,
             "collapsed": after.terminated & alive,
-            "voltage": (metrics["voltage_violation"] > VIOLATION_TOLERANCE) & alive,
-            "branch": (metrics["branch_violation"] > VIOLATION_TOLERANCE) & alive,
-            **{name: jnp.where(alive, metrics[name], 0) for name in MEANS},
+            **{name: jnp.where(alive, metrics[name], 0) for name in means},
         }
+        if on_grid:
+            broken = (violates(metrics) | after.terminated) & alive
+            run = jnp.where(broken, run + 1, 0)
+            terms |= {
+                "violations": broken,
+                "voltage": (metrics["voltage_violation"] > VIOLATION_TOLERANCE) & alive,
+                "branch": (metrics["branch_violation"] > VIOLATION_TOLERANCE) & alive,
+                "longest": jnp.maximum(run - totals["longest"], 0),
+            }
         totals = {name: totals[name] + term.astype(totals[name].dtype) for name, term in terms.items()}
-        return (after, totals), None
+        return (after, totals, run), {} if net is None else margins(net, after)
 
-    whole = {"steps", "violations", "voltage", "branch", "collapsed"}
-    names = ("discounted", "last_day", *MEANS, *whole)
+    def margins(net: Network, after: State) -> dict[str, jax.Array]:
+        each = {"voltage_margin": voltage_margin, "branch_margin": branch_margin}
+        of_all = {name: jax.vmap(margin, (None, 0))(net, after.grid.v) for name, margin in each.items()}
+        return {
+            name: jnp.where(after.terminated, jnp.nan, x).astype(jnp.float32) for name, x in of_all.items()
+        }
+
+    whole = {"steps", "collapsed"} | ({"violations", "voltage", "branch", "longest"} if on_grid else set())
+    names = ("discounted", "last_day", *means, *whole)
     zeros = {name: jnp.zeros(count, jnp.int32 if name in whole else dtype) for name in names}
     dead = starts.terminated
     of_dead = dict(zip(("discounted", "e_loss", "penalty"), collapse, strict=True))
-    of_dead |= dict.fromkeys(("steps", "violations", "collapsed"), 1)
-    begin = zeros | {name: jnp.where(dead, x, zeros[name]) for name, x in of_dead.items()}
-    starts, begin = as_varying((starts, begin), (env, policy, starts, keys, gamma))
-    return jax.lax.scan(act, (starts, begin), jnp.arange(horizon))[0][1]
+    of_dead |= dict.fromkeys(("steps", "violations", "collapsed", "longest"), 1)
+    begin = {name: jnp.where(dead, of_dead[name], x) if name in of_dead else x for name, x in zeros.items()}
+    carry = starts, begin, jnp.zeros(count, jnp.int32)
+    carry = as_varying(carry, (env, policy, starts, keys, gamma))
+    (_, totals, _), margins_of_steps = jax.lax.scan(act, carry, jnp.arange(horizon))
+    return totals, margins_of_steps
 
 
 # Sizes are static; the environment and the policy are pytrees, so another checkpoint needs no compilation.
 @functools.partial(jax.jit, static_argnames=("horizon", "day", "mesh"))
 def _run(
-    env: GridEnvironment,
+    env: Environment,
     policy: Any,
     starts: State,
     keys: jax.Array,
@@ -273,11 +323,11 @@ def _run(
     horizon: int,
     day: int,
     mesh: Mesh,
-) -> dict[str, jax.Array]:
+) -> tuple[dict[str, jax.Array], dict[str, jax.Array]]:
     everywhere, shared = PartitionSpec(), PartitionSpec("starts")
     return jax.shard_map(
         functools.partial(_evaluate_lanes, horizon=horizon, day=day),
         mesh=mesh,
         in_specs=(everywhere, everywhere, shared, shared, everywhere, everywhere),
-        out_specs=shared,
+        out_specs=(shared, PartitionSpec(None, "starts")),
     )(env, policy, starts, keys, *(jnp.asarray(x, starts.reward.dtype) for x in (gamma, collapse)))

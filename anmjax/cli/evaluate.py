@@ -14,6 +14,7 @@ from typing import Any
 import jax
 
 from anmjax.agents.baselines import BASELINES
+from anmjax.agents.config import AgentConfig
 from anmjax.agents.day import a_day
 from anmjax.agents.evaluation import Evaluation, evaluate, starts_of
 from anmjax.agents.mpc import MPC
@@ -41,8 +42,11 @@ def run(arguments: argparse.Namespace) -> int:
         name: policy_of(checkpoints[name], env) if name in checkpoints else baseline_of(name, task, env)
         for name in arguments.policy
     }
+    if arguments.plot and not hasattr(env, "network"):
+        raise CommandError(f"--plot draws a day on a grid, and {task} has none.")
+    gamma = discount_of(env, [checkpoint.config for checkpoint in checkpoints.values()])
     chosen = {"num_starts": arguments.num_starts, "drawn": arguments.drawn, "soc_mwh": arguments.soc}
-    outcomes = score(env, policies, seed=arguments.seed, horizon=arguments.horizon, **chosen)
+    outcomes = score(env, policies, seed=arguments.seed, horizon=arguments.horizon, gamma=gamma, **chosen)
     print(table(task, outcomes))
     if len(outcomes) > 1:
         print("\n" + differences(outcomes))
@@ -89,9 +93,10 @@ def score(
     num_starts: int = 96,
     drawn: bool = False,
     soc_mwh: Sequence[float] | None = None,
+    gamma: float | None = None,
     quiet: bool = False,
 ) -> dict[str, Evaluation]:
-    """Evaluates policies on the same starts, by name."""
+    """Evaluates policies on the same starts, by name; ``gamma`` as for ``evaluate``."""
     starts_key, policy_key = jax.random.split(key_of_seed(seed))
     try:
         starts, described = starts_of(env, starts_key, num_starts=num_starts, drawn=drawn, soc_mwh=soc_mwh)
@@ -104,11 +109,27 @@ def score(
             work = f"{len(starts.reward)} starts, {horizon:,} steps each{plans}"
             say(f"Evaluating {name}: compiling (some 10 s), {work}...")
         begun = time.perf_counter()
-        scores[name] = evaluate(env, policy, starts, horizon=horizon, key=policy_key, described=described)
+        scores[name] = evaluate(
+            env, policy, starts, horizon=horizon, gamma=gamma, key=policy_key, described=described
+        )
         took = time.perf_counter() - begun
         if not quiet:
             say(f"{name}: {scores[name].discounted_return:.3f}, {took:.0f} s")
     return scores
+
+
+def discount_of(env: Any, configs: Sequence[AgentConfig]) -> float | None:
+    """The discount factor to score by, None: the environment's; one that has none takes a learner's.
+
+    Raises:
+      CommandError: there is none.
+    """
+    if hasattr(env, "gamma"):
+        return None
+    learned_with = [getattr(config, "gamma", None) for config in configs]
+    if not learned_with or learned_with[0] is None:
+        raise CommandError("the task has no discount factor: name a trained policy, which has one, first.")
+    return float(learned_with[0])
 
 
 def find_checkpoint(name: str) -> Checkpoint:
@@ -135,6 +156,8 @@ def find_checkpoint(name: str) -> Checkpoint:
 
 def baseline_of(name: str, task: str, env: Any) -> Any:
     """The baseline of that name, or a CommandError that says why the task has none."""
+    if name != "random" and not hasattr(env, "network"):
+        raise CommandError(f"{task} has no baseline {name}: it has no grid.")
     try:
         return BASELINES[name](env)
     except ValueError as error:

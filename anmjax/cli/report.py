@@ -21,16 +21,27 @@ class Column(NamedTuple):
     cell: Callable[[Evaluation], str]
 
 
+def _number(value: float | None, places: int, scale: float = 1) -> str:
+    return "-" if value is None else f"{scale * value:.{places}f}"
+
+
+def _both(low: float | None, median: float | None) -> str:
+    return "-" if low is None else f"{low:.4f} / {_number(median, 4)}"
+
+
 COLUMNS = (
     Column("discounted", "return", lambda x: f"{x.discounted_return:.3f} +- {x.standard_error:.3f}"),
-    Column("cost", "per day", lambda x: "-" if x.cost_per_day is None else f"{x.cost_per_day:.3f}"),
-    Column("violating", "steps, %", lambda x: f"{100 * x.violation_share:.2f}"),
-    Column("voltage", "%", lambda x: f"{100 * x.voltage_share:.2f}"),
-    Column("branches", "%", lambda x: f"{100 * x.branch_share:.2f}"),
+    Column("cost", "per day", lambda x: _number(x.cost_per_day, 3)),
+    Column("violating", "steps, %", lambda x: _number(x.violation_share, 2, 100)),
+    Column("voltage", "%", lambda x: _number(x.voltage_share, 2, 100)),
+    Column("branches", "%", lambda x: _number(x.branch_share, 2, 100)),
     Column("collapses", "of starts", lambda x: f"{x.collapses} / {x.num_starts}"),
-    Column("energy lost", "p.u.h/step", lambda x: f"{x.energy_loss_per_step:.5f}"),
-    Column("curtailed", "p.u./step", lambda x: f"{x.curtailment_per_step:.5f}"),
-    Column("penalty", "p.u.h/step", lambda x: f"{x.penalty_per_step:.5f}"),
+    Column("energy lost", "p.u.h/step", lambda x: _number(x.energy_loss_per_step, 5)),
+    Column("curtailed", "p.u./step", lambda x: _number(x.curtailment_per_step, 5)),
+    Column("penalty", "p.u.h/step", lambda x: _number(x.penalty_per_step, 5)),
+    Column("longest", "run", lambda x: _number(x.longest_violation, 0)),
+    Column("V margin", "5 / 50 %", lambda x: _both(x.voltage_margin_low, x.voltage_margin_median)),
+    Column("S margin", "5 / 50 %", lambda x: _both(x.branch_margin_low, x.branch_margin_median)),
 )
 
 

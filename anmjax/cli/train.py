@@ -28,7 +28,7 @@ from anmjax.agents.training.whole_file import write_whole
 from anmjax.cli.devices import join_processes, use_devices
 from anmjax.cli.door import as_flags, typed_options
 from anmjax.cli.errors import CommandError
-from anmjax.cli.evaluate import find_checkpoint, score
+from anmjax.cli.evaluate import discount_of, find_checkpoint, score
 from anmjax.cli.report import markdown, table
 from anmjax.cli.screen import say, wrapped
 from anmjax.cli.stopping import exit_code
@@ -169,7 +169,7 @@ def _evaluate(env: Any, task: str, done: dict[int, tuple[RunFolder, Training]], 
     policies: dict[str, Any] = {names[seed]: training.policy for seed, (_, training) in done.items()}
     if hasattr(env, "network"):
         policies["do-nothing"] = do_nothing_policy(env)
-    outcomes = score(env, policies, quiet=quiet)
+    outcomes = score(env, policies, gamma=discount_of(env, [config]), quiet=quiet)
     limit = config.max_episode_steps
     length = f"of at most {limit} steps" if limit else "of any length"
     note = (

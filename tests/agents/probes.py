@@ -165,3 +165,24 @@ class Capped(Probe):
 
     def reward(self, state, action):
         return action[0]
+
+
+@struct.dataclass
+class Bare:
+    """An environment of four members alone: nothing of a grid, no metrics, no discount, no hours."""
+
+    task: Match = struct.field(default_factory=Match)
+
+    @property
+    def action_space(self):
+        return self.task.action_space
+
+    @property
+    def observation_space(self):
+        return self.task.observation_space
+
+    def reset(self, key):
+        return self.task.reset(key).replace(metrics={}, grid=None)
+
+    def step(self, state, action):
+        return self.task.step(state, action).replace(metrics={}, grid=None)

@@ -20,7 +20,7 @@ from anmjax.agents.baselines import BASELINES, ConstantPolicy, do_nothing_policy
 from anmjax.agents.evaluation import evaluate, starts_of
 from anmjax.agents.seeds import key_of_seed
 from anmjax.envs.spaces import Box
-from tests.agents.probes import Constant, Match
+from tests.agents.probes import Bare, Constant, Match
 
 KEY = jax.random.key(0)
 
@@ -125,6 +125,65 @@ def test_violations_of_voltages_and_of_branches_are_told_apart():
     env = Alarm(gamma=0.9)
     result = evaluate(env, random_policy(env), starts_of(env, KEY, num_starts=2)[0], horizon=8)
     assert (result.violation_share, result.voltage_share, result.branch_share) == (0.25, 0.25, 0)
+
+
+def test_the_longest_run_of_violating_steps_is_counted_over_all_starts():
+    @struct.dataclass
+    class Runs(Constant):
+        """Violates in the steps that begin at t = 1, 4, 5, 8, 9, 10; collapses in the one at 11."""
+
+        length: int = struct.field(pytree_node=False, default=12)
+
+        def violation(self, state):
+            return jnp.where((state.t[None] == jnp.array([1, 4, 5, 8, 9, 10], jnp.int32)).any(), 0.01, 0.0)
+
+    starts, _ = starts_of(Runs(), KEY, num_starts=2)
+    evaluated = [evaluate(Runs(), random_policy(Runs()), starts, horizon=n) for n in (3, 8, 20)]
+    # The collapse, in the step that begins at t = 11, makes three steps four, and no step comes after it.
+    assert [result.longest_violation for result in evaluated] == [1, 2, 4]
+    # No network, so no margins.
+    assert evaluated[0].voltage_margin_low is evaluated[0].branch_margin_median is None
+
+
+def test_margins_are_those_of_voltages_and_loadings_step_by_step():
+    env = anmjax.make("ANM6Easy-v0")
+    starts = jax.tree.map(lambda x: x[::48], starts_of(env, KEY)[0])
+    policy = do_nothing_policy(env)
+    result = evaluate(env, policy, starts, horizon=20)
+    net, voltage, branch = env.network, [], []
+
+    @jax.jit
+    def step(states):
+        return jax.vmap(lambda state: env.step(state, policy(None, state.obs)))(states)
+
+    for _ in range(20):
+        starts = step(starts)
+        for v in np.asarray(starts.grid.v):
+            vm = np.abs(v)[1:]  # without the slack
+            voltage.append(np.minimum(net.v_max[1:] - vm, vm - net.v_min[1:]).min())
+            flows = anmjax.branch_flows(net, v)
+            branch.append((1 - np.maximum(abs(flows.s_from), abs(flows.s_to)) / net.rating).min())
+    # Of 40 steps the second least is the least that 5 % are at most at, the 20th least that half are.
+    # Margins are kept in float32.
+    expected = [np.sort(x)[[1, 19]] for x in (voltage, branch)]
+    got = [
+        [result.voltage_margin_low, result.voltage_margin_median],
+        [result.branch_margin_low, result.branch_margin_median],
+    ]
+    np.testing.assert_allclose(got, expected, rtol=1e-5, atol=1e-7)
+    assert result.branch_margin_low < 0 < result.voltage_margin_median
+
+
+def test_a_task_without_a_grid_is_scored_by_its_return_alone():
+    env = Bare()
+    starts, _ = starts_of(env, KEY, num_starts=3)
+    policy = ConstantPolicy(jnp.array([1.0]))
+    result = evaluate(env, policy, starts, horizon=1, gamma=0.5)
+    np.testing.assert_allclose(result.returns, -(np.asarray(starts.aux[:, 0]) ** 2), rtol=1e-12)
+    known = {"starts", "num_starts", "horizon", "gamma", "discounted_return", "standard_error", "returns"}
+    assert {name for name, value in result.to_dict().items() if value is not None} == known | {"collapses"}
+    with pytest.raises(ValueError, match="gamma is not given, and the environment has none"):
+        evaluate(env, policy, starts, horizon=1)
 
 
 def test_the_starts_may_have_other_charges_or_be_drawn():

@@ -16,7 +16,7 @@ import anmjax
 from anmjax.cli import main
 from anmjax.cli.parser import build_parser
 from anmjax.cli.synonyms import SYNONYMS
-from tests.agents.probes import Match, TwoSteps
+from tests.agents.probes import Bare, Match, TwoSteps
 
 pytestmark = pytest.mark.usefixtures("quick_compiler")
 
@@ -50,6 +50,24 @@ def refused(capsys, *words):
     assert "\n" not in sentence
     assert "Traceback" not in sentence
     return sentence.removeprefix("anmjax: ")
+
+
+def test_a_task_without_a_grid_is_trained_and_scored(capsys, tmp_path, monkeypatch, standard_promotion):
+    monkeypatch.setitem(TASKS, "Bare-v0", Bare)
+    out = str(tmp_path / "run")
+    assert main(["train", "Bare-v0", *SMALL_WORDS, "--gamma", "0.5", "--quiet", "--out", out]) == 0
+    trained = json.loads((tmp_path / "run" / "evaluation.json").read_text())["ppo, seed 0"]
+    assert (trained["gamma"], trained["violation_share"], trained["cost_per_day"]) == (0.5, None, None)
+    assert main(["evaluate", out, "random", "--csv", str(tmp_path / "scores.csv")]) == 0
+    (first, *_) = csv.DictReader((tmp_path / "scores.csv").read_text().splitlines())
+    assert (float(first["discounted_return"]), first["branch_share"]) == (trained["discounted_return"], "")
+    capsys.readouterr()
+    sentence = "Bare-v0 has no baseline do-nothing: it has no grid."
+    assert refused(capsys, "evaluate", out, "do-nothing").endswith(sentence)
+    sentence = "--plot draws a day on a grid, and Bare-v0 has none."
+    assert refused(capsys, "evaluate", out, "--plot", str(tmp_path / "day.png")).endswith(sentence)
+    sentence = "the task has no discount factor: name a trained policy, which has one, first."
+    assert refused(capsys, "evaluate", "random", "--task", "Bare-v0").endswith(sentence)
 
 
 def test_a_task_that_an_agent_cannot_learn_is_refused_in_one_sentence(capsys, tmp_path):

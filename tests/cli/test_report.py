@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+from dataclasses import replace
 
 import pytest
 
@@ -31,6 +32,26 @@ def outcome(value):
         collapses=1,
         returns=(value - 0.25, value + 0.25),
     )
+
+
+def test_what_a_task_without_a_grid_has_not_is_a_dash(monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    none = dict.fromkeys(("violation_share", "voltage_share", "branch_share", "energy_loss_per_step"))
+    bare = replace(outcome(-2.0), **none, curtailment_per_step=None, penalty_per_step=None)
+    cells = [column.cell(bare) for column in COLUMNS]
+    assert cells == ["-2.000 +- 0.250", "-", "-", "-", "-", "1 / 2", *["-"] * 6]
+    assert max(map(len, table("Match-v0", {LONG: bare}).splitlines())) <= 80
+
+
+def test_margins_and_the_longest_run_are_shown_within_80_columns(monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    margins = {"voltage_margin_low": -0.00123, "voltage_margin_median": 0.01, "branch_margin_low": -1.25}
+    full = replace(outcome(-2.0), longest_violation=3000, branch_margin_median=0.5, **margins)
+    text = table("ANM6Easy-v0", {LONG: full})
+    assert max(map(len, text.splitlines())) <= 80
+    words = " ".join(text.split())
+    assert "3000 -0.0012 / 0.0100" in words
+    assert "-1.2500 / 0.5000" in words
 
 
 OUTCOMES = {"mpc-constant-ac": outcome(-1234.5), LONG: outcome(-2.0)}

@@ -83,7 +83,7 @@ class PPOConfig(AgentConfig):
         "default: none",
     )
     multiplier_gains: tuple[float, ...] = option(
-        (0.5, 0.05, 0.5),
+        (1.0, 0.02, 1.0),
         Numbers(Number(0, 100), 3),
         "proportional, integral and derivative gain of the logarithm of that multiplier",
     )
