@@ -13,14 +13,14 @@ import pytest
 from flax import struct
 
 from anmjax.agents.shac import SHAC, SHACConfig
-from anmjax.agents.shac.network import Critics, rescaled
+from anmjax.agents.shac.critics import Critics, rescaled
 from anmjax.agents.shac.window import Window, gradient_by_action, td_lambda
 from anmjax.agents.training.checkpoint import load, restore_policy
 from anmjax.agents.training.loop import train, train_seeds
 from anmjax.agents.training.progress import Progress
 from anmjax.wrappers import TimeLimit
 from anmjax.wrappers.running_statistics import RunningStatistics
-from tests.agents.probes import Constant, Match, Probe, TwoSteps
+from tests.agents.probes import Capped, Constant, Match, Probe, TwoSteps
 
 # Promotion: flax computes the statistics of a layer norm in float32 at least.
 pytestmark = pytest.mark.usefixtures("standard_promotion", "quick_compiler")
@@ -84,10 +84,8 @@ def trained(shac):
     return jax.jit(run)(KEY)
 
 
-def values_of(shac, learner, observations):
-    x = learner.policy.scale(observations)
-    statistics = learner.return_statistics
-    return statistics.mean + statistics.std() * shac.critics.apply(learner.critics, x).mean(0)
+def values_of(learner, observations):
+    return learner.values(learner.policy.scale(observations))
 
 
 def observations(*signals):
@@ -129,7 +127,7 @@ def test_targets_are_the_lambda_returns_of_each_part_of_a_window():
     ended[1, 0] = ended[3, 2] = True
     blank = jnp.zeros((5, 3))
     window = Window(
-        blank, blank, jnp.array(reward), jnp.array(next_value), blank, jnp.array(ended), blank, None
+        blank, blank, jnp.array(reward), jnp.array(next_value), blank, jnp.array(ended), blank, None, None
     )
     got = td_lambda(window, gamma=0.9, td_lambda=0.8)
     for lane in range(3):
@@ -151,11 +149,11 @@ def test_a_truncation_is_worth_what_would_have_come_and_a_termination_nothing():
     # 1 / (1 - 0.7) of a reward of 1 for ever; 1 + 0.9 + 0.81 of three. 5 %: the critics are still moving.
     shac = agent(TimeLimit(Constant(gamma=0.7), max_steps=5), 150, td_lambda=0.5)
     learner, _ = trained(shac)
-    np.testing.assert_allclose(values_of(shac, learner, observations(0, 2, 4)), 1 / 0.3, rtol=0.05)
+    np.testing.assert_allclose(values_of(learner, observations(0, 2, 4)), 1 / 0.3, rtol=0.05)
     shac = agent(Constant(gamma=0.9, length=3), 150)
     learner, metrics = trained(shac)
     expected = [1 + 0.9 + 0.81, 1 + 0.9, 1.0]
-    np.testing.assert_allclose(values_of(shac, learner, observations(0, 1, 2)), expected, rtol=0.05)
+    np.testing.assert_allclose(values_of(learner, observations(0, 1, 2)), expected, rtol=0.05)
     # A lane waits for the end of the window: three of its four steps count, and bring 1 each.
     np.testing.assert_allclose(metrics.per_step["reward"][-1], 3 * 16)
     assert metrics.episodes[-1] == 16
@@ -182,7 +180,7 @@ def test_an_action_is_credited_with_a_reward_that_comes_a_step_later():
 def test_a_collapse_costs_a_bounded_number_and_lanes_without_a_derivative_are_left_out_and_counted():
     shac = agent(Cliff(), 60, noise=0.3, noise_until=1.0)
     learner, metrics = trained(shac)
-    assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves((learner.policy.params, learner.critics)))
+    assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves((learner.policy.params, learner.values)))
     assert float(metrics.totals["collapses"].sum()) > 0
     assert 0 < float(metrics.means["lanes_not_finite"].max()) <= 1
     # Ten deviations of the return at most, the first of which is 1.
@@ -220,6 +218,16 @@ def test_values_stay_the_same_when_the_scale_of_returns_changes():
     after = new.mean + new.std() * network.apply(rescaled(params, "Dense_1", old, new), x)
     np.testing.assert_allclose(after, before, rtol=1e-13)  # rounding
     assert np.ptp(before) > 0.1
+
+
+def test_a_limit_on_costs_is_kept_and_its_multiplier_is_that_of_the_optimum():
+    # Reward a, cost a^2, at most 0.04: a = 0.2 and the multiplier 1 / (2 a) = 2.5, by hand.
+    learner, metrics = trained(agent(Capped(), 300, cost_limit=0.04, noise_until=0.5))
+    np.testing.assert_allclose(learner.policy(None, observations(0))[0], 0.2, rtol=0.03)
+    cost = metrics.per_step["cost"][-100:] / 64
+    # 5 % of the limit; the multiplier moves about its mean.
+    np.testing.assert_allclose(cost.mean(), 0.04, rtol=0.05)
+    np.testing.assert_allclose(metrics.means["multiplier"][-100:].mean(), 2.5, rtol=0.1)
 
 
 def test_noise_fades_to_nothing_and_the_step_size_falls():
@@ -293,7 +301,7 @@ def test_two_devices_learn_what_one_does():
     # Rounding, with one step of Adam on it.
     for ours, theirs in (
         (shared.policy.params, after.policy.params),
-        (shared.critics, after.critics),
+        (shared.values, after.values),
         (same, metrics),
     ):
         jax.tree.map(partial(np.testing.assert_allclose, rtol=1e-9, atol=1e-12), ours, theirs)

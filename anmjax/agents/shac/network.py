@@ -1,4 +1,4 @@
-"""The policy and the critics of the short-horizon actor-critic."""
+"""The policy of the short-horizon actor-critic."""
 
 from __future__ import annotations
 
@@ -112,45 +112,3 @@ class SHACPolicy:
 
     def _mean(self, params: Any, x: jax.Array) -> tuple[jax.Array, jax.Array | None]:
         return self.network.apply(params, x)  # type: ignore[return-value]
-
-
-class Critics(nn.Module):
-    """Values of a state, one of each critic, in standard deviations of the return from its mean."""
-
-    num_critics: int
-    hidden_sizes: Sequence[int]
-    layer_norm: bool
-    dtype: jnp.dtype | type | None = None
-
-    @nn.compact
-    def __call__(self, x: jax.Array) -> jax.Array:
-        """Maps scaled observations ``(..., n_x)`` to ``(num_critics, ...)``."""
-        sizes = (*self.hidden_sizes, 1)
-        each = [
-            MLP(sizes, 0.1, self.dtype, activation=nn.silu, layer_norm=self.layer_norm)(x)[..., 0]
-            for _ in range(self.num_critics)
-        ]
-        return jnp.stack(each)
-
-
-def rescaled(params: Any, last_layer: str, old: RunningStatistics, new: RunningStatistics) -> Any:
-    """Parameters of critics whose values, in the units of the task, stay the same under other statistics.
-
-    Reference: van Hasselt et al., "Learning values across many orders of magnitude", 2016, proposition 1.
-    """
-    ratio = old.std() / new.std()
-    shift = (old.mean - new.mean) / new.std()
-
-    def layer(entries: dict[str, Any]) -> dict[str, Any]:
-        return {
-            "kernel": entries["kernel"] * ratio,
-            "bias": entries["bias"] * ratio + shift,
-        }
-
-    critics = params["params"]
-    return {
-        "params": {
-            name: {part: layer(entries) if part == last_layer else entries for part, entries in mlp.items()}
-            for name, mlp in critics.items()
-        }
-    }

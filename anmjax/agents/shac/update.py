@@ -27,10 +27,13 @@ import optax
 from flax import struct
 from jax.flatten_util import ravel_pytree
 
+from anmjax.agents.agent import CannotLearnError
+from anmjax.agents.constraint import Multiplier, check_costs
 from anmjax.agents.metrics import Metrics
 from anmjax.agents.scaling import cycles_of, with_cycles
 from anmjax.agents.shac.config import SHACConfig
-from anmjax.agents.shac.network import Actor, Critics, SHACPolicy, rescaled
+from anmjax.agents.shac.critics import Values
+from anmjax.agents.shac.network import Actor, SHACPolicy
 from anmjax.agents.shac.window import Window, gradient_by_action, td_lambda
 from anmjax.agents.starts import begin_at, pool_of_starts
 from anmjax.agents.training.lanes import Lanes
@@ -39,9 +42,6 @@ from anmjax.envs.records import State
 from anmjax.lanes.varying import as_varying
 from anmjax.wrappers.running_statistics import RunningStatistics
 
-# Returns after which their mean and deviation begin to forget: about a hundred windows of the defaults.
-RETURN_HORIZON = 3e5
-
 
 @struct.dataclass
 class Learner:
@@ -49,15 +49,13 @@ class Learner:
 
     policy: SHACPolicy  # with the running average of the parameters
     params: Any  # of the policy as it is now
-    critics: Any  # parameters of Critics
-    slow_critics: Any  # parameters of their slow copy, which values the last states of a window
-    return_statistics: RunningStatistics  # () of the critics' targets; their values are scaled by it
+    values: Values  # the critics
     optimizer: optax.OptState  # of the policy
-    critic_optimizer: optax.OptState
     states: State  # of num_envs lanes
     totals: jax.Array  # (num_envs,) sums of rewards of the running episodes
     num_updates: jax.Array  # () int32, updates so far
     key: jax.Array  # PRNG key
+    multiplier: Multiplier | None = None  # of the limit on costs; None: there is no limit
 
 
 @struct.dataclass
@@ -81,16 +79,19 @@ class SHAC:
           config: the options; None: the defaults.
 
         Raises:
-          ValueError: an action bound is infinite, so that [-1, 1] cannot be scaled to the box.
+          CannotLearnError: an action bound is infinite, so that [-1, 1] cannot be scaled to the box; or there
+            is to be a limit on costs, but there are none.
         """
         config = SHACConfig() if config is None else config
         low, high = np.asarray(env.action_space.low), np.asarray(env.action_space.high)
         unbounded = np.flatnonzero(~(np.isfinite(low) & np.isfinite(high)))
         if unbounded.size:
-            raise ValueError(
+            raise CannotLearnError(
                 f"SHAC scales actions to their box, but the bounds of action entries {unbounded.tolist()} "
                 "are infinite."
             )
+        if config.cost_limit is not None:
+            check_costs(env, "SHAC")
         return cls(env=env, pool=_pool(env, config, 0), config=config)
 
     @property
@@ -138,13 +139,6 @@ class SHAC:
         return self.env.gamma if self.config.gamma is None else self.config.gamma
 
     @property
-    def critics(self) -> Critics:
-        """The critics of these options."""
-        config = self.config
-        dtype = self.env.observation_space.dtype
-        return Critics(config.num_critics, config.hidden_sizes, config.layer_norm, dtype)
-
-    @property
     def optimizer(self) -> optax.GradientTransformation:
         """Adam on gradients of bounded norm, with a step size that falls as a cosine.
 
@@ -157,11 +151,6 @@ class SHAC:
         return optax.chain(
             optax.clip_by_global_norm(config.max_grad_norm), optax.adam(step_size, b1=0.7, b2=0.95)
         )
-
-    @property
-    def critic_optimizer(self) -> optax.GradientTransformation:
-        """Adam."""
-        return optax.adam(self.config.critic_learning_rate)
 
     def init(self, key: jax.Array) -> Learner:
         """The learner before its first update; every lane at a start of the pool.
@@ -180,51 +169,45 @@ class SHAC:
             # First episodes of every length, so that no window begins with all lanes at a start.
             ages = jax.random.randint(age_key, (num_envs,), 0, limit, states.t.dtype)
             states = replace(states, t=self.lanes.own(ages))
-        critics = self.critics.init(critic_key, policy.scale(self.pool.obs[:1]))
         return Learner(
             policy=policy,
             params=policy.params,
-            critics=critics,
-            slow_critics=critics,
-            return_statistics=RunningStatistics.create((), states.reward.dtype),
+            values=Values.create(critic_key, policy.scale(self.pool.obs[:1]), self.config),
             optimizer=self.optimizer.init(policy.params),
-            critic_optimizer=self.critic_optimizer.init(critics),
             states=states,
             totals=jnp.zeros_like(states.reward),
             num_updates=jnp.zeros((), jnp.int32),
             key=key,
+            multiplier=None if self.config.cost_limit is None else Multiplier.create(states.reward.dtype),
         )
 
     def update(self, learner: Learner) -> tuple[Learner, Metrics]:
         """One window on every lane, one step of the policy, some of the critics."""
-        config, lanes = self.config, self.lanes
+        config, lanes, multiplier = self.config, self.lanes, learner.multiplier
         policy = replace(learner.policy, params=learner.params)
         key, noise_key, shuffle_key, renew_key = jax.random.split(learner.key, 4)
         noise = self._noise(noise_key, learner)
-        statistics = learner.return_statistics
-        states, window, values, by_action = gradient_by_action(
+        values = learner.values
+        states, window, gains, by_action = gradient_by_action(
             self.env,
             policy,
-            lambda x: self._value(learner.slow_critics, statistics, x, jnp.mean),
+            values,
             learner.states,
             noise,
             gamma=self.gamma,
-            least_reward=-config.collapse_clip * statistics.std(),
+            least_reward=-config.collapse_clip * values.statistics.std(),
+            multiplier=None if multiplier is None else multiplier.value,
         )
-        params, optimizer, policy_metrics = self._climb(policy, learner.optimizer, window, noise, by_action)
-        if config.num_critics > 1:
-            lower = self._value(learner.slow_critics, statistics, policy.scale(window.raw_obs), jnp.min)
-            # Of the states reached: those acted on a step later, but for the last.
-            next_value = jnp.concatenate([lower[1:], window.next_value[-1:]])
-            open_end = window.ended | (jnp.arange(len(lower)) == len(lower) - 1)[:, None]
-            window = window._replace(next_value=jnp.where(open_end, window.next_value, next_value))
-        target = td_lambda(window, gamma=self.gamma, td_lambda=config.td_lambda)
-        target = jnp.where(window.counts, target, statistics.mean)
-        new_statistics = statistics.update(target, max_count=RETURN_HORIZON, axis_name=self.axis_name)
-        critics, slow, critic_optimizer, value_loss = self._learn_values(
-            learner, window, target, new_statistics, shuffle_key
-        )
+        params, optimizer, means = self._climb(policy, learner.optimizer, window, noise, by_action)
+        target = td_lambda(self._cautious(window, values), gamma=self.gamma, td_lambda=config.td_lambda)
+        new_values, value_loss = values.updated(window.x, target, window.counts, shuffle_key, lanes)
         states, totals, sums = self._renew(states, window, learner.totals, renew_key)
+        sums = lanes.sum(sums)
+        means["return_scale"] = new_values.statistics.std()
+        if multiplier is not None and config.cost_limit is not None:
+            means["multiplier"] = multiplier.value
+            cost = sums.per_step["cost"] / config.steps_per_update
+            multiplier = multiplier.updated(cost, limit=config.cost_limit, gains=config.multiplier_gains)
         observed = policy.statistics
         if config.normalize_observations:
             observed = observed.update(window.raw_obs, axis_name=self.axis_name)
@@ -234,23 +217,17 @@ class SHAC:
         learner = Learner(
             policy=replace(policy, params=average, statistics=observed),
             params=params,
-            critics=critics,
-            slow_critics=slow,
-            return_statistics=new_statistics,
+            values=new_values,
             optimizer=optimizer,
-            critic_optimizer=critic_optimizer,
             states=states,
             totals=totals,
             num_updates=learner.num_updates + 1,
             key=key,
+            multiplier=multiplier,
         )
-        loss = -lanes.mean(values.mean()) / statistics.std()
-        metrics = replace(
-            lanes.sum(sums),
-            losses={"policy_loss": loss, "value_loss": value_loss},
-            means=policy_metrics | {"return_scale": new_statistics.std()},
-        )
-        return learner, metrics
+        loss = -lanes.mean(gains.mean()) / values.statistics.std()
+        losses = {"policy_loss": loss, "value_loss": value_loss}
+        return learner, replace(sums, losses=losses, means=means)
 
     def policy(self, learner: Learner) -> SHACPolicy:
         """The policy of a learner, averaged over its last updates, without noise."""
@@ -268,9 +245,15 @@ class SHAC:
         left = jnp.maximum(0, 1 - learner.num_updates / until) if until else 0.0
         return jnp.asarray(config.noise * left, reward.dtype) * noise
 
-    def _value(self, params: Any, statistics: RunningStatistics, x: jax.Array, over: Any) -> jax.Array:
-        """Values in the task's units, the mean or the least of the critics."""
-        return statistics.mean + statistics.std() * over(self.critics.apply(params, x), 0)
+    def _cautious(self, window: Window, values: Values) -> Window:
+        """The window with the least of the critics' values in the place of their mean, but for its ends."""
+        if self.config.num_critics == 1:
+            return window
+        least = values(window.x, jnp.min)
+        # Of the states reached: those acted on a step later.
+        at_end = (jnp.arange(len(least)) == len(least) - 1)[:, None] | window.ended
+        later = jnp.concatenate([least[1:], least[-1:]])
+        return window._replace(next_value=jnp.where(at_end, window.next_value, later))
 
     def _climb(
         self,
@@ -309,49 +292,6 @@ class SHAC:
         }
         return optax.apply_updates(policy.params, updates), optimizer, means
 
-    def _learn_values(
-        self,
-        learner: Learner,
-        window: Window,
-        target: jax.Array,
-        statistics: RunningStatistics,
-        key: jax.Array,
-    ) -> tuple[Any, Any, optax.OptState, jax.Array]:
-        """Epochs of gradient steps of the critics; the critics, their slow copy and the mean loss."""
-        config, lanes, network, transform = self.config, self.lanes, self.critics, self.critic_optimizer
-        old = learner.return_statistics
-        # The first statistics are of nothing.
-        old = jax.tree.map(lambda a, b: jnp.where(old.count > 0, a, b), old, statistics)
-        last_layer = f"Dense_{len(config.hidden_sizes)}"
-        critics, slow = (
-            rescaled(x, last_layer, old, statistics) for x in (learner.critics, learner.slow_critics)
-        )
-        scaled = (target - statistics.mean) / statistics.std()
-        num_lanes, num_minibatches = target.shape[1], config.num_minibatches
-
-        def descend(carry: tuple[Any, optax.OptState], chosen: jax.Array) -> Any:
-            params, optimizer = carry
-            x, wanted, counts = (
-                leaf[:, chosen].reshape(-1, *leaf.shape[2:]) for leaf in (window.x, scaled, window.counts)
-            )
-
-            def loss(params: Any) -> jax.Array:
-                values: Any = network.apply(params, x)
-                errors = jnp.square(values - wanted[None])
-                return jnp.where(counts, errors, 0).mean(1).sum()
-
-            value, gradient = lanes.mean(jax.value_and_grad(loss)(as_varying(params, x)))
-            updates, optimizer = transform.update(gradient, optimizer, params)
-            return (optax.apply_updates(params, updates), optimizer), value / config.num_critics
-
-        keys = jax.random.split(key, config.num_epochs)
-        chosen = jax.vmap(lambda key: lanes.minibatches(key, num_lanes, num_minibatches))(keys)
-        chosen = chosen.reshape(-1, num_lanes // num_minibatches)
-        (critics, optimizer), losses = jax.lax.scan(descend, (critics, learner.critic_optimizer), chosen)
-        rate = config.target_rate
-        slow = jax.tree.map(lambda a, b: (1 - rate) * a + rate * b, slow, critics)
-        return critics, slow, optimizer, losses.mean()
-
     def _renew(
         self, states: State, window: Window, totals: jax.Array, key: jax.Array
     ) -> tuple[State, jax.Array, Metrics]:
@@ -371,6 +311,8 @@ class SHAC:
             per_episode={"episode_return": jnp.where(done, totals, 0).sum()},
             episodes=done.sum(),
         )
+        if window.cost is not None:
+            sums.per_step["cost"] = jnp.where(window.counts, window.cost, 0).sum()
         if window.violates is not None:
             sums.per_step["violation_share"] = (window.counts & window.violates).sum()
             sums.totals["collapses"] = (window.counts & window.terminated).sum()

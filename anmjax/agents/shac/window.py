@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
+from anmjax.agents.constraint import penalized
 from anmjax.agents.shac.network import SHACPolicy
 from anmjax.agents.violation import has_limits, violates
 from anmjax.envs.protocol import Environment
@@ -20,12 +21,13 @@ class Window(NamedTuple):
 
     raw_obs: jax.Array  # (T, N, n_obs) observations acted on, in the task's units
     x: jax.Array  # (T, N, n_x) the same as the networks see them
-    reward: jax.Array  # (T, N) that of a collapse cut to the least allowed
+    reward: jax.Array  # (T, N) that of a collapse cut to the least allowed; with a limit on costs, penalized
     next_value: jax.Array  # (T, N) of the states reached, 0 after a collapse
     terminated: jax.Array  # (T, N) bool
     ended: jax.Array  # (T, N) bool, terminated or truncated
     counts: jax.Array  # (T, N) bool, the lane had not ended before the step
     violates: jax.Array | None  # (T, N) bool, where the environment has a grid
+    cost: jax.Array | None  # (T, N) sum of the costs, where there is a limit on them
 
 
 def gradient_by_action(
@@ -37,6 +39,7 @@ def gradient_by_action(
     *,
     gamma: float,
     least_reward: jax.Array,
+    multiplier: jax.Array | None = None,
 ) -> tuple[State, Window, jax.Array, jax.Array]:
     """Rolls the policy out and differentiates what is collected on each lane by each of its actions.
 
@@ -52,6 +55,7 @@ def gradient_by_action(
       noise: (T, N, n_action), see ``SHACPolicy.latent``.
       gamma: discount factor.
       least_reward: () rewards of a collapse are cut to it.
+      multiplier: () of a limit on costs, see ``anmjax.agents.constraint``; None: there is no limit.
 
     Returns:
       The states after; the window; the value of each lane (N,); its derivatives by what ``latent`` gave at
@@ -69,13 +73,14 @@ def gradient_by_action(
                 states.obs,
                 x,
                 after.obs,
-                after.reward,
+                after.reward if multiplier is None else penalized(after, multiplier),
                 after.terminated,
                 after.truncated,
                 violates(after.metrics) if on_grid else None,
+                None if multiplier is None else after.costs.sum(-1),
             )
 
-        last, (raw_obs, x, next_obs, reward, terminated, truncated, broken) = jax.lax.scan(
+        last, (raw_obs, x, next_obs, reward, terminated, truncated, broken, cost) = jax.lax.scan(
             act, states, (noise, nudge)
         )
         reward = jnp.where(terminated, jnp.maximum(reward, least_reward), reward)
@@ -89,7 +94,7 @@ def gradient_by_action(
         gain = discount * jnp.where(counts, reward, 0)
         gain += gamma * discount * jnp.where(counts & at_end, next_value, 0)
         values = gain.sum(0)
-        window = Window(raw_obs, x, reward, next_value, terminated, ended, counts, broken)
+        window = Window(raw_obs, x, reward, next_value, terminated, ended, counts, broken, cost)
         return values.sum(), (last, window, values)
 
     nudge = as_varying(jnp.zeros_like(noise), states)
