@@ -16,6 +16,8 @@ from anmjax.tasks.anm6_easy import ANM6Easy
 from tests.agents.ac_opf import optimal_power_flow
 from tests.agents.test_mpc import Told, planned, task
 
+pytestmark = pytest.mark.usefixtures("quick_compiler")
+
 LANES = 8
 
 

@@ -30,6 +30,9 @@ class Told(MPC):
         return state.p_load, state.p_potential
 
 
+pytestmark = pytest.mark.usefixtures("quick_compiler")
+
+
 def task(network: dict[str, Any], delta_t: float, lamb: float, gamma: float) -> Any:
     """As much of a task as a planner needs."""
     net = as_jax(anmjax.Network.from_dict(network))

@@ -15,6 +15,8 @@ from jax.sharding import AxisType, NamedSharding, PartitionSpec
 import anmjax
 from tests.envs.samples import NETWORK, Feeder
 
+pytestmark = pytest.mark.usefixtures("quick_compiler")
+
 ENV = Feeder()
 SAFE = anmjax.SafeAction(ENV)
 AUTO = anmjax.AutoReset(anmjax.TimeLimit(anmjax.EpisodeStatistics(ENV), 3), pool_size=4)

@@ -15,6 +15,8 @@ from anmjax.projection import project_safe, project_to_device_region
 from anmjax.projection.controls import reach
 from anmjax.wrappers import SafeAction
 
+pytestmark = pytest.mark.usefixtures("quick_compiler")
+
 LANES = 96
 
 

@@ -12,6 +12,8 @@ import pytest
 from anmjax.qp import solve_qp
 from anmjax.qp.stages import StagedProgram, solve_staged
 
+pytestmark = pytest.mark.usefixtures("quick_compiler")
+
 BATCH = 6
 # Stages, variables of a stage, sums, whether P is there, whether the stages share their matrices.
 KINDS = [(5, 4, 1, False, True), (7, 5, 2, True, False), (4, 3, 0, False, True)]
