@@ -7,18 +7,18 @@ import sys
 
 # In a process of its own: the number of devices is fixed when JAX starts.
 WORKER = """
-import importlib
 import jax
 jax.config.update("jax_num_cpu_devices", 2)
 jax.config.update("jax_enable_x64", True)
 import numpy as np
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
 import anmjax
-from anmjax.lanes.schedule import Fit
+from anmjax.envs.transition import FIT
+from anmjax.lanes.schedule import CPUBlocks
 
-lanes = 600
-# Two chunks, each of more lanes than wait for each other.
-importlib.import_module("anmjax.envs.transition").FIT = Fit(share=0, min_lanes=lanes // 2)
+# Several chunks, each of more lanes than wait for each other.
+lanes, cpu = 1440, CPUBlocks()
+assert cpu.max_lanes_together < cpu.chunk(lanes, 500, FIT) < lanes // 2
 mesh = jax.make_mesh((2,), ("lanes",), axis_types=(AxisType.Auto,))
 sharded = NamedSharding(mesh, PartitionSpec("lanes"))
 env = anmjax.AutoReset(anmjax.make("ANM6Easy-v0"))
@@ -38,5 +38,5 @@ for ours, theirs in zip(jax.tree.leaves(spread), jax.tree.leaves(alone), strict=
 
 
 def test_reset_and_step_spread_by_their_shardings_give_the_numbers_of_one_device() -> None:
-    done = subprocess.run([sys.executable, "-c", WORKER], capture_output=True, text=True, timeout=240)
+    done = subprocess.run([sys.executable, "-c", WORKER], capture_output=True, text=True, timeout=600)
     assert done.returncode == 0, done.stderr
