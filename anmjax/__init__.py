@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from anmjax.agents import load_policy as load_policy
+    from anmjax.agents import plan as plan
     from anmjax.envs import ANMEnv as ANMEnv
     from anmjax.envs import Box as Box
     from anmjax.envs import GridState as GridState
@@ -65,7 +66,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _NAMES = {
-    "agents": ("load_policy",),
+    "agents": ("load_policy", "plan"),
     "envs": ("ANMEnv", "Box", "GridState", "InitialState", "State", "transition"),
     "grid": (
         "BranchAsymmetry",

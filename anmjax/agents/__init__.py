@@ -1,4 +1,4 @@
-"""Learners and baselines, and the protocol that compares them.
+"""Learners, planners and baselines, and the protocol that compares them.
 
 The names below are loaded on first use: the command line reads the options without starting JAX.
 """
@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from anmjax.agents.config import option as option
     from anmjax.agents.metrics import Metrics as Metrics
     from anmjax.agents.policies import load_policy as load_policy
+    from anmjax.agents.planning import Plan as Plan
+    from anmjax.agents.planning import plan as plan
     from anmjax.agents.registry import AGENTS as AGENTS
     from anmjax.agents.registry import AgentKind as AgentKind
 
@@ -26,9 +28,11 @@ _HOME = {
     "AgentKind": "registry",
     "Learner": "agent",
     "Metrics": "metrics",
+    "Plan": "planning",
     "Policy": "agent",
     "load_policy": "policies",
     "option": "config",
+    "plan": "planning",
 }
 
 __all__ = sorted(_HOME)

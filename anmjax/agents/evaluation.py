@@ -233,14 +233,14 @@ def _quantile(margins: np.ndarray, share: float) -> float | None:
     return value if np.isfinite(value) else None
 
 
-def act_of(policy: Any, key: jax.Array, state: State) -> jax.Array:
-    """Action of a policy, see ``evaluate``, in the state of one lane."""
+def action_of(policy: Any, key: jax.Array, state: State) -> jax.Array:
+    """The action, (n_action,), of a policy, see ``evaluate``, in the state of one lane."""
     return policy.act(key, state) if hasattr(policy, "act") else policy(key, state.obs)
 
 
 def actions_of(policy: Any, keys: jax.Array, states: State) -> jax.Array:
     """Actions of a policy in a batch of states: keys (n,) -> (n, n_action)."""
-    return jax.vmap(functools.partial(act_of, policy))(keys, states)
+    return jax.vmap(functools.partial(action_of, policy))(keys, states)
 
 
 def _shares(count: int) -> Mesh:

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 from flax import struct
 
-from anmjax.agents.evaluation import act_of
+from anmjax.agents.evaluation import action_of
 from anmjax.agents.violation import violates
 from anmjax.envs.protocol import Environment
 from anmjax.envs.records import State
@@ -36,7 +36,7 @@ class Fallback:
         Returns:
           (n_action,) in the task's units.
         """
-        action = act_of(self.policy, key, state)
+        action = action_of(self.policy, key, state)
         after = self.env.step(state, action)
         broken = violates(after.metrics) | after.terminated
-        return jnp.where(broken, act_of(self.instead, key, state), action)
+        return jnp.where(broken, action_of(self.instead, key, state), action)
