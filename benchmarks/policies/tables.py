@@ -66,6 +66,7 @@ CLAIRVOYANT = (
     Column("t0", "t0"),
     Column("planner's return", "planner_return", ".3f"),
     Column("best known return", "return", ".3f"),
+    Column("begun from", "begun_from", missing=""),
     Column("cost a day", "cost_per_day", ".4f"),
 )
 

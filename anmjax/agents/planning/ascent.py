@@ -80,7 +80,7 @@ def _ascend(
 ) -> tuple[jax.Array, jax.Array, jax.Array]:
     """The best iterate from some actions on; as ``improve``, for one window."""
     box = problem.env.action_space
-    _, unit = middle_and_unit(box)
+    unit, low, high = (x[None] for x in (middle_and_unit(box)[1], box.low, box.high))
     adam = optax.scale_by_adam(b1=DECAY, b2=DECAY_OF_SQUARES, eps=ADAM_EPS)
     phase = np.pi * np.arange(sizes.num_iters) / sizes.num_iters
     step_sizes = problem.step_size * jnp.asarray((1 + np.cos(phase)) / 2, unit.dtype)
@@ -101,7 +101,7 @@ def _ascend(
         slope = slope * jnp.minimum(1, problem.max_grad_norm / jnp.where(norm > 0, norm, 1))
         change, memory = adam.update(slope, memory)
         change = change + problem.dither * jax.random.normal(key, change.shape, change.dtype)
-        actions = jnp.clip(done + step_size * unit * change, box.low, box.high)
+        actions = jnp.clip(done + step_size * unit * change, low, high)
         return (actions, memory, best, best_actions), (total, ~finite.all())
 
     carry = (actions, adam.init(actions), jnp.array(-jnp.inf, actions.dtype), actions)

@@ -64,7 +64,7 @@ def plan(
     gamma: float | jax.Array | None = None,
     value: Callable[[State], jax.Array] | None = None,
     num_iters: int = 300,
-    step_size: float | jax.Array = 0.02,
+    step_size: float | jax.Array = 0.05,
     dither: float | jax.Array = 0.03,
     max_grad_norm: float | jax.Array = 0.1,
     window: int | None = None,
@@ -158,7 +158,7 @@ def _actions(env: Any, state: State, start: Any, key: jax.Array, box: Box, horiz
         middle, _ = middle_and_unit(box)
         return jnp.broadcast_to(middle, (horizon, *box.shape))
     if not is_policy(start):
-        return jnp.clip(start, box.low, box.high)
+        return jnp.clip(start, box.low[None], box.high[None])
 
     def step(state: State, key: jax.Array) -> tuple[State, jax.Array]:
         action = jnp.clip(action_of(start, key, state), box.low, box.high)
