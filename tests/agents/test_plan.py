@@ -229,7 +229,8 @@ def test_a_battery_keeps_the_surplus_of_one_hour_for_the_next():
     # The middle of the box leaves the battery at rest, empty. The other start asks for more than there is,
     # which the simulator cuts: no gradient there.
     calm = jax.jit(WindyHour.calm)(env)
-    plan = anmjax.plan(env, calm, 2, start=(None, do_nothing_policy(env)))
+    greedy = jnp.array([[2.0, 0, 0, 0], [2.0, 0, 0, 0]])
+    plan = anmjax.plan(env, calm, 2, start=(None, greedy))
     # 1 MW of the wind sent, 1 MW curtailed; and 2 MW sent, without a loss, 1 MW too many at a price of 100.
     np.testing.assert_allclose(plan.start_returns, [-1.0, -100.0], rtol=1e-6)
     # x = 1e-4 takes 1e-4 MVAr, so that S = 1 + 5e-9; the rest is the last steps of the descent.
