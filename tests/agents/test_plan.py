@@ -267,6 +267,13 @@ def test_any_task_is_planned_better_than_leaving_it_alone(task):
     assert not plan.num_nonfinite.any()
 
 
+class Acting:
+    """Acts, but is no pytree."""
+
+    def act(self, key, state):
+        return jnp.zeros(1)
+
+
 @pytest.mark.parametrize(
     ("options", "said"),
     [
@@ -278,6 +285,8 @@ def test_any_task_is_planned_better_than_leaving_it_alone(task):
         ({"dither": -0.1}, "dither is -0.1, expected a finite number, not negative"),
         ({"max_grad_norm": np.nan}, "max_grad_norm is nan, expected a finite number, above 0"),
         ({"gamma": 1.1}, r"gamma is 1.1, expected a number in \[0, 1\]"),
+        ({"value": 3.0}, "value is 3.0, expected a function of the state, or None"),
+        ({"start": Acting()}, "start is of Acting, which acts but is no pytree"),
         ({"start": ()}, "start is an empty tuple"),
         ({"start": "ppo"}, "start is a str, expected None, a policy, actions, or a tuple of these"),
         ({"start": np.zeros((2, 1))}, r"start has shape \(2, 1\), expected \(3, 1\)"),

@@ -92,11 +92,13 @@ def known_start(start: Any, shape: tuple[int, ...], dtype: Any) -> Any:
     """A start as a pytree: None, a policy, or actions.
 
     Raises:
-      ValueError: it has another shape, or a number in it is NaN.
+      ValueError: it is none of these, has another shape, or a number in it is NaN.
     """
     if start is None:
         return None
     if is_policy(start):
+        if hasattr(start, "act") and jax.tree_util.all_leaves([start]):
+            raise ValueError(f"start is of {type(start).__name__}, which acts but is no pytree")
         return as_pytree(start)
     try:
         actions = jnp.asarray(start, dtype)
@@ -115,6 +117,17 @@ def known_start(start: Any, shape: tuple[int, ...], dtype: Any) -> Any:
 def is_policy(start: Any) -> bool:
     """Whether a start acts, as a policy or as a planner."""
     return callable(start) or hasattr(start, "act")
+
+
+def known_value(value: Any) -> Any:
+    """The value of the last state as a pytree, or None.
+
+    Raises:
+      ValueError: it is no function.
+    """
+    if value is not None and not callable(value):
+        raise ValueError(f"value is {value!r}, expected a function of the state, or None")
+    return as_pytree(value)
 
 
 def as_pytree(function: Any) -> Any:

@@ -27,12 +27,12 @@ from flax import struct
 from anmjax.agents.evaluation import action_of
 from anmjax.agents.planning.arguments import (
     Sizes,
-    as_pytree,
     check_number,
     check_state,
     is_policy,
     known_gamma,
     known_start,
+    known_value,
     sizes_of,
 )
 from anmjax.agents.planning.ascent import Problem, follow, improve, middle_and_unit
@@ -116,7 +116,7 @@ def plan(
         raise ValueError("start is an empty tuple, expected at least one start")
     dtype = box.low.dtype
     asked = {name: jnp.asarray(number, dtype) for name, number in {"gamma": gamma, **options}.items()}
-    problem = Problem(env=env, value=as_pytree(value), **asked)
+    problem = Problem(env=env, value=known_value(value), **asked)
     return _plan(
         problem,
         state,
