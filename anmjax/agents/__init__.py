@@ -15,9 +15,9 @@ if TYPE_CHECKING:
     from anmjax.agents.config import AgentConfig as AgentConfig
     from anmjax.agents.config import option as option
     from anmjax.agents.metrics import Metrics as Metrics
-    from anmjax.agents.policies import load_policy as load_policy
     from anmjax.agents.planning import Plan as Plan
     from anmjax.agents.planning import plan as plan
+    from anmjax.agents.policies import load_policy as load_policy
     from anmjax.agents.registry import AGENTS as AGENTS
     from anmjax.agents.registry import AgentKind as AgentKind
 

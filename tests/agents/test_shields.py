@@ -63,7 +63,7 @@ def test_the_safety_layer_and_a_planner_keep_most_limits_that_doing_nothing_viol
         starts = jax.tree.map(lambda x: x[::12], starts_of(around, KEY)[0])
         scores.append(evaluate(around, acting, starts, horizon=24))
     bare, *others = scores
-    # 96 % of the steps violate limits; with an empty storage unit nobody keeps all of them in the first hours.
+    # 96 % of the steps violate limits; with an empty storage unit nobody keeps all in the first hours.
     assert bare.violation_share > 0.9
     for score in others:
         assert score.violation_share < 0.5 * bare.violation_share
