@@ -30,10 +30,10 @@ class SHACConfig(AgentConfig):
     """
 
     total_steps: int = option(
-        8_000_000, Whole(1, 10**15), "environment steps to train for, all lanes together"
+        16_000_000, Whole(1, 10**15), "environment steps to train for, all lanes together"
     )
     num_envs: int = option(128, _COUNT, "grids that run side by side")
-    horizon: int = option(24, _COUNT, "steps of a window, through which the gradient goes")
+    horizon: int = option(32, _COUNT, "steps of a window, through which the gradient goes")
     max_episode_steps: int = option(
         192, Whole(0, 2**20), "steps until a grid begins anew, in whole windows; 0: never"
     )
@@ -62,7 +62,7 @@ class SHACConfig(AgentConfig):
         "'deterministic' with noise that fades, or 'gaussian': squashed, with a learned deviation",
     )
     noise: float = option(
-        0.1, _NOT_NEGATIVE, "deviation of the first actions' noise, in half box widths ('deterministic')"
+        0.03, _NOT_NEGATIVE, "deviation of the first actions' noise, in half box widths ('deterministic')"
     )
     noise_until: float = option(0.6, _SHARE, "share of the training over which the noise fades to 0")
     initial_log_std: float = option(
