@@ -1,9 +1,9 @@
-"""The table of policies on ANM6Easy-v0: baselines, planners and PPO by one protocol, beside published values.
+"""The table of policies on ANM6Easy-v0: baselines, planners, learners by one protocol, with published values.
 
 Three parts. ``all``: every policy from all 96 starts of the task. ``ac``: planning by the AC power flow, from
 16 of these, t0 = 0, 6, .., 90, as it is slower, and all others from the same. ``grid``: both of gym-anm's
-planners over horizons and safety margins, from these 16 too. PPO is trained first, with the defaults of
-``anmjax train``, unless ``--checkpoints`` names others.
+planners over horizons and safety margins, from these 16 too. Learned policies are those that come with the
+package, unless ``--checkpoints`` names others.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -24,14 +23,15 @@ import jax.numpy as jnp
 import numpy as np
 
 import anmjax
-from anmjax.agents import ppo
 from anmjax.agents.baselines import BASELINES
 from anmjax.agents.evaluation import HORIZON, Evaluation, evaluate, paired_difference, starts_of
 from anmjax.agents.mpc import MPCPerfect
-from anmjax.agents.training.run_folder import CHECKPOINT_FILE
+from anmjax.agents.policies import made, shipped
+from anmjax.agents.registry import AGENTS
+from anmjax.agents.training.checkpoint import load as load_checkpoint
+from anmjax.agents.training.checkpoint import restore_policy
 from anmjax.envs.records import State
 from benchmarks.harness import command_line, record
-from benchmarks.training.learning import train
 
 TASK = "ANM6Easy-v0"
 POLICIES, BY_AC = ("random", "do-nothing", "mpc-constant", "mpc-perfect"), "mpc-perfect-ac"
@@ -45,7 +45,9 @@ EVERY = 6  # of the task's starts, for the parts ``ac`` and ``grid``
 def parse(arguments: Sequence[str]) -> argparse.Namespace:
     """Reads the command line."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.policies.anm6easy", description=__doc__)
-    parser.add_argument("--checkpoints", nargs="+", type=Path, help="trained policies (default: train one)")
+    parser.add_argument(
+        "--checkpoints", nargs="+", type=Path, help="trained policies (default: the package's)"
+    )
     parser.add_argument("--dtype", choices=("float64", "float32"), default="float32")
     parser.add_argument("--parts", nargs="+", choices=PARTS, default=list(PARTS))
     command_line.add_devices(parser)
@@ -122,19 +124,18 @@ def main() -> None:
     """Runs the benchmark."""
     options = parse(sys.argv[1:])
     load, begun = os.getloadavg()[0], time.perf_counter()
-    with tempfile.TemporaryDirectory() as scratch:
-        if options.checkpoints is None:
-            train(TASK, 0, [], Path(scratch))
-            options.checkpoints = [Path(scratch) / CHECKPOINT_FILE]
-        jax.config.update("jax_enable_x64", options.dtype == "float64")
-        command_line.mesh_of(options.devices)
-        table = Table(options.dtype)
-        learned = {
-            f"PPO {k}" if len(options.checkpoints) > 1 else "PPO": ppo.restore_policy(
-                ppo.load(path), table.env
-            )
-            for k, path in enumerate(options.checkpoints)
-        }
+    jax.config.update("jax_enable_x64", options.dtype == "float64")
+    command_line.mesh_of(options.devices)
+    table = Table(options.dtype)
+    if options.checkpoints is None:
+        checkpoints = [shipped(TASK, agent) for agent in AGENTS if f"{agent}@{TASK}" in made()]
+    else:
+        checkpoints = [load_checkpoint(path) for path in options.checkpoints]
+    titles = [AGENTS[checkpoint.agent].title for checkpoint in checkpoints]
+    learned = {
+        title if titles.count(title) == 1 else f"{title} {k}": restore_policy(checkpoint, table.env)
+        for k, (title, checkpoint) in enumerate(zip(titles, checkpoints, strict=True))
+    }
     known = {name: BASELINES[name](table.env) for name in options.policies}
     summary: dict[str, Any] = {"task": TASK, "dtype": options.dtype, "load_average_before": load}
     if "all" in options.parts:

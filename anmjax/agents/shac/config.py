@@ -62,9 +62,9 @@ class SHACConfig(AgentConfig):
         "'deterministic' with noise that fades, or 'gaussian': squashed, with a learned deviation",
     )
     noise: float = option(
-        0.03, _NOT_NEGATIVE, "deviation of the first actions' noise, in half box widths ('deterministic')"
+        0.02, _NOT_NEGATIVE, "deviation of the first actions' noise, in half box widths ('deterministic')"
     )
-    noise_until: float = option(0.6, _SHARE, "share of the training over which the noise fades to 0")
+    noise_until: float = option(0.3, _SHARE, "share of the training over which the noise fades to 0")
     initial_log_std: float = option(
         -2.0, Number(-20, 2), "log standard deviation of the first actions, before squashing ('gaussian')"
     )
