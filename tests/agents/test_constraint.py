@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -115,6 +116,21 @@ def test_a_training_with_a_limit_goes_on_bit_for_bit_and_tells_of_it(tmp_path, m
     assert rows[0]["cost"] > SMALL.cost_limit
     assert [row["multiplier"] > 1 for row in rows] == [True, True]
     assert whole.learner.multiplier.value > rows[-1]["multiplier"]
+
+
+def test_lanes_that_are_shared_out_have_one_multiplier_that_of_all():
+    ppo = PPO.create(Capped(), SMALL)
+    alone = jax.jit(ppo.init)(KEY)
+    after, metrics = jax.jit(ppo.update)(alone)
+    # Two shares side by side: what is shared must come out once, or vmap refuses.
+    share, axes = replace(ppo, axis_name="lanes"), ppo.layout(None, 0)
+    side_by_side = partial(jax.vmap, axis_name="lanes", axis_size=2)
+    begun = jax.jit(side_by_side(share.init, in_axes=None, out_axes=axes))(KEY)
+    shared, same = jax.jit(side_by_side(share.update, in_axes=(axes,), out_axes=(axes, None)))(begun)
+    # Rounding: 16 costs, added in another order.
+    np.testing.assert_allclose(same.per_step["cost"], metrics.per_step["cost"], rtol=1e-14)
+    np.testing.assert_allclose(shared.multiplier.value, after.multiplier.value, rtol=1e-14)
+    assert after.multiplier.value > 1
 
 
 def test_without_a_limit_there_is_no_multiplier_and_nothing_is_told_of_costs():
