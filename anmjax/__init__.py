@@ -26,13 +26,17 @@ if TYPE_CHECKING:
     from anmjax.envs import State as State
     from anmjax.envs import transition as transition
     from anmjax.grid import BranchAsymmetry as BranchAsymmetry
+    from anmjax.grid import Generator as Generator
     from anmjax.grid import IgnoredFieldWarning as IgnoredFieldWarning
     from anmjax.grid import IsolatedBusWarning as IsolatedBusWarning
+    from anmjax.grid import Load as Load
     from anmjax.grid import Network as Network
     from anmjax.grid import NetworkError as NetworkError
     from anmjax.grid import ReferenceBusWarning as ReferenceBusWarning
+    from anmjax.grid import Renewable as Renewable
     from anmjax.grid import SetPointWarning as SetPointWarning
     from anmjax.grid import SimplificationWarning as SimplificationWarning
+    from anmjax.grid import Storage as Storage
     from anmjax.grid import pandapower_bus_index as pandapower_bus_index
     from anmjax.powerflow import BranchFlows as BranchFlows
     from anmjax.powerflow import BranchQuantities as BranchQuantities
@@ -70,13 +74,17 @@ _NAMES = {
     "envs": ("ANMEnv", "Box", "GridState", "InitialState", "State", "transition"),
     "grid": (
         "BranchAsymmetry",
+        "Generator",
         "IgnoredFieldWarning",
         "IsolatedBusWarning",
+        "Load",
         "Network",
         "NetworkError",
         "ReferenceBusWarning",
+        "Renewable",
         "SetPointWarning",
         "SimplificationWarning",
+        "Storage",
         "pandapower_bus_index",
     ),
     "powerflow": (

@@ -61,14 +61,15 @@ def _generators(net: Network, _: int) -> list[int]:
     return [net.device_ids[i] for i in net.generators]
 
 
-def _at_buses(net: Network, of_devices: jax.Array) -> jax.Array:
-    """Sums over the devices at every bus."""
-    return jnp.zeros(net.n_bus, net.dtype).at[np.array(net.device_bus)].add(of_devices)
+def _at_buses(net: Network, of_devices: jax.Array, fixed: jax.Array | None) -> jax.Array:
+    """Sums over the devices at every bus, and what is fixed there."""
+    start = jnp.zeros(net.n_bus, net.dtype) if fixed is None else jnp.asarray(fixed)
+    return start.at[np.array(net.device_bus)].add(of_devices)
 
 
-def _injected(at: Point, of_devices: jax.Array) -> jax.Array:
+def _injected(at: Point, of_devices: jax.Array, fixed: jax.Array | None) -> jax.Array:
     # The slack device carries the whole injection of its bus, see ``transition.advance``.
-    return _at_buses(at.net, of_devices).at[at.net.slack].set(of_devices[at.net.slack_device])
+    return _at_buses(at.net, of_devices, fixed).at[at.net.slack].set(of_devices[at.net.slack_device])
 
 
 def _bus_current(at: Point) -> jax.Array:
@@ -123,14 +124,14 @@ QUANTITIES: dict[str, Quantity] = {
     "bus_p": Quantity(
         ("MW", "pu"),
         _buses,
-        lambda at: _injected(at, at.grid.p),
-        lambda net, _: (_at_buses(net, net.p_min), _at_buses(net, net.p_max)),
+        lambda at: _injected(at, at.grid.p, at.net.p_fixed),
+        lambda net, _: (_at_buses(net, net.p_min, net.p_fixed), _at_buses(net, net.p_max, net.p_fixed)),
     ),
     "bus_q": Quantity(
         ("MVAr", "pu"),
         _buses,
-        lambda at: _injected(at, at.grid.q),
-        lambda net, _: (_at_buses(net, net.q_min), _at_buses(net, net.q_max)),
+        lambda at: _injected(at, at.grid.q, at.net.q_fixed),
+        lambda net, _: (_at_buses(net, net.q_min, net.q_fixed), _at_buses(net, net.q_max, net.q_fixed)),
     ),
     "bus_v_magn": Quantity(
         ("pu", "kV"),

@@ -1,6 +1,6 @@
 """Energy loss and constraint violations of an operating point, and the reward made of them.
 
-    e_loss  = dt ( sum of P over generators, slack included, and loads
+    e_loss  = dt ( sum of P over generators, slack included, loads and fixed injections
                    + sum over renewables of max(0, p_potential - P) )
     penalty = dt lambda ( sum over buses of max(0, |V| - v_max) + max(0, v_min - |V|)
                           + sum over branches of max(0, |S| - rating) )
@@ -56,8 +56,11 @@ def costs(net: Network, grid: GridState, solution: Solution, *, delta_t: float) 
     too_high, too_low = jnp.maximum(0, vm - net.v_max), jnp.maximum(0, net.v_min - vm)
     s_from, s_to = branch_powers(net, solution.d)
     s = jnp.maximum(phasor.magnitude(s_from), phasor.magnitude(s_to))
+    lost = take(grid.p, not_storage).sum(0)
+    if net.p_fixed is not None:
+        lost = lost + net.p_fixed.sum(0)
     return Costs(
-        energy=delta_t * (take(grid.p, not_storage).sum(0) + curtailment),
+        energy=delta_t * (lost + curtailment),
         voltage_violation=(too_high + too_low).sum(0),
         branch_violation=jnp.maximum(0, s - net.rating).sum(0),
         curtailment=curtailment,

@@ -28,7 +28,7 @@ from anmjax.powerflow.equations import voltage
 from anmjax.powerflow.power_flow import DEFAULT_NUM_ITERS, DEFAULT_TOL, solve_power_flow
 from anmjax.powerflow.solve import Solution
 from anmjax.projection.control_layout import ControlLayout
-from anmjax.projection.controls import by_bus, by_device, reach
+from anmjax.projection.controls import by_device, injected, reach
 from anmjax.projection.device_region import project_to_device_region
 
 # Arguments of a step, of which a core's L2 cache holds all that the step makes.
@@ -95,7 +95,7 @@ def advance(
     other devices share its bus.
     """
     done = dispatch(net, soc, wanted, delta_t=delta_t)
-    p, q = phasor.unstack(by_bus(net, jnp.stack([done.p, done.q]), 1))
+    p, q = phasor.unstack(injected(net, done.p, done.q))
     solution, sent_by_bus = solve_power_flow(net, p, q, num_iters=num_iters, tol=tol)
     is_slack = (np.arange(net.n_device) == net.slack_device).reshape(-1, *[1] * (done.p.ndim - 1))
     p, q = (

@@ -2,6 +2,7 @@
 
 from anmjax.grid.asymmetry import BranchAsymmetry
 from anmjax.grid.cases import CaseError, list_cases, load_case, save_case
+from anmjax.grid.devices import Generator, Load, Renewable, Storage
 from anmjax.grid.matpower_case import IgnoredFieldWarning
 from anmjax.grid.network import Network
 from anmjax.grid.pandapower_net.limits import SimplificationWarning
@@ -13,13 +14,17 @@ __all__ = [
     "BranchAsymmetry",
     "CaseError",
     "Fault",
+    "Generator",
     "IgnoredFieldWarning",
     "IsolatedBusWarning",
+    "Load",
     "Network",
     "NetworkError",
     "ReferenceBusWarning",
+    "Renewable",
     "SetPointWarning",
     "SimplificationWarning",
+    "Storage",
     "list_cases",
     "load_case",
     "pandapower_bus_index",

@@ -40,7 +40,7 @@ def read_dict(d: Mapping[str, Any]) -> dict[str, Any]:
     def column(rows: list[Row], name: str, scale: float = 1.0) -> np.ndarray:
         return np.array([row.values[name] / scale for row in rows], np.float64)
 
-    limits = [_device_limits(row, base) for row in device]
+    limits = [device_limits(row, base) for row in device]
     return {
         **{name: np.array([entry[name] for entry in limits]) for name in limits[0]},
         "base_mva": np.array(base, np.float64),
@@ -71,7 +71,7 @@ def read_dict(d: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _device_limits(row: Row, base: float) -> dict[str, float]:
+def device_limits(row: Row, base: float) -> dict[str, float]:
     """Fills one entry of every device array, p.u."""
 
     def power(name: str, otherwise: float = 0.0) -> float:
@@ -121,6 +121,8 @@ def _refuse_what_has_no_column(net: Network) -> None:
     found += ["loads of constant current"] if net.current_load_bus else []
     found += ["branches that differ from end to end"] if net.asymmetry is not None else []
     found += [name for name in ("g_shunt", "b_shunt", "p", "q", "g") if np.any(getattr(net, name))]
+    feeding = [net.device_labels[i] for i in net.loads if np.any(np.asarray(net.p_max)[i] > 0)]
+    found += [f"{', '.join(feeding[:5])} that feed in and take no action"] if feeding else []
     if net.v_set[net.slack] != 1 or net.slack_angle[0] != 0:
         found.append("a slack set-point other than 1 at angle 0")
     if found:

@@ -21,6 +21,7 @@ import numpy as np
 from anmjax.grid import matlab
 from anmjax.grid.cases import CaseError
 from anmjax.grid.faults import Fault, NetworkError
+from anmjax.grid.power_tables.case_devices import devices_of_tables, with_devices_of_case
 from anmjax.grid.power_tables.fields import PowerTables, network_fields
 
 # Fields that a power flow does not depend on: costs, names, areas, and data of other studies.
@@ -52,7 +53,7 @@ class IgnoredFieldWarning(UserWarning):
         return IgnoredFieldWarning, (self.fields, self.origin)
 
 
-def read_matpower(path: str | os.PathLike[str]) -> dict[str, Any]:
+def read_matpower(path: str | os.PathLike[str], devices: bool = True) -> dict[str, Any]:
     """Reads a case file into the fields of a network, see ``Network.from_matpower``."""
     origin = f"the case {os.fspath(path)}"
     case = read_case(path, origin)
@@ -101,7 +102,8 @@ def read_matpower(path: str | os.PathLike[str]) -> dict[str, Any]:
     if unknown:
         # The caller of Network.from_matpower, above the classmethod.
         warnings.warn(IgnoredFieldWarning(unknown, origin), stacklevel=3)
-    return fields
+    placed = list(devices_of_tables(source)) if devices else []
+    return with_devices_of_case(fields, [one for one, _ in placed], [name for _, name in placed])
 
 
 def read_case(path: str | os.PathLike[str], origin: str) -> Mapping[str, matlab.Value]:

@@ -10,11 +10,11 @@ from typing import Any, TypeAlias
 import numpy as np
 from flax import struct
 
-from anmjax.grid import tables
 from anmjax.grid.asymmetry import BranchAsymmetry
 from anmjax.grid.cases import load_case
 from anmjax.grid.gym_anm import read_dict, write_dict
 from anmjax.grid.matpower_case import read_matpower
+from anmjax.grid.network_devices import DevicesOfNetwork
 from anmjax.grid.pandapower_net.reading import read_pandapower
 from anmjax.grid.replacing import checked_replace, floating
 from anmjax.grid.validation import NetworkError
@@ -25,7 +25,7 @@ Array: TypeAlias = Any
 
 @checked_replace
 @struct.dataclass
-class Network:
+class Network(DevicesOfNetwork):
     """A grid: buses, branches, devices.
 
     Numbers are leaves, in p.u. on ``base_mva`` and in radians, float64 NumPy as built; topology and kinds
@@ -34,7 +34,9 @@ class Network:
     In a power flow the slack buses are held at their ``v_set`` and ``slack_angle``, the buses in ``pv`` at
     their ``v_set``, all others are PQ buses. ``p`` and ``q`` are the injections of the case that was
     imported, without what loads of constant current draw; a gym-anm dict has limits but no such operating
-    point, so there they are zero, as are shunts. A load of constant current draws
+    point, so there they are zero, as are shunts. They are the sum of ``p_device`` over the devices of a bus
+    and of ``p_fixed``, but at slacks: a simulator step takes ``p_fixed`` as it is, and from the devices what
+    they do, so that every injection counts once. A load of constant current draws
     ``|V| (p_current + j q_current)``; of constant impedance it is a shunt.
     A load's ``q_max`` and ``q_min`` are the ends of ``qp_ratio * [p_min, p_max]``; the ``+`` and ``-``
     limits of loads, and ``p_minus`` of generators, equal the bounds.
@@ -84,10 +86,18 @@ class Network:
     to_bus: tuple[int, ...] = struct.field(pytree_node=False)  # (n_branch,) bus indices
     device_ids: tuple[int, ...] = struct.field(pytree_node=False)  # (n_device,) ascending
     device_bus: tuple[int, ...] = struct.field(pytree_node=False)  # (n_device,) bus indices
-    # (n_device,) -1 load, 0 slack, 1 classical generator, 2 renewable generator, 3 storage
+    # (n_device,) -1 load, 0 slack, 1 classical generator, 2 renewable generator, 3 storage; -1 is all that
+    # follows a profile and takes no action, what feeds in among it
     device_kind: tuple[int, ...] = struct.field(pytree_node=False)
 
     asymmetry: BranchAsymmetry | None = None  # None: every branch is the same from both ends
+    p_device: Array | None = None  # (n_device,) p.u., part of p that is of devices; None: none is
+    q_device: Array | None = None  # (n_device,) p.u., part of q
+    p_fixed: Array | None = None  # (n_bus,) p.u., part of p that is of no device; None: none is
+    q_fixed: Array | None = None  # (n_bus,) p.u., part of q
+    device_names: tuple[str, ...] = struct.field(pytree_node=False, default=())  # (n_device,), or () without
+    bus_names: tuple[str, ...] = struct.field(pytree_node=False, default=())  # (n_bus,), or () without
+    branch_names: tuple[str, ...] = struct.field(pytree_node=False, default=())  # (n_branch,), or ()
 
     @property
     def n_bus(self) -> int:
@@ -118,45 +128,6 @@ class Network:
     def dtype(self) -> np.dtype:
         """Floating point type of the numbers: float32 or float64."""
         return floating(self.r.dtype)
-
-    @property
-    def loads(self) -> tuple[int, ...]:
-        """Positions of the loads in the device arrays."""
-        return self._of_kind(tables.LOAD)
-
-    @property
-    def generators(self) -> tuple[int, ...]:
-        """Positions of the generators, the slack left out."""
-        return self._of_kind(tables.CLASSICAL, tables.RENEWABLE)
-
-    @property
-    def renewables(self) -> tuple[int, ...]:
-        """Positions of the renewable generators."""
-        return self._of_kind(tables.RENEWABLE)
-
-    @property
-    def storage(self) -> tuple[int, ...]:
-        """Positions of the storage units."""
-        return self._of_kind(tables.STORAGE)
-
-    @property
-    def slack_device(self) -> int:
-        """Position of the only slack device.
-
-        Raises:
-          ValueError: there are several. What dispatches devices around the slack (environments, safety
-            layer, planners) needs exactly one, as gym-anm does; a power flow takes any number.
-        """
-        if self.n_slack != 1:
-            buses = ", ".join(str(self.bus_ids[i]) for i in self.slacks)
-            raise ValueError(
-                f"this network has {self.n_slack} slack buses ({buses}), and devices are dispatched around "
-                "exactly one: give the others to generators"
-            )
-        return self.device_kind.index(tables.SLACK)
-
-    def _of_kind(self, *kinds: int) -> tuple[int, ...]:
-        return tuple(i for i, kind in enumerate(self.device_kind) if kind in kinds)
 
     def astype(self, dtype: Any) -> Network:
         """Casts every number to a floating point type: float32 or float64."""
@@ -249,7 +220,7 @@ class Network:
             raise NetworkError(error.faults, origin=f"the case {os.fspath(case)}") from None
 
     @classmethod
-    def from_matpower(cls, path: str | os.PathLike[str]) -> Network:
+    def from_matpower(cls, path: str | os.PathLike[str], *, devices: bool = True) -> Network:
         """Builds a network from a MATPOWER case file (``.m``, format versions 1 and 2), without MATLAB.
 
         Statements, conditions and loops of the part of MATLAB that case files use, such as the unit
@@ -258,14 +229,15 @@ class Network:
         generation in service less the demand. Branches out of service stay, with ``in_service`` 0, unless
         their numbers make no branch; other elements out of service are left out, whatever they hold. A
         ``RATE_A`` of 0 is unlimited; a PV bus without a generator in service is a PQ bus. A base voltage
-        of 0, which some cases have, stays 0. Limits of generators are not read. Every reference bus is a
-        slack, each with an island of its own or several with one; the only devices are slacks without
-        limits, one at each, with ids from 0: environments take their devices from ``from_dict``. A line of
+        of 0, which some cases have, stays 0. Every reference bus is a slack, each with an island of its own
+        or several with one. Devices are slacks without limits, one at each, with ids from 0, a load for the
+        demand of every bus, and generators within their limits; see ``anmjax.grid.power_tables``. A line of
         direct current in service is what MATPOWER makes of it (``toggle_dcline``; plain ``runpf`` ignores
         it): PF taken from one bus, less the loss given to the other, both held at VF and VT.
 
         Args:
           path: the file.
+          devices: False: the slacks alone are devices, and all injections are fixed in an environment.
 
         Raises:
           CaseError: the file cannot be read.
@@ -281,10 +253,10 @@ class Network:
           SetPointWarning: generators at one bus disagree on its voltage: the last one counts.
           IgnoredFieldWarning: fields that are not known were ignored.
         """
-        return cls(**read_matpower(path))
+        return cls(**read_matpower(path, devices))
 
     @classmethod
-    def from_pandapower(cls, net: Any) -> Network:
+    def from_pandapower(cls, net: Any, *, devices: bool = True) -> Network:
         """Builds a network from a pandapower net, which stays as it is; no power flow is run.
 
         The electrical model is pandapower's own, by the options in ``user_pf_options`` (T-model
@@ -294,8 +266,10 @@ class Network:
         what the tables say; the slacks' own part, and the ``q`` of PV buses, are not known before a power
         flow. Parts of loads of constant impedance are shunts, lines of direct current an injection at each
         end that holds its voltage. ``rating`` is the power at 100 % loading, or at
-        ``max_loading_percent``, and nominal voltage. Slacks, devices and what is out of service are as in
-        ``from_matpower``.
+        ``max_loading_percent``, and nominal voltage. Slacks and what is out of service are as in
+        ``from_matpower``. Devices, by the names that they have in the net, are loads, and generators and
+        storage units within their limits; what is not ``controllable`` follows its profile. A PV bus is one
+        in ``power_flow`` alone: in an environment generators set their own Q, as in gym-anm.
 
         Bus ids are indices of ``net.bus``. Buses joined by closed bus-bus switches without impedance are
         one bus, under the smallest index. Star points of three-winding transformers, inner buses of
@@ -304,6 +278,7 @@ class Network:
 
         Args:
           net: the pandapower net.
+          devices: as in ``from_matpower``.
 
         Raises:
           ImportError: pandapower is not installed.
@@ -318,7 +293,7 @@ class Network:
           SimplificationWarning: loads by phase are taken as balanced, controllers are not run, or
             pandapower takes the mean of the voltage dependence of several loads at one bus.
         """
-        return cls(**read_pandapower(net))
+        return cls(**read_pandapower(net, devices))
 
     def to_dict(self) -> dict[str, Any]:
         """Writes a gym-anm network dict (MW, MVAr, MWh, degrees); ``from_dict`` reads back equal numbers.

@@ -30,7 +30,8 @@ SIZES = {
     "base_mva": "network",
     **dict.fromkeys(OF_BUSES, "bus"),
     **dict.fromkeys(OF_BRANCHES, "branch"),
-    **dict.fromkeys(OF_DEVICES, "device"),
+    **dict.fromkeys((*OF_DEVICES, "p_device", "q_device"), "device"),
+    **dict.fromkeys(("p_fixed", "q_fixed"), "bus"),
     "slack_angle": "slack",
     **dict.fromkeys(("p_current", "q_current"), "current_load"),
 }

@@ -110,6 +110,20 @@ def by_device(net: Network, of_loads: jax.Array, of_controlled: jax.Array) -> ja
     return take(jnp.concatenate([jnp.broadcast_to(x, (len(x), *batch)) for x in parts]), ids)
 
 
+def injected(net: Network, p: jax.Array, q: jax.Array) -> jax.Array:
+    """What is injected at every bus, (2, n_bus, *batch) p.u.: by the devices, and what is fixed.
+
+    Args:
+      net: network.
+      p: (n_device, *batch) p.u., active power of the devices.
+      q: (n_device, *batch) p.u., reactive power of them.
+    """
+    of_devices = by_bus(net, jnp.stack([p, q]), 1)
+    if net.p_fixed is None or net.q_fixed is None:
+        return of_devices
+    return of_devices + jnp.stack([net.p_fixed, net.q_fixed])
+
+
 def by_bus(net: Network, of_devices: jax.Array, axis: int = 0) -> jax.Array:
     """Sums over the devices at every bus, along ``axis``."""
     devices: list[list[int]] = [[] for _ in range(net.n_bus)]

@@ -25,7 +25,7 @@ from anmjax.lanes import phasor
 from anmjax.lanes.kernels import evaluated
 from anmjax.powerflow.branches import branch_powers
 from anmjax.powerflow.power_flow import power_flow
-from anmjax.projection.controls import by_bus, by_device
+from anmjax.projection.controls import by_device, injected
 
 
 class Polygon(NamedTuple):
@@ -61,7 +61,8 @@ def deviations(net: Network, a: jax.Array, p_load: jax.Array) -> tuple[jax.Array
     """
     p, q = jnp.split(a, 2)
     q_load = p_load * net.qp_ratio[np.array(net.loads, int)]
-    solved = power_flow(net, *(by_bus(net, by_device(net, *x)) for x in ((p_load, p), (q_load, q))))
+    of_devices = (by_device(net, *x) for x in ((p_load, p), (q_load, q)))
+    solved = power_flow(net, *injected(net, *of_devices))
     return jnp.stack([solved.v.real - 1, solved.v.imag]), solved.converged
 
 

@@ -145,7 +145,7 @@ def test_numbers_are_per_unit_on_the_nets_power_and_sorted_by_index():
 
 
 def test_an_imported_network_has_an_unlimited_slack_as_its_only_device():
-    network = Network.from_pandapower(small_net())
+    network = Network.from_pandapower(small_net(), devices=False)
     assert (network.device_ids, network.device_bus, network.device_kind) == ((0,), (network.slack,), (0,))
     assert (network.slack_device, network.loads, network.generators, network.storage) == (0, (), (), ())
     for name in ("p", "q"):

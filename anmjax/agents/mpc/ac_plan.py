@@ -210,6 +210,8 @@ def _quantities(net: Network, a: jax.Array, p_load: jax.Array) -> tuple[_Quantit
     if net.current_load_bus:
         lost = lost + (net.p_current * vm[np.array(net.current_load_bus)]).sum()
     given = by_bus(net, by_device(net, p_load, a[: len(a) // 2]))
+    if net.p_fixed is not None:
+        given = given + net.p_fixed
     slack = lost - given[buses_but_the_slack(net)].sum()
     # U / t - U over the branches, t the tap.
     turn = jnp.stack([jnp.cos(net.shift), -jnp.sin(net.shift)]) / net.tap[None]

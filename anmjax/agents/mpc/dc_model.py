@@ -22,6 +22,9 @@ class DCModel:
     flow: np.ndarray  # (n_branch, n_device) p.u. per p.u., active flow from the from side
     angle: np.ndarray  # (n_bus, n_device) rad per p.u., voltage angle
     slack: np.ndarray  # (n_device,) p.u. per p.u., active power of the slack device
+    flow_fixed: np.ndarray  # (n_branch,) p.u., active flow of what is injected by no device
+    angle_fixed: np.ndarray  # (n_bus,) rad, voltage angle of it
+    slack_fixed: float  # p.u., active power of the slack device for it
 
 
 def dc_model(network: Network) -> DCModel:
@@ -61,4 +64,14 @@ def dc_model(network: Network) -> DCModel:
     to_bus[np.array(net.device_bus, int)[free], free] = 1
     angle = np.zeros((n, net.n_device))
     angle[others] = np.linalg.solve(reduced, to_bus[others])
-    return DCModel(by_angle @ angle, angle, balance[net.slack] @ angle - to_bus[net.slack])
+    fixed = np.zeros(n)
+    if net.p_fixed is not None:
+        fixed[others] = np.linalg.solve(reduced, np.asarray(net.p_fixed, float)[others])
+    return DCModel(
+        flow=by_angle @ angle,
+        angle=angle,
+        slack=balance[net.slack] @ angle - to_bus[net.slack],
+        flow_fixed=by_angle @ fixed,
+        angle_fixed=fixed,
+        slack_fixed=float(balance[net.slack] @ fixed),
+    )

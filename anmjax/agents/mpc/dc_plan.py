@@ -152,7 +152,7 @@ def program_of(
         by_load=array(np.stack([row.by_load for row in rows])),
         gradient=array(gradient / scale),
         load_cost=array(model.slack[loads]),
-        constant=array(cost @ own.low[own.free]),
+        constant=array(cost @ own.low[own.free] + model.slack_fixed),
         idle=(
             array(np.array([row.by_load for row in idle]).reshape(len(idle), len(loads))),
             array([row.bound for row in idle]),
@@ -222,14 +222,15 @@ def _flow_rows(
     loads, e = np.array(net.loads, int), np.zeros(len(own.eff))
     rows: list[_Row] = []
     idle: list[_Row] = []
-    for sensitivity, limit, price in (
-        (model.flow, margin * np.asarray(net.rating, float), lamb),
-        (model.angle, np.full(net.n_bus, np.pi), np.inf),
+    for sensitivity, fixed, limit, price in (
+        (model.flow, model.flow_fixed, margin * np.asarray(net.rating, float), lamb),
+        (model.angle, model.angle_fixed, np.full(net.n_bus, np.pi), np.inf),
     ):
-        reach = _reach(sensitivity, own.low, own.high)
+        reach = _reach(sensitivity, own.low, own.high) + np.abs(fixed)
         for i in np.flatnonzero(~(reach <= limit)):
             G = np.concatenate([sensitivity[i, own.free] * own.p_range, e])
-            largest, offset = np.abs(G).max(initial=0), sensitivity[i, own.free] @ own.low[own.free]
+            largest = np.abs(G).max(initial=0)
+            offset = fixed[i] + sensitivity[i, own.free] @ own.low[own.free]
             unit = max(largest, limit[i])  # so that neither the row nor its bound is far above one
             for sign in (1, -1):
                 h, by_load = limit[i] - sign * offset, sign * sensitivity[i, loads]

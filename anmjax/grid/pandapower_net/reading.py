@@ -11,8 +11,10 @@ from typing import Any
 
 import numpy as np
 
+from anmjax.grid.devices import Placed, unique_names
 from anmjax.grid.faults import Fault, NetworkError
 from anmjax.grid.pandapower_net.checks import find_broken_tables, tidy
+from anmjax.grid.pandapower_net.devices import find_devices
 from anmjax.grid.pandapower_net.limits import (
     SimplificationWarning,
     find_limits,
@@ -21,6 +23,7 @@ from anmjax.grid.pandapower_net.limits import (
 )
 from anmjax.grid.pandapower_net.names import branch_names, element_name
 from anmjax.grid.pandapower_net.tables import NUMBERS
+from anmjax.grid.power_tables.case_devices import with_devices_of_case
 from anmjax.grid.power_tables.fields import IsolatedBusWarning, network_fields
 from anmjax.grid.power_tables.tables import (
     BS,
@@ -93,15 +96,22 @@ class _Conversion:
     tables: PowerTables
     bus_ids: dict[int, int]  # index of net.bus -> id of the bus that it became
     simplifications: tuple[tuple[list[str], str], ...]  # names of elements, what was done with them
+    devices: tuple[tuple[Placed, str], ...]  # with the names of those that have none
+    bus_names: dict[int, str]  # id of a bus -> its name in the net, where it has one
 
 
-def read_pandapower(net: Any) -> dict[str, Any]:
+def read_pandapower(net: Any, devices: bool = True) -> dict[str, Any]:
     """Reads a pandapower net into the fields of a network, see ``Network.from_pandapower``."""
     conversion = _convert(net)
     for elements, done in conversion.simplifications:
         # The caller of Network.from_pandapower.
         warnings.warn(SimplificationWarning(elements, done, _ORIGIN), stacklevel=3)
-    return network_fields(conversion.tables, _ORIGIN)
+    fields = network_fields(conversion.tables, _ORIGIN)
+    placed, others = zip(*conversion.devices, strict=True) if conversion.devices and devices else ((), ())
+    fields = with_devices_of_case(fields, placed, others)
+    ids = fields["bus_ids"]
+    names = [conversion.bus_names.get(number) for number in ids]
+    return fields | {"bus_names": unique_names(names, [f"bus {number}" for number in ids])}
 
 
 def pandapower_bus_index(net: Any) -> dict[int, int]:
@@ -168,7 +178,7 @@ def _convert(net: Any) -> _Conversion:
         raise NetworkError(_explain(error, net, n_gen), _ORIGIN) from error
     lookup = net["_pd2ppc_lookups"]["bus"]
     simplifications = tuple(find_simplifications(net, lookup))
-    return _renumber(net, ppc, lookup, simplifications)
+    return _renumber(net, ppc, lookup, simplifications, n_gen)
 
 
 @functools.cache  # which takes longer than most conversions
@@ -193,7 +203,11 @@ def _explain(error: Exception, net: Any, n_gen: int) -> list[Fault]:
 
 
 def _renumber(
-    net: Any, ppc: Any, lookup: np.ndarray, simplifications: tuple[tuple[list[str], str], ...]
+    net: Any,
+    ppc: Any,
+    lookup: np.ndarray,
+    simplifications: tuple[tuple[list[str], str], ...],
+    n_gen: int,
 ) -> _Conversion:
     """Gives buses the indices of the net, and limits where the power flow tables have placeholders."""
     bus, gen, branch = (np.array(ppc[name], np.float64) for name in ("bus", "gen", "branch"))
@@ -230,7 +244,10 @@ def _renumber(
         asymmetry=branch[:, _ASYMMETRIES],
     )
     bus_ids = {int(i): ids[int(lookup[i])] for i in net.bus.index}
-    return _Conversion(tables, bus_ids, simplifications)
+    called = net.bus.name if "name" in net.bus else {}
+    bus_names = {i: called[i] for i in bus_ids.values() if isinstance(called.get(i), str)}
+    devices = tuple(find_devices(net, n_gen, lookup, ids))
+    return _Conversion(tables, bus_ids, simplifications, devices, bus_names)
 
 
 def _split_loads(bus: np.ndarray) -> np.ndarray:

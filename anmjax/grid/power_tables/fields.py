@@ -175,6 +175,7 @@ def _fields(source: PowerTables, rows: np.ndarray, gen: np.ndarray, kept: np.nda
         "device_bus": slacks,
         "device_kind": (tables.SLACK,) * len(slacks),
         "asymmetry": _asymmetry(source, kept),
+        "branch_names": tuple(np.array(source.branch_names)[kept].tolist()) if source.branch_names else (),
     }
 
 
