@@ -56,6 +56,10 @@ if TYPE_CHECKING:
     from anmjax.projection import project_safe as project_safe
     from anmjax.qp import QPSolution as QPSolution
     from anmjax.qp import solve_qp as solve_qp
+    from anmjax.tasks import GridTask as GridTask
+    from anmjax.tasks import MissingLimitsWarning as MissingLimitsWarning
+    from anmjax.tasks import ProfileError as ProfileError
+    from anmjax.tasks import Profiles as Profiles
     from anmjax.tasks import make as make
     from anmjax.tasks import register as register
     from anmjax.tasks import registered_tasks as registered_tasks
@@ -105,7 +109,15 @@ _NAMES = {
     ),
     "projection": ("SafeProjection", "project_safe"),
     "qp": ("QPSolution", "solve_qp"),
-    "tasks": ("make", "register", "registered_tasks"),
+    "tasks": (
+        "GridTask",
+        "MissingLimitsWarning",
+        "ProfileError",
+        "Profiles",
+        "make",
+        "register",
+        "registered_tasks",
+    ),
     "wrappers": (
         "AutoReset",
         "EpisodeStatistics",

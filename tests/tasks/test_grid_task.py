@@ -1,0 +1,164 @@
+"""GridTask: every injection of a net counts once, episodes stay in their part, days are those of the table."""
+
+from __future__ import annotations
+
+import warnings
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pandas as pd
+import pytest
+
+import anmjax
+from anmjax.agents.baselines import do_nothing_policy
+from anmjax.tasks.grid_task import MissingLimitsWarning
+from tests.grid.pandapower_nets import pp, small_net, solve, with_other_consumers, with_ward_and_shunts
+
+KEY = jax.random.key(0)
+
+
+def everything() -> pp.pandapowerNet:
+    """The small net with motors, wards, shunts, loads by phase and of constant current, all at once."""
+    net = small_net()
+    with_other_consumers(net)
+    with_ward_and_shunts(net)
+    pp.create_load(net, 3, p_mw=0.7, q_mvar=0.1, const_i_p_percent=30.0, const_i_q_percent=30.0)
+    pp.create_load(net, 5, p_mw=0.2, q_mvar=0.3, name="factory")
+    pp.create_sgen(net, 12, p_mw=0.6, q_mvar=0.05, name="park", controllable=True, max_p_mw=0.6)
+    return net
+
+
+def difference(net: pp.pandapowerNet) -> float:
+    """Largest difference of |V| (p.u.) between runpp and a do-nothing step of the task of a net."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        network = anmjax.Network.from_pandapower(net)
+        task = anmjax.GridTask(network, anmjax.Profiles.of_case(network), num_iters=20, tol=1e-11)
+        index = anmjax.pandapower_bus_index(net)
+    # What a do-nothing step asks for: no Q of what is controlled, storage at rest, PV buses as PQ.
+    net.sgen.loc[[bool(x is True) for x in net.sgen.controllable], "q_mvar"] = 0.0
+    of_gens = net.gen[~net.gen.slack.astype(bool)]
+    for row in of_gens[of_gens.in_service.astype(bool)].itertuples():
+        pp.create_sgen(net, row.bus, p_mw=row.p_mw * row.scaling)
+    net.gen = net.gen[net.gen.slack.astype(bool)]
+    solve(net)
+    state = task.reset_to(KEY, jax.tree.map(lambda x: x[0], task.evaluation_starts()))
+    after = jax.jit(task.step)(state, do_nothing_policy(task).action)
+    assert after.metrics["converged"]
+    assert not task.network.storage
+    ours, theirs = np.abs(after.grid.v), net.res_bus.vm_pu
+    return max(abs(ours[k] - theirs[bus]) for bus, k in index.items() if k >= 0)
+
+
+def test_a_do_nothing_step_is_the_power_flow_of_pandapower_with_all_that_is_no_device():
+    # pandapower stops at 1e-10 MVA a bus.
+    assert difference(everything()) < 1e-8
+
+
+@pytest.fixture(scope="module")
+def network() -> anmjax.Network:
+    """A load, a solar park and a battery on a feeder of three buses."""
+    bus = [[0, 0, 20, 1.0, 1.0], [1, 1, 20, 1.05, 0.95], [2, 1, 20, 1.05, 0.95]]
+    branch = [[0, 1, 0.02, 0.04, 0, 5, 1, 0], [1, 2, 0.02, 0.04, 0, 3, 1, 0]]
+    slack = [[0, 0, 0, *[None] * 12]]
+    net = anmjax.Network.from_dict({"baseMVA": 10, "bus": bus, "device": slack, "branch": branch})
+    return net.with_devices(
+        anmjax.Load(bus=1, q_per_p=0.2, name="town"),
+        anmjax.Renewable(bus=2, p_mw=3.0, q_max_mvar=1.0, name="park"),
+        anmjax.Storage(bus=2, p_mw=1.0, capacity_mwh=4.0, efficiency=0.9, name="battery"),
+    )
+
+
+@pytest.fixture(scope="module")
+def profiles(network: anmjax.Network) -> anmjax.Profiles:
+    """Ten days at hours that name their values: the town draws 1 + row / 1000 MW."""
+    times = pd.date_range("2016-10-27", periods=240, freq="h")
+    rows = np.arange(240.0)
+    frame = pd.DataFrame({"town": 1 + rows / 1000, "park": np.maximum(0, np.sin(rows))}, index=times)
+    return anmjax.Profiles.from_dataframe(frame, network)
+
+
+@pytest.fixture(scope="module")
+def task(network: anmjax.Network, profiles: anmjax.Profiles) -> anmjax.GridTask:
+    return anmjax.GridTask(network, profiles, test=("2016-11",))
+
+
+def test_starts_are_midnights_whose_episode_lies_in_the_part(task):
+    # 27 October to 31 October are 5 days: of them the last would reach into November.
+    np.testing.assert_array_equal(task.starts, [0, 24, 48, 72])
+    held_out = task.replace(split="test")
+    np.testing.assert_array_equal(held_out.starts, [120, 144, 168, 192])
+    assert held_out.lamb == task.lamb == 100
+    assert task.replace(lamb=7).lamb == 7
+    assert task.replace(lamb=7).replace(split="test").lamb == 7
+
+
+def test_a_step_follows_the_table_and_the_end_of_an_episode_truncates(task):
+    starts = task.evaluation_starts()
+    state = task.reset_to(KEY, jax.tree.map(lambda x: x[1], starts))
+    action = do_nothing_policy(task).action
+    last, states = jax.lax.scan(lambda s, _: ((n := task.step(s, action)), n), state, None, length=25)
+    # The load is device 1; row 24 is the start, so step k is at row 24 + k. 1e-12: MW to p.u. and back.
+    np.testing.assert_allclose(states.grid.p[:, 1] * 10, -(1 + np.arange(25, 50) / 1000), rtol=1e-12)
+    np.testing.assert_allclose(states.grid.q[:, 1], 0.2 * states.grid.p[:, 1], rtol=1e-12)
+    np.testing.assert_array_equal(states.truncated, np.arange(1, 26) >= 24)
+    assert not states.terminated.any()
+    p_load, p_max = task.coming_profiles(state, 24)
+    np.testing.assert_allclose(p_load[0], states.grid.p[:24, 1], rtol=1e-12)
+    np.testing.assert_allclose(p_max[0], states.grid.p_potential[:24, 0], atol=1e-15)
+    hour = task.observation_cycles
+    assert hour == ((task.observation_space.shape[0] - 1, 24.0),)
+    np.testing.assert_allclose(states.obs[:, hour[0][0]], np.arange(1, 26) % 24)
+
+
+def test_what_comes_after_the_part_is_its_beginning(task):
+    held_out = task.replace(split="test")
+    state = held_out.reset_to(KEY, jax.tree.map(lambda x: x[-1], held_out.evaluation_starts()))
+    p_load, _ = held_out.coming_profiles(state, 60)
+    rows = [*range(193, 240), *range(120, 133)]
+    np.testing.assert_allclose(p_load[0] * 10, -(1 + np.array(rows) / 1000), rtol=1e-12)
+
+
+def test_resets_draw_days_of_the_part_and_charges_of_the_whole_range(task):
+    starts = jax.vmap(task.init_state)(jax.random.split(KEY, 200))
+    assert set(np.asarray(starts.aux[:, -1])) == {0, 24, 48, 72}
+    # 200 uniform draws: the chance that none is in a given twentieth is 0.95^200, 4e-5.
+    assert starts.soc.min() < 0.2
+    assert starts.soc.max() > 3.8
+    np.testing.assert_array_equal(starts.p_dev[:, 3], 0)
+
+
+def test_devices_without_limits_have_those_of_their_profile(task):
+    np.testing.assert_allclose(task.network.p_min[1] * 10, -1.239, rtol=1e-12)
+    np.testing.assert_allclose(task.network.q_min[1] * 10, -0.2478, rtol=1e-12)
+    assert jnp.isfinite(task.action_space.high).all()
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"split": "stress"}, "split is 'stress'"),
+        ({"split": "test"}, "nothing is held out"),
+        ({"test": ("2017-01",)}, "test has '2017-01', but the profiles are from 2016-10-27"),
+        ({"test": ("November",)}, "test has 'November'"),
+        ({"test": 1.5}, r"test is 1.5"),
+        ({"episode_hours": 1000}, "no episode of 1000 steps fits"),
+        ({"episode_hours": 0.3}, "episode_hours is 0.3"),
+        ({"start_every_hours": 0.3}, "start_every_hours is 0.3"),
+    ],
+)
+def test_an_argument_that_is_none_is_named(network, profiles, options, said):
+    with pytest.raises(ValueError, match=said):
+        anmjax.GridTask(network, profiles, **options)
+
+
+def test_missing_limits_are_warned_of_once(network, profiles):
+    unlimited = network.replace(rating=np.full(2, np.inf), v_max=np.array([1, 2.0, 1.05]))
+    with pytest.warns(MissingLimitsWarning) as caught:
+        task = anmjax.GridTask(unlimited, profiles)
+        task.replace(lamb=3)
+    assert len(caught) == 1
+    for said in ("no voltage limits at 'bus 1',", "no rating at 'branch 0', 'branch 1'", "with_limits"):
+        assert said in str(caught[0].message)
+    anmjax.GridTask(unlimited.with_limits(v_max=1.1, rating=8), profiles)
