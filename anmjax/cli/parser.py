@@ -141,7 +141,9 @@ def _named_agent(words: Sequence[str]) -> str:
 
 
 def _add_train_options(parser: Parser, agent: str) -> None:
-    parser.add_argument("task", nargs="?", metavar="TASK", help="task to train on, see anmjax list")
+    parser.add_argument(
+        "task", nargs="?", metavar="TASK", help="task, see anmjax list; module:name is your own"
+    )
     parser.add_argument(
         "--agent",
         metavar="NAME",
@@ -230,7 +232,7 @@ def _add_evaluate_options(parser: Parser, _: str) -> None:
         help="a checkpoint, its folder, a policy of the package (shac@TASK), or a baseline: random, "
         "do-nothing, mpc-constant, mpc-perfect, mpc-constant-ac, mpc-perfect-ac",
     )
-    parser.add_argument("--task", help="task to act on (default: that of the checkpoint)")
+    parser.add_argument("--task", help="task to act on, or module:name (default: the checkpoint's)")
     parser.add_argument(
         "--horizon", type=within(HORIZONS), default=3000, metavar="N", help="steps a start (default: 3000)"
     )
@@ -267,6 +269,10 @@ def _add_list_options(parser: Parser, _: str) -> None:
     pass
 
 
+def _add_describe_options(parser: Parser, _: str) -> None:
+    parser.add_argument("task", metavar="TASK", help="a task of anmjax list, or module:name")
+
+
 # What is wrong with a command is said before JAX starts, as far as that can be known.
 def _train(arguments: argparse.Namespace) -> int:
     config = check_train(arguments)
@@ -295,6 +301,14 @@ def _list(arguments: argparse.Namespace) -> int:
     return run(arguments)
 
 
+def _describe(arguments: argparse.Namespace) -> int:
+    say_starting()
+    with arguments.stopping.loading():
+        from anmjax.cli.describe import run
+
+    return run(arguments)
+
+
 COMMANDS: dict[str, tuple[str, str, Any, Any]] = {
     "train": (
         "TASK [options]",
@@ -309,6 +323,7 @@ COMMANDS: dict[str, tuple[str, str, Any, Any]] = {
         _evaluate,
     ),
     "list": ("", "list the tasks", _add_list_options, _list),
+    "describe": ("TASK", "describe a task, its grid and its devices", _add_describe_options, _describe),
 }
 
 

@@ -89,7 +89,7 @@ def _folders(arguments: argparse.Namespace) -> dict[int, RunFolder]:
     seeds, moment = arguments.seed or [0], time.strftime("%Y%m%d-%H%M%S")
     folders = {}
     for seed in seeds:
-        out = Path("runs") / f"{arguments.task}-seed{seed}-{moment}"
+        out = Path("runs") / f"{arguments.task.replace(':', '.')}-seed{seed}-{moment}"
         if arguments.out:
             out = Path(arguments.out) / f"seed{seed}" if len(seeds) > 1 else Path(arguments.out)
         folders[seed] = RunFolder(out)

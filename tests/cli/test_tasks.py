@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import pytest
 
 from anmjax.agents.ppo import Checkpoint, PPOConfig
+from anmjax.cli import main
 from anmjax.cli.errors import CommandError
 from anmjax.cli.tasks import make_task, scoring_task_of, task_of
 
@@ -62,3 +64,53 @@ def test_a_task_that_cannot_be_made_gets_one_sentence(saved, sentence):
     with pytest.raises(CommandError) as refusal:
         task_of(saved)
     assert str(refusal.value).startswith(f"run/checkpoint.msgpack was trained {sentence}")
+
+
+OWN = """
+import anmjax
+
+number = 3
+make_it = lambda **options: anmjax.make("ANM6Easy-v0", **options)
+task = make_it(gamma=0.9)
+"""
+
+
+@pytest.fixture
+def own_module(tmp_path, monkeypatch):
+    (tmp_path / "own_grid_of_a_test.py").write_text(OWN, encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("sys.path", list(sys.path))
+    yield "own_grid_of_a_test"
+    sys.modules.pop("own_grid_of_a_test", None)
+
+
+def test_a_task_of_a_module_is_made_by_its_name_and_so_is_that_of_a_checkpoint(own_module):
+    made = make_task(f"{own_module}:task", lamb=7.0)
+    assert (float(made.gamma), made.lamb) == (0.9, 7.0)
+    assert float(task_of(checkpoint(f"{own_module}:make_it", gamma=0.8)).gamma) == 0.8
+
+
+@pytest.mark.parametrize(
+    ("task", "sentence"),
+    [
+        ("own_grid_of_a_test:taks", "own_grid_of_a_test has no taks; did you mean task?"),
+        (
+            "own_grid_of_a_test:number",
+            "own_grid_of_a_test:number is a int, but must be a task, or a function",
+        ),
+        ("not_there:task", "there is no module not_there in "),
+        ("own_grid_of_a_test:", "own_grid_of_a_test: is no task: write module:name"),
+        ("127.0.0.1:80", "127.0.0.1:80 is no task: write module:name"),
+    ],
+)
+def test_a_module_without_the_task_gets_one_sentence(own_module, task, sentence):
+    with pytest.raises(CommandError) as refusal:
+        make_task(task)
+    assert str(refusal.value).startswith(sentence)
+
+
+def test_describe_shows_the_card_the_devices_and_the_order_of_an_action(capsys):
+    assert main(["describe", "ANM6Easy-v0"]) == 0
+    shown = capsys.readouterr().out
+    for part in ("gym-anm", "6 buses, 5 branches, 7 devices", "storage 6", "p_mw_2, p_mw_4", "do-nothing"):
+        assert part in shown
