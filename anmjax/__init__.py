@@ -17,6 +17,10 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from anmjax.adapters import ContractError as ContractError
+    from anmjax.adapters import Rollout as Rollout
+    from anmjax.adapters import check_env as check_env
+    from anmjax.adapters import rollout as rollout
     from anmjax.agents import load_policy as load_policy
     from anmjax.agents import plan as plan
     from anmjax.envs import ANMEnv as ANMEnv
@@ -65,6 +69,7 @@ if TYPE_CHECKING:
     from anmjax.tasks import registered_tasks as registered_tasks
     from anmjax.wrappers import AutoReset as AutoReset
     from anmjax.wrappers import EpisodeStatistics as EpisodeStatistics
+    from anmjax.wrappers import MultiAgent as MultiAgent
     from anmjax.wrappers import NormalizeObservation as NormalizeObservation
     from anmjax.wrappers import NormalizeReward as NormalizeReward
     from anmjax.wrappers import SafeAction as SafeAction
@@ -74,6 +79,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _NAMES = {
+    "adapters": ("ContractError", "Rollout", "check_env", "rollout"),
     "agents": ("load_policy", "plan"),
     "envs": ("ANMEnv", "Box", "GridState", "InitialState", "State", "transition"),
     "grid": (
@@ -121,6 +127,7 @@ _NAMES = {
     "wrappers": (
         "AutoReset",
         "EpisodeStatistics",
+        "MultiAgent",
         "NormalizeObservation",
         "NormalizeReward",
         "SafeAction",

@@ -25,6 +25,7 @@ FLOORS = (
     "envs",
     "tasks",
     "wrappers",
+    "adapters",
     "agents",
     "render",
     "anmjax",
@@ -34,7 +35,20 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 # Files one behind the other that a reader of one floor may have to follow.
 LONGEST_CHAIN = 12
 LONGEST_FILE = 350
-OPTIONAL = ("brax", "clarabel", "cvxpy", "gym_anm", "gymnasium", "gymnax", "matplotlib", "pandapower")
+OPTIONAL = (
+    "brax",
+    "clarabel",
+    "cvxpy",
+    "gym_anm",
+    "gymnasium",
+    "gymnax",
+    "jaxmarl",
+    "matplotlib",
+    "pandapower",
+    "pandas",
+    "stable_baselines3",
+    "torch",
+)
 
 
 def floor_of(module: str) -> str:

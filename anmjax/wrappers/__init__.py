@@ -2,6 +2,7 @@
 
 from anmjax.wrappers.auto_reset import AutoReset
 from anmjax.wrappers.episode_statistics import EpisodeStatistics
+from anmjax.wrappers.multi_agent import MultiAgent
 from anmjax.wrappers.normalize import NormalizeObservation, NormalizeReward
 from anmjax.wrappers.running_statistics import RunningStatistics
 from anmjax.wrappers.safe_action import SafeAction
@@ -11,6 +12,7 @@ from anmjax.wrappers.wrapper import Wrapper
 __all__ = [
     "AutoReset",
     "EpisodeStatistics",
+    "MultiAgent",
     "NormalizeObservation",
     "NormalizeReward",
     "RunningStatistics",

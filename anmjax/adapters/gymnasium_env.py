@@ -1,0 +1,188 @@
+"""Env: one lane of a task as a Gymnasium environment, with gym-anm's attributes."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import gymnasium
+import jax
+import numpy as np
+
+from anmjax.adapters.errors import EnvInitializationError
+from anmjax.adapters.gymnasium_spaces import gymnasium_box
+from anmjax.adapters.seeding import episode_key, key_of
+from anmjax.adapters.simulator import Simulator
+from anmjax.adapters.tasks import task_of
+from anmjax.envs.records import State
+
+
+class Env(gymnasium.Env):
+    """A task as a Gymnasium environment; the state is kept here.
+
+    - ``reset(seed=s)`` begins where ``env.reset(jax.random.key(s))`` does, and episodes without a seed follow
+      from the last one. ``reset(options={"state": vector})`` begins at a given state vector (MW, MVAr, MWh).
+    - ``info`` holds the metrics of the step, see ``anmjax.ANMEnv``.
+    - Attributes are gym-anm's: ``state``, ``simulator``, ``e_loss``, ``penalty``, ``timestep``,
+      ``terminated``, ``pfe_converged``; what else the task has (``gamma``, ``network``, ..) is passed on.
+    """
+
+    metadata: ClassVar[dict[str, Any]] = {"render_modes": []}
+
+    def __init__(
+        self, task: Any, *, rescale_actions: bool = False, render_mode: str | None = None, **options: Any
+    ) -> None:
+        """Builds the environment.
+
+        Args:
+          task: name of a registered task, or an environment of this package.
+          rescale_actions: actions are from -1 to 1 and not in MW and MVAr.
+          render_mode: None, there are no others.
+          **options: arguments of a named task's constructor, e.g. ``dtype``.
+
+        Raises:
+          ValueError: a task or an argument is unknown.
+        """
+        if render_mode is not None:
+            raise ValueError(f"render_mode is {render_mode!r}, but must be None: there is nothing to show")
+        self.render_mode = render_mode
+        self.env = task_of(task, options, rescale_actions=rescale_actions, max_steps=None)
+        self.action_space = gymnasium_box(self.env.action_space)
+        self._key: jax.Array | None = None  # of the last seed
+        self._episode = 0  # since then
+        self._current: State | None = None
+        self._reset, self._step = jax.jit(self.env.reset), jax.jit(self.env.step)
+        self.observation_space = gymnasium_box(self.env.observation_space)
+        self._bounded = type(self).observation_bounds is not Env.observation_bounds
+        if self._bounded:
+            self.observation_space = self.observation_bounds()
+
+    def observation_bounds(self) -> gymnasium.spaces.Box:
+        """Bounds of the observation, for a subclass to override: observations are then cut to them."""
+        return self.observation_space
+
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[np.ndarray, dict[str, Any]]:
+        """Begins an episode.
+
+        Args:
+          seed: of this episode and those that follow.
+          options: ``state``, a state vector or an ``InitialState`` to begin at.
+
+        Returns:
+          The observation; the metrics of the start.
+
+        Raises:
+          EnvInitializationError: the start has the wrong shape, or no power flow of it has a solution.
+        """
+        super().reset(seed=seed)
+        key = self._next_key(seed)
+        start = (options or {}).get("state")
+        if start is None:
+            state = self._reset(key)
+        else:
+            try:
+                state = self.env.reset_to(key, start)
+            except ValueError as error:
+                raise EnvInitializationError(f"options['state']: {error}") from error
+        if bool(state.terminated):
+            raise EnvInitializationError(
+                "the power flow of the start has no solution" if start is not None
+                else f"100 starts of {type(self.env).__name__} were drawn and none has a power flow"
+            )  # fmt: skip
+        return self._shown(state)[0], self._info
+
+    def step(self, action: Any) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
+        """Takes an action, see ``anmjax.ANMEnv.step``; any is accepted and moved to what is possible.
+
+        Args:
+          action: (n_action,) as ``action_space`` has it.
+
+        Returns:
+          Observation, reward, whether the network has collapsed, False, metrics.
+
+        Raises:
+          RuntimeError: there was no reset yet.
+          ValueError: the action has the wrong shape.
+        """
+        obs, reward, terminated, truncated = self._shown(self._step(self._running, np.asarray(action)))
+        return obs, reward, terminated, truncated, self._info
+
+    def __getattr__(self, name: str) -> Any:
+        # Reached only for what is not here. Copies ask before ``env`` is set.
+        if name.startswith("_") or name == "env":
+            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+        return getattr(self.env, name)
+
+    @property
+    def state(self) -> np.ndarray:
+        """The state vector, (n_state,) in MW, MVAr, MWh."""
+        now = self._running
+        return np.array(self.env.state_vector(now.grid, now.aux))
+
+    @property
+    def simulator(self) -> Simulator:
+        """The grid, by quantity, unit and id, under gym-anm's names."""
+        grid = None if self._current is None else self._current.grid
+        return Simulator(self.env.network, float(self.env.delta_t), float(self.env.lamb), grid)
+
+    @property
+    def timestep(self) -> int:
+        """Steps since the reset."""
+        return int(self._running.t)
+
+    @property
+    def terminated(self) -> bool:
+        """Whether the network has collapsed."""
+        return bool(self._running.terminated)
+
+    @property
+    def pfe_converged(self) -> bool:
+        """Whether the last power flow had a solution."""
+        return bool(self._running.grid.converged)
+
+    @property
+    def e_loss(self) -> float:
+        """p.u.h, energy loss of the last step, as clipped in the reward."""
+        return float(self._running.metrics["e_loss"])
+
+    @property
+    def penalty(self) -> float:
+        """p.u.h, penalty of the last step, as clipped in the reward."""
+        return float(self._running.metrics["penalty"])
+
+    @property
+    def state_N(self) -> int:
+        """Number of state variables."""
+        names = self.simulator
+        return 2 * names.N_device + names.N_des + names.N_non_slack_gen + self.env.K
+
+    @property
+    def observation_N(self) -> int:
+        """Number of observed variables."""
+        return self.observation_space.shape[0]
+
+    @property
+    def _running(self) -> State:
+        if self._current is None:
+            raise RuntimeError("there is no state yet: call reset first")
+        return self._current
+
+    def _next_key(self, seed: int | None) -> jax.Array:
+        if seed is None and self._key is not None:
+            self._episode += 1
+            return episode_key(self._key, self._episode)
+        drawn = int(self.np_random.integers(2**32)) if seed is None else seed
+        self._key, self._episode = key_of(drawn), 0
+        return self._key
+
+    def _shown(self, state: State) -> tuple[np.ndarray, float, bool, bool]:
+        """Keeps a state, and returns what a caller sees of it."""
+        self._current = state
+        parts = state.obs, state.reward, state.terminated, state.truncated, state.metrics
+        obs, reward, terminated, truncated, metrics = jax.device_get(parts)
+        obs = np.array(obs)  # what JAX hands out cannot be written to
+        if self._bounded and not terminated:
+            obs = np.clip(obs, self.observation_space.low, self.observation_space.high)
+        self._info = {name: value.item() if value.ndim == 0 else value for name, value in metrics.items()}
+        return obs, float(reward), bool(terminated), bool(truncated)
