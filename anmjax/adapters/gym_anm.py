@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, cast
 
+import gymnasium
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -39,7 +40,9 @@ class _Told(core.ANMEnv):
 class ANMEnv(Env):
     """The base class of gym-anm: subclass it and define ``init_state(self)`` and ``next_vars(self, s_t)``.
 
-    ``self.np_random`` is for what is random. ``observation_bounds`` and ``observation`` may be overridden.
+    ``self.np_random`` is for what is random. ``observation_bounds`` may be overridden, and
+    ``observation(self, s_t)`` defined. The space of an observation that is a function is known after the first
+    reset, unless ``observation_bounds`` gives it.
     """
 
     def __init__(
@@ -73,11 +76,16 @@ class ANMEnv(Env):
           ValueError: naming the argument, its value and what is allowed.
         """
         self._observe: Callable[[np.ndarray], Any] | None = observation if callable(observation) else None
+        if self._observe is None and hasattr(type(self), "observation"):
+            self._observe = self.observation  # of a subclass
         seen = "state" if callable(observation) else observation
         task = _Told(network, seen, K, delta_t, gamma, lamb, aux_bounds, costs_clipping, **options)
         super().__init__(task)
         if seed is not None:
             super(Env, self).reset(seed=seed)
+        if self._observe is not None:
+            self._space_is_known = self._bounded  # else it is found out at the first reset
+            self._bounded = False  # what is observed is not cut
         self._start, self._told = jax.jit(task.reset_to), jax.jit(task.told)
 
     def init_state(self) -> np.ndarray:
@@ -126,4 +134,7 @@ class ANMEnv(Env):
         if self._observe is not None:
             obs = np.asarray(self._observe(self.state))
             obs = np.zeros_like(obs) if terminated else obs
+            if not self._space_is_known:
+                self.observation_space = gymnasium.spaces.Box(-np.inf, np.inf, obs.shape, obs.dtype.type)
+                self._space_is_known = True
         return obs, reward, terminated, truncated

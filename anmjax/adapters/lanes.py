@@ -52,7 +52,9 @@ class Lanes:
             raise ValueError(f"num_envs is {num_envs}, but must be at least 1")
         self.env, self.num_envs = env, num_envs
         self._seeds = jax.vmap(jax.random.key)(rng.integers(2**32, size=num_envs, dtype=np.uint32))
-        self._next = np.zeros(num_envs, np.uint32)  # number of the episode that begins next
+        # Number of the episode that begins next, (num_envs,). Replaced, never written to: JAX may still be
+        # reading the array when the call that was given it returns.
+        self._next = np.zeros(num_envs, np.uint32)
         shapes = jax.eval_shape(jax.vmap(env.reset), self._seeds)
         blank = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), replace(shapes, key=None))
         self.states: State = replace(blank, key=self._seeds)
@@ -62,12 +64,12 @@ class Lanes:
     def seed(self, lane: int, seed: int) -> None:
         """Seeds a lane: its next episode is that of ``env.reset(jax.random.key(seed))``."""
         self._seeds = self._seeds.at[lane].set(key_of(seed))
-        self._next[lane] = 0
+        self._next = np.where(np.arange(self.num_envs) == lane, np.uint32(0), self._next)
 
     def seed_all(self, seeds: Sequence[int]) -> None:
         """Seeds every lane."""
         self._seeds = jnp.stack([key_of(seed) for seed in seeds])
-        self._next[:] = 0
+        self._next = np.zeros_like(self._next)
 
     def begin(self, which: np.ndarray, start: Any = None) -> None:
         """Begins the next episode of some lanes.
@@ -90,7 +92,7 @@ class Lanes:
             block[: len(some)] = some
             chosen = None if start is None else start[np.minimum(block, self.num_envs - 1)]
             self.states = self._begin(self.states, self._seeds, self._next, block, chosen)
-        self._next[lanes] += 1
+        self._next = self._next + which.astype(np.uint32)
         failed = lanes[np.asarray(self.states.terminated)[lanes]]
         if failed.size:
             raise EnvInitializationError(f"lane {failed[0]}: the power flow of its start has no solution")
