@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import jax
@@ -59,7 +60,7 @@ class Env(base.Env):
 def _shown(state: State, info: dict[str, Any]) -> base.State:
     dtype = state.reward.dtype
     return base.State(
-        pipeline_state=state.replace(key=jax.random.key_data(state.key)),
+        pipeline_state=replace(state, key=jax.random.key_data(state.key)),
         obs=state.obs,
         reward=state.reward,
         done=state.terminated.astype(dtype),

@@ -86,7 +86,9 @@ def _of_structure(begun: Any, after: Any) -> Iterator[str]:
         elif _described(first[path]) != _described(second[path]):
             found = _described(first[path]), _described(second[path])
             yield f"{name} is {found[0]} after a reset and {found[1]} after a step"
-    if not (set(first) ^ set(second)) and jax.tree.structure(begun) != jax.tree.structure(after):
+    same_leaves = not set(first) ^ set(second)
+    structures = [str(jax.tree.structure(state)) for state in (begun, after)]
+    if same_leaves and structures[0] != structures[1]:
         yield "the static fields of the state differ between a reset and a step"
 
 

@@ -41,8 +41,8 @@ class ANMEnv(Env):
     """The base class of gym-anm: subclass it and define ``init_state(self)`` and ``next_vars(self, s_t)``.
 
     ``self.np_random`` is for what is random. ``observation_bounds`` may be overridden, and
-    ``observation(self, s_t)`` defined. The space of an observation that is a function is known after the first
-    reset, unless ``observation_bounds`` gives it.
+    ``observation(self, s_t)`` defined. The space of an observation that is a function is known after the
+    first reset, unless ``observation_bounds`` gives it.
     """
 
     def __init__(
@@ -75,7 +75,8 @@ class ANMEnv(Env):
         Raises:
           ValueError: naming the argument, its value and what is allowed.
         """
-        self._observe: Callable[[np.ndarray], Any] | None = observation if callable(observation) else None
+        given = observation if callable(observation) else None
+        self._observe: Callable[[np.ndarray], Any] | None = given
         if self._observe is None and hasattr(type(self), "observation"):
             self._observe = self.observation  # of a subclass
         seen = "state" if callable(observation) else observation

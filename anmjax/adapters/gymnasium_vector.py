@@ -127,7 +127,7 @@ class VectorEnv(gymnasium.vector.VectorEnv):
         self._lanes.begin(seen.ended)
         start = self._lanes.seen()
         final_obs = np.full(self.num_envs, None, object)
-        for lane in np.flatnonzero(seen.ended):
+        for lane in np.flatnonzero(seen.ended).tolist():
             final_obs[lane] = seen.obs[lane]
         of_ended = {
             name: np.where(_beside(seen.ended, value), value, np.zeros_like(value))
@@ -148,7 +148,7 @@ class VectorEnv(gymnasium.vector.VectorEnv):
         if which.all() and len(given) == self.num_envs:
             self._lanes.seed_all(given)
             return
-        for lane in np.flatnonzero(which):
+        for lane in np.flatnonzero(which).tolist():
             if (seed := seeds[lane]) is not None:
                 self._lanes.seed(lane, seed)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from dataclasses import replace
 from typing import Any
 
 import jax
@@ -136,4 +137,4 @@ def _typed(key: jax.Array) -> jax.Array:
 
 
 def _kept(state: State) -> EnvState:
-    return EnvState(time=state.t, core=state.replace(key=jax.random.key_data(state.key)))
+    return EnvState(time=state.t, core=replace(state, key=jax.random.key_data(state.key)))

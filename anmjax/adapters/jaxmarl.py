@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import jax
@@ -69,7 +70,7 @@ class Env(multi_agent_env.MultiAgentEnv):
 
     def step_env(self, key: jax.Array, state: State, actions: Mapping[str, jax.Array]) -> tuple[Any, ...]:
         """One step without a reset; what is random follows from the key of the reset."""
-        core = state.core.replace(key=jax.random.wrap_key_data(state.core.key))
+        core = replace(state.core, key=jax.random.wrap_key_data(state.core.key))
         after = self.env.step(core, actions)
         done = after.terminated | after.truncated
         everyone = jnp.ones(self.num_agents, bool)
@@ -101,5 +102,5 @@ def _kept(core: CoreState) -> State:
     return State(
         done=core.terminated | core.truncated,
         step=core.t,
-        core=core.replace(key=jax.random.key_data(core.key)),
+        core=replace(core, key=jax.random.key_data(core.key)),
     )

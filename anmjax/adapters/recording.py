@@ -93,7 +93,8 @@ class Rollout:
         }
         rows = {name: value[lane, step] for name, value in arrays.items()}
         names = {"observation_names": self.obs_names, "action_names": self.action_names}
-        np.savez_compressed(path, **rows, **{name: np.array(value) for name, value in names.items()})
+        contents: dict[str, Any] = {**rows, **{name: np.array(value) for name, value in names.items()}}
+        np.savez_compressed(path, **contents)
 
 
 def rollout(env: Any, policy: Any, starts: Any, horizon: int, key: jax.Array | None = None) -> Rollout:
@@ -126,10 +127,15 @@ def rollout(env: Any, policy: Any, starts: Any, horizon: int, key: jax.Array | N
     before, actions, after = jax.device_get(run(first, jax.random.split(key_policy, horizon)))
     over = after.terminated | after.truncated
     ended = np.logical_or.accumulate(np.concatenate([np.asarray(first.terminated)[None], over[:-1]]))
-    parts = (before, actions, after.reward, after.obs, after.terminated, after.truncated, after.costs)
     lane_first = functools.partial(np.swapaxes, axis1=0, axis2=1)
     return Rollout(
-        *map(lane_first, parts),
+        obs=lane_first(before),
+        action=lane_first(actions),
+        reward=lane_first(after.reward),
+        next_obs=lane_first(after.obs),
+        terminated=lane_first(after.terminated),
+        truncated=lane_first(after.truncated),
+        costs=lane_first(after.costs),
         metrics={name: lane_first(value) for name, value in after.metrics.items()},
         valid=~lane_first(ended),
         obs_names=_observation_names(env),

@@ -64,7 +64,7 @@ class VecEnv(BaseVecEnv):
         given = [start is not None for start in starts]
         if any(given) and not all(given):
             raise ValueError(f"lane {given.index(False)} has no start in its options, but others have")
-        self._lanes.begin(np.ones(self.num_envs, bool), np.stack(starts) if all(given) else None)
+        self._lanes.begin(np.ones(self.num_envs, bool), np.array(starts) if all(given) else None)
         self._reset_seeds()
         self._reset_options()
         return self._lanes.seen().obs

@@ -65,12 +65,12 @@ class MultiAgent(Wrapper):
             name: Box(*bounds(seen, self.env.network, of_aux)) for name, seen in self._observed_by.items()
         }
 
-    def step(self, state: State, action: Mapping[str, jax.Array]) -> State:
+    def step(self, state: State, action: Any) -> State:
         """Takes the actions of all agents.
 
         Args:
           state: current state of the lane.
-          action: by agent.
+          action: of every agent, by its name.
 
         Raises:
           ValueError: an agent's action is missing, unknown, or has the wrong shape.
