@@ -143,8 +143,12 @@ def _of_numbers(env: Any, key: jax.Array) -> Iterator[str]:
         )
     if (before & ~terminated & (np.asarray(states.t) > 1)).any():
         yield "an episode that has terminated goes on"
-    slope = jax.jit(jax.grad(lambda action: env.step(one, action).reward))(action)
-    if not np.isfinite(np.asarray(slope)).all():
+    try:
+        slope = np.asarray(jax.jit(jax.grad(lambda action: env.step(one, action).reward))(action))
+    except Exception as error:
+        yield f"the reward has no gradient by the action: {_first_line(error)}"
+        return
+    if not np.isfinite(slope).all():
         component = int(np.flatnonzero(~np.isfinite(slope))[0])
         yield f"the gradient of the reward by component {component} of the action is not finite"
 

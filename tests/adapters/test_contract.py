@@ -96,7 +96,8 @@ def test_lanes_that_depend_on_each_other_are_found() -> None:
 
     with pytest.raises(anmjax.ContractError) as found:
         anmjax.check_env(Coupled(Level()))
-    assert "step under jax.vmap gives another reward than step of one lane" in found.value.faults
+    assert found.value.faults[0] == "step under jax.vmap gives another reward than step of one lane"
+    assert found.value.faults[1].startswith("the reward has no gradient by the action: ValueError")
 
 
 def test_observations_beyond_the_bounds_and_bad_spaces_are_named() -> None:
