@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import warnings
+
 import jax
 import numpy as np
 import pytest
 
-pytest.importorskip("brax")
-
-from brax.envs.wrappers.training import wrap
+with warnings.catch_warnings():
+    # Of jaxopt, which brax imports: that it is no longer maintained.
+    warnings.simplefilter("ignore", DeprecationWarning)
+    wrap = pytest.importorskip("brax.envs.wrappers.training").wrap
 
 import anmjax
 from anmjax.adapters.brax import Env

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import warnings
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-pytest.importorskip("jaxmarl")
+with warnings.catch_warnings():
+    # Of jaxopt, which its brax environments import: that it is no longer maintained.
+    warnings.simplefilter("ignore", DeprecationWarning)
+    pytest.importorskip("jaxmarl")
 
 import anmjax
 from anmjax.adapters.jaxmarl import Env
