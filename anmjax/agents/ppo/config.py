@@ -92,7 +92,7 @@ class PPOConfig(AgentConfig):
     hidden_sizes: tuple[int, ...] = option(
         (64, 64), Wholes(Whole(1, 2**16), 64), "width of each hidden layer, of actor and critic alike"
     )
-    layer_norm: bool = option(False, Switch(), "normalise the activations of every hidden layer")
+    layer_norm: bool = option(True, Switch(), "normalise the activations of every hidden layer")
     network_dtype: str | None = option(
         None,
         OneOf(("bfloat16", "float16", "float32", "float64")),
