@@ -47,7 +47,8 @@ def _grid(net: Network) -> Iterator[str]:
     for k, label in enumerate(net.device_labels):
         kind, at = net.device_kind[k], net.device_bus[k]
         bus = net.bus_names[at] if net.bus_names else f"bus {net.bus_ids[at]}"
-        yield f"  {net.device_ids[k]:>3}  {label:<{width}}  {_what(net, k)} at {bus}{_limits(net, k, kind, base)}"
+        place = f"{_what(net, k)} at {bus}{_limits(net, k, kind, base)}"
+        yield f"  {net.device_ids[k]:>3}  {label:<{width}}  {place}"
 
 
 def _what(net: Network, k: int) -> str:

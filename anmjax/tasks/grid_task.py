@@ -16,6 +16,7 @@ from anmjax.envs.env import ANMEnv
 from anmjax.envs.records import InitialState, State
 from anmjax.grid import tables
 from anmjax.grid.network import Network
+from anmjax.grid.phase_shifts import without_level_shifts
 from anmjax.tasks.calendar import features_of, parts_of
 from anmjax.tasks.time_series import Profiles
 
@@ -51,6 +52,8 @@ class GridTask(ANMEnv):
       idle and a charge drawn uniformly within their limits. Randomness: none after it.
     - An episode is ``truncated`` after ``episode_hours``. What goes on after it stays in the part: after the
       last step of a stretch comes its first.
+    - Angles of each voltage level are counted from the level's own: phase shifts of transformers that turn a
+      whole level are taken out, which changes no power and no magnitude.
     - Loads and generators without a limit of their own have the largest value of their profile as one.
     """
 
@@ -110,7 +113,7 @@ class GridTask(ANMEnv):
         bounds = [[0, period] for _, period, _ in self._features] + [[0, series.num_steps - 1]]
         observed = [*OBSERVATION, ("aux", list(range(len(self._features))))]
         super().__init__(
-            _with_limits_of(net, series),
+            _with_limits_of(without_level_shifts(net), series),
             K=len(bounds),
             aux_bounds=bounds,
             delta_t=series.step_hours,

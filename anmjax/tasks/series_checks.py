@@ -90,7 +90,7 @@ def check_columns(
     for k in dict.fromkeys(k for k in given if given.count(k) > 1):
         twice = [name for name, own in zip(names, at, strict=True) if own == k]
         faults.append(f"columns {listing(twice)} are all of {labels[k]!r}: leave one")
-    missing = [labels[k] for k in wanted if k not in given]
+    missing = [labels[k] for k in sorted(wanted) if k not in given]
     unknown = [name for name, k in zip(names, at, strict=True) if k is None]
     of_others = [labels[k] for k in dict.fromkeys(given) if k not in wanted]
     if missing and fill is None:

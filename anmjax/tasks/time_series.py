@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any, TypeAlias
 
@@ -79,7 +80,11 @@ class Profiles:
         """Profiles of a CSV file, whose first column are the times; ``options`` as in ``from_dataframe``."""
         frame = _pandas().read_csv(path, index_col=0)
         try:
-            frame.index = _pandas().to_datetime(frame.index)
+            with warnings.catch_warnings():
+                warnings.simplefilter(
+                    "ignore", UserWarning
+                )  # of times that are no times, which is said below
+                frame.index = _pandas().to_datetime(frame.index)
         except (ValueError, TypeError) as error:
             raise ProfileError(f"{os.fspath(path)}: the first column must hold times ({error})") from error
         return cls.from_dataframe(frame, net, **options)

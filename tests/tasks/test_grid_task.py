@@ -15,6 +15,7 @@ from anmjax.agents.baselines import do_nothing_policy
 from anmjax.tasks.grid_task import MissingLimitsWarning
 from tests.grid.pandapower_nets import pp, small_net, solve, with_other_consumers, with_ward_and_shunts
 
+pytestmark = pytest.mark.usefixtures("quick_compiler")
 KEY = jax.random.key(0)
 
 
@@ -44,8 +45,9 @@ def difference(net: pp.pandapowerNet) -> float:
     net.gen = net.gen[net.gen.slack.astype(bool)]
     net.storage.loc[net.storage.max_e_mwh > 0, ["p_mw", "q_mvar"]] = 0.0
     solve(net)
-    state = task.reset_to(KEY, jax.tree.map(lambda x: x[0], task.evaluation_starts()))
-    after = jax.jit(task.step)(state, do_nothing_policy(task).action)
+    action = do_nothing_policy(task).action
+    start = jax.tree.map(lambda x: x[0], task.evaluation_starts())
+    after = jax.jit(lambda start: task.step(task.reset_to(KEY, start), action))(start)
     assert after.metrics["converged"]
     ours, theirs = np.abs(after.grid.v), net.res_bus.vm_pu
     return max(abs(ours[k] - theirs[bus]) for bus, k in index.items() if k >= 0)
@@ -96,7 +98,7 @@ def test_starts_are_midnights_whose_episode_lies_in_the_part(task):
 
 def test_a_step_follows_the_table_and_the_end_of_an_episode_truncates(task):
     starts = task.evaluation_starts()
-    state = task.reset_to(KEY, jax.tree.map(lambda x: x[1], starts))
+    state = jax.jit(task.reset_to)(KEY, jax.tree.map(lambda x: x[1], starts))
     action = do_nothing_policy(task).action
     _, states = jax.lax.scan(lambda s, _: ((n := task.step(s, action)), n), state, None, length=25)
     # The load is device 1; row 24 is the start, so step k is at row 24 + k. 1e-12: MW to p.u. and back.
@@ -114,7 +116,7 @@ def test_a_step_follows_the_table_and_the_end_of_an_episode_truncates(task):
 
 def test_what_comes_after_the_part_is_its_beginning(task):
     held_out = task.replace(split="test")
-    state = held_out.reset_to(KEY, jax.tree.map(lambda x: x[-1], held_out.evaluation_starts()))
+    state = jax.jit(held_out.reset_to)(KEY, jax.tree.map(lambda x: x[-1], held_out.evaluation_starts()))
     p_load, _ = held_out.coming_profiles(state, 60)
     rows = [*range(193, 240), *range(120, 133)]
     np.testing.assert_allclose(p_load[0] * 10, -(1 + np.array(rows) / 1000), rtol=1e-12)
