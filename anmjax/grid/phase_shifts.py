@@ -4,9 +4,9 @@ A power flow does not depend on what the angles of a bus are counted from. Count
 
     shift' = shift - (offset_from - offset_to),
 
-and along a tree of branches offsets can be chosen that leave no shift at all: what remains are phase shifters in
-loops. Newton's method then starts near its solution, which it does not where a transformer turns a level by 150
-degrees.
+and along a tree of branches offsets can be chosen that leave no shift at all: what remains are phase
+shifters in loops. Newton's method then starts near its solution, which it does not where a transformer turns
+a level by 150 degrees.
 """
 
 from __future__ import annotations

@@ -26,6 +26,8 @@ Array: TypeAlias = Any
 # A pandas.DataFrame, which this package does not depend on.
 Frame: TypeAlias = Any
 
+_SAID = 8  # faults of a table that are told
+
 
 @struct.dataclass
 class Profiles:
@@ -166,7 +168,8 @@ class Profiles:
                 check_values(shown(name), numbers, sign, k, net, times, faults)
                 values[:, wanted.index(k)] = sign * numbers
         if faults:
-            raise ProfileError("\n".join(faults))
+            more = [f"and {len(faults) - _SAID} more faults"] if len(faults) > _SAID else []
+            raise ProfileError("\n".join([*faults[:_SAID], *more]))
         return cls(
             values=values + 0.0,
             load_ids=tuple(net.device_ids[k] for k in net.loads),

@@ -58,6 +58,29 @@ def test_a_do_nothing_step_is_the_power_flow_of_pandapower_with_all_that_is_no_d
     assert difference(everything()) < 1e-8
 
 
+# Of every kind that pandapower ships with one slack and a solution: transmission, distribution, low voltage.
+SHIPPED = """case4gs case5 case6ww case9 case14 case24_ieee_rts case30 case_ieee30 case33bw case39 case57 case89pegase
+case118 case145 case_illinois200 case300 simple_four_bus_system simple_mv_open_ring_net panda_four_load_branch
+four_loads_with_branches_out mv_oberrhein create_cigre_network_hv create_cigre_network_mv create_cigre_network_lv
+create_kerber_landnetz_freileitung_1 create_kerber_landnetz_freileitung_2 create_kerber_landnetz_kabel_1
+create_kerber_landnetz_kabel_2 create_kerber_dorfnetz create_kerber_vorstadtnetz_kabel_1
+create_kerber_vorstadtnetz_kabel_2 kb_extrem_landnetz_freileitung kb_extrem_landnetz_kabel
+kb_extrem_landnetz_freileitung_trafo kb_extrem_landnetz_kabel_trafo kb_extrem_dorfnetz kb_extrem_dorfnetz_trafo
+kb_extrem_vorstadtnetz_1 kb_extrem_vorstadtnetz_2 kb_extrem_vorstadtnetz_trafo_1 kb_extrem_vorstadtnetz_trafo_2
+lv_schutterwald""".split()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", SHIPPED)
+def test_a_do_nothing_step_of_a_net_that_pandapower_ships_is_its_power_flow(name):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        import pandapower.networks
+
+        net = getattr(pandapower.networks, name)()
+    assert difference(net) < 1e-8
+
+
 @pytest.fixture(scope="module")
 def network() -> anmjax.Network:
     """A load, a solar park and a battery on a feeder of three buses."""
