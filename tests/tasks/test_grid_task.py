@@ -58,16 +58,72 @@ def test_a_do_nothing_step_is_the_power_flow_of_pandapower_with_all_that_is_no_d
     assert difference(everything()) < 1e-8
 
 
-# Of every kind that pandapower ships with one slack and a solution: transmission, distribution, low voltage.
-SHIPPED = """case4gs case5 case6ww case9 case14 case24_ieee_rts case30 case_ieee30 case33bw case39 case57 case89pegase
-case118 case145 case_illinois200 case300 simple_four_bus_system simple_mv_open_ring_net panda_four_load_branch
-four_loads_with_branches_out mv_oberrhein create_cigre_network_hv create_cigre_network_mv create_cigre_network_lv
-create_kerber_landnetz_freileitung_1 create_kerber_landnetz_freileitung_2 create_kerber_landnetz_kabel_1
-create_kerber_landnetz_kabel_2 create_kerber_dorfnetz create_kerber_vorstadtnetz_kabel_1
-create_kerber_vorstadtnetz_kabel_2 kb_extrem_landnetz_freileitung kb_extrem_landnetz_kabel
-kb_extrem_landnetz_freileitung_trafo kb_extrem_landnetz_kabel_trafo kb_extrem_dorfnetz kb_extrem_dorfnetz_trafo
-kb_extrem_vorstadtnetz_1 kb_extrem_vorstadtnetz_2 kb_extrem_vorstadtnetz_trafo_1 kb_extrem_vorstadtnetz_trafo_2
-lv_schutterwald""".split()
+# One slack and a solution each: transmission, distribution, low voltage.
+SHIPPED = (
+    "case4gs",
+    "case5",
+    "case6ww",
+    "case9",
+    "case14",
+    "case24_ieee_rts",
+    "case30",
+    "case_ieee30",
+    "case33bw",
+    "case39",
+    "case57",
+    "case89pegase",
+    "case118",
+    "case145",
+    "case_illinois200",
+    "case300",
+    "simple_four_bus_system",
+    "simple_mv_open_ring_net",
+    "panda_four_load_branch",
+    "four_loads_with_branches_out",
+    "mv_oberrhein",
+    "create_cigre_network_hv",
+    "create_cigre_network_mv",
+    "create_cigre_network_lv",
+    "lv_schutterwald",
+    "create_kerber_landnetz_freileitung_1",
+    "create_kerber_landnetz_freileitung_2",
+    "create_kerber_landnetz_kabel_1",
+    "create_kerber_landnetz_kabel_2",
+    "create_kerber_dorfnetz",
+    "create_kerber_vorstadtnetz_kabel_1",
+    "create_kerber_vorstadtnetz_kabel_2",
+    "kb_extrem_landnetz_freileitung",
+    "kb_extrem_landnetz_kabel",
+    "kb_extrem_landnetz_freileitung_trafo",
+    "kb_extrem_landnetz_kabel_trafo",
+    "kb_extrem_dorfnetz",
+    "kb_extrem_dorfnetz_trafo",
+    "kb_extrem_vorstadtnetz_1",
+    "kb_extrem_vorstadtnetz_2",
+    "kb_extrem_vorstadtnetz_trafo_1",
+    "kb_extrem_vorstadtnetz_trafo_2",
+)
+
+
+def test_an_injection_counts_once_whether_it_is_of_a_device_or_fixed():
+    battery = anmjax.Storage(bus=3, p_mw=0.4, capacity_mwh=1.0)
+    states = []
+    for devices in (True, False):
+        net = anmjax.Network.from_pandapower(small_net(), devices=devices).with_limits(v_min=0.9, v_max=1.1)
+        net = net.with_devices(battery)
+        assert net.p_fixed is None if devices else net.p_fixed.any()
+        task = anmjax.GridTask(net, anmjax.Profiles.of_case(net))
+        start = jax.tree.map(lambda x: x[0], task.evaluation_starts())
+        state = jax.jit(task.reset_to)(KEY, start)
+        states.append(jax.jit(task.step)(state, jnp.array([0.3, 0.0])))  # MW, MVAr of the battery
+    own, fixed = states
+    # The same equations, summed in another order: a few roundings.
+    np.testing.assert_allclose(fixed.grid.v, own.grid.v, atol=1e-14)
+    np.testing.assert_allclose(fixed.metrics["e_loss"], own.metrics["e_loss"], atol=1e-14)
+    # What the slack gives beyond what is drawn is lost: 2.7 MW less 1 MW of the static generator, on 2 MVA,
+    # and the battery's 0.3 MW, which e_loss does not count as given.
+    lost = (own.grid.p[0] * 2 - 1.7) / 2 * 0.25
+    np.testing.assert_allclose(own.metrics["e_loss"], lost, atol=1e-14)
 
 
 @pytest.mark.slow
