@@ -156,12 +156,14 @@ def find_checkpoint(name: str) -> Checkpoint:
 
 def baseline_of(name: str, task: str, env: Any) -> Any:
     """The baseline of that name, or a CommandError that says why the task has none."""
-    if name != "random" and not hasattr(env, "network"):
-        raise CommandError(f"{task} has no baseline {name}: it has no grid.")
     try:
         return BASELINES[name](env)
     except ValueError as error:
         raise CommandError(f"{task} has no baseline {name}: {error}.") from error
+    except AttributeError as error:
+        if hasattr(env, "network"):
+            raise
+        raise CommandError(f"{task} has no baseline {name}: it has no grid.") from error
 
 
 def policy_of(checkpoint: Checkpoint, env: Any) -> Any:
