@@ -30,10 +30,15 @@ SIZES = {
     "base_mva": "network",
     **dict.fromkeys(OF_BUSES, "bus"),
     **dict.fromkeys(OF_BRANCHES, "branch"),
-    **dict.fromkeys((*OF_DEVICES, "p_device", "q_device"), "device"),
-    **dict.fromkeys(("p_fixed", "q_fixed"), "bus"),
+    **dict.fromkeys(OF_DEVICES, "device"),
     "slack_angle": "slack",
     **dict.fromkeys(("p_current", "q_current"), "current_load"),
+}
+# And one that a network may be without.
+_SIZES = {
+    **SIZES,
+    **dict.fromkeys(("p_device", "q_device"), "device"),
+    **dict.fromkeys(("p_fixed", "q_fixed"), "bus"),
 }
 STATIC = (
     "bus_ids",
@@ -120,7 +125,7 @@ def check_replaced(old: Network, new: Network, changes: Mapping[str, Any]) -> No
     if faults:
         raise NetworkError(faults)
     for name, value in changes.items():
-        if name in SIZES and _is_array(getattr(old, name)) and _fits(new, name, value, faults):
+        if name in _SIZES and _is_array(getattr(old, name)) and _fits(new, name, value, faults):
             x = _numbers(value)
             if x is not None:
                 _check_numbers(new, name, x, faults)
@@ -154,15 +159,15 @@ def _size(net: Network, of: str) -> int | None:
 
 def _fits(net: Network, name: str, value: Any, faults: list[Fault]) -> bool:
     """Whether the last axis has an entry for each element, and the numbers are real."""
-    size, before = _size(net, SIZES[name]), len(faults)
+    size, before = _size(net, _SIZES[name]), len(faults)
     if isinstance(value, (str, list, tuple, dict, complex)):
         allowed = "must be a number" if size is None else f"must be an array of shape ({size},)"
         faults.append(Fault("network", name, value, allowed))
     elif _is_array(value) or isinstance(value, (int, float)):
         shape, dtype = tuple(np.shape(value)), str(getattr(value, "dtype", "float64"))
-        alone = SIZES[name] == "slack" and size == 1 and shape == ()  # the angle of the only slack
+        alone = _SIZES[name] == "slack" and size == 1 and shape == ()  # the angle of the only slack
         if size is not None and shape[-1:] != (size,) and not alone:
-            allowed = f"must be (n_{SIZES[name]},) = ({size},), batch axes before it"
+            allowed = f"must be (n_{_SIZES[name]},) = ({size},), batch axes before it"
             faults.append(Fault("network", f"shape of {name}", shape, allowed))
         if not dtype.startswith((*FLOATS, "int", "uint", "bool")):
             faults.append(Fault("network", f"dtype of {name}", dtype, "must be float32 or float64"))
@@ -231,7 +236,7 @@ def _say_first(
 
 def _element(net: Network, name: str, place: tuple[Any, ...]) -> str:
     """What an entry belongs to."""
-    of = SIZES[name]
+    of = _SIZES[name]
     if of == "network" or not place:
         return "network"
     i = int(place[-1])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -76,7 +76,8 @@ def _held_out(series: Profiles, test: Sequence[str] | float) -> np.ndarray:
         if not 0 <= test < 1:
             raise ValueError(f"test is {test}, but must be periods, or a share of the steps in [0, 1)")
         return np.arange(n) >= n - round(test * n)
-    periods = (test,) if isinstance(test, str) else tuple(test)
+    listed: Any = test
+    periods = (test,) if isinstance(test, str) else tuple(listed)
     if periods and series.start is None:
         raise ValueError(f"test is {periods}, but the profiles have no dates: give a share of the steps, 0.2")
     held_out = np.zeros(n, bool)
@@ -118,12 +119,12 @@ def features_of(series: Profiles) -> tuple[tuple[float, float, float], ...]:
     features = [(hour, 24.0, 1.0)]
     if series.start is None:
         return tuple(features)
-    day = np.datetime64(series.start, "D")
+    day: Any = np.datetime64(series.start, "D")
     days = series.num_steps * series.step_hours / 24
     if days >= 14:
         # 1970-01-01 was a Thursday.
         features.append(((day.astype(int) + 3) % 7 + hour / 24, 7.0, 24.0))
     if days >= YEAR / 2:
-        first = np.datetime64(day, "Y").astype("datetime64[D]")
+        first = day.astype("datetime64[Y]").astype("datetime64[D]")
         features.append((float((day - first).astype(int)) + hour / 24, YEAR, 24.0))
     return tuple(tuple(float(x) for x in feature) for feature in features)  # type: ignore[misc]

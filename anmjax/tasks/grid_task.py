@@ -267,8 +267,10 @@ def _with_limits_of(net: Network, series: Profiles) -> Network:
     q_plus, q_minus = np.minimum(net.q_plus, q_max), np.maximum(net.q_minus, q_min)
     of_loads = np.array(net.loads, int)
     q_plus[of_loads], q_minus[of_loads] = q_max[of_loads], q_min[of_loads]
+    loose: Any = net
     powers = {"p_min": p_min, "p_max": p_max, "q_min": q_min, "q_max": q_max}
-    return net.replace(**powers, p_plus=plus, p_minus=minus, q_plus=q_plus, q_minus=q_minus)
+    limited: Network = loose.replace(**powers, p_plus=plus, p_minus=minus, q_plus=q_plus, q_minus=q_minus)
+    return limited
 
 
 def _warn_of_missing_limits(net: Network) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import importlib
 import os
 import warnings
 from collections.abc import Mapping, Sequence
@@ -129,7 +131,7 @@ class Profiles:
         except ValueError:
             raise ProfileError(f"start is {start!r}, but must be a time such as '2016-01-01T00:00'") from None
         read = cls._read(list(columns), arrays, net, None, step_hours, fill)
-        return read.replace(start=None if first is None else str(first)) if first is not None else read
+        return read if first is None else dataclasses.replace(read, start=str(first))
 
     @classmethod
     def of_case(cls, net: Network, *, num_steps: int = 96, step_hours: float = 0.25) -> Profiles:
@@ -211,8 +213,7 @@ class Profiles:
             ends = np.append(own, own[-1] + step_hours)
             columns = [np.diff(np.interp(ends, edges, column)) / step_hours for column in integral.T]
         table = np.array(columns).T.reshape(count, values.shape[1])
-        new: Profiles = self.replace(values=table, step_hours=float(step_hours))
-        return new
+        return dataclasses.replace(self, values=table, step_hours=float(step_hours))
 
     def check(self, net: Network) -> None:
         """Checks that the profiles are those of a network's loads and generators.
@@ -236,7 +237,7 @@ class Profiles:
 
 def _pandas() -> Any:
     try:
-        import pandas
+        pandas: Any = importlib.import_module("pandas")
     except ModuleNotFoundError as error:
         raise ImportError("pandas is not installed: pip install pandas") from error
     return pandas

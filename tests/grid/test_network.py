@@ -18,7 +18,10 @@ from tests.grid.samples import FULL, PLACE, SPARSE, changed
 
 STATIC = ("bus_ids", "slacks", "pv", "current_load_bus", "from_bus", "to_bus")
 STATIC += ("device_ids", "device_bus", "device_kind")
-LEAVES = [f.name for f in dataclasses.fields(Network) if f.name not in (*STATIC, "asymmetry")]
+# What a network of a dict is without.
+OPTIONAL = ("asymmetry", "p_device", "q_device", "p_fixed", "q_fixed")
+NAMES = ("device_names", "bus_names", "branch_names")
+LEAVES = [f.name for f in dataclasses.fields(Network) if f.name not in (*STATIC, *OPTIONAL, *NAMES)]
 
 
 def assert_equal(a: Network, b: Network) -> None:
@@ -75,7 +78,7 @@ def test_leaves_are_float64_of_the_stated_shape_without_nan(d):
         sizes = {(), (net.n_bus,), (net.n_branch,), (net.n_device,)}
         sizes |= {(net.n_slack,), (len(net.current_load_bus),)}
         assert leaf.shape in sizes
-    assert net.asymmetry is None
+    assert all(getattr(net, name) is None for name in OPTIONAL)
     assert net.dtype == np.float64
 
 

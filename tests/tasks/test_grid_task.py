@@ -38,7 +38,8 @@ def difference(net: pp.pandapowerNet) -> float:
         task = anmjax.GridTask(network, anmjax.Profiles.of_case(network), num_iters=20, tol=1e-11)
         index = anmjax.pandapower_bus_index(net)
     # What a do-nothing step asks for: no Q of what is controlled, storage at rest, PV buses as PQ.
-    net.sgen.loc[[bool(x is True) for x in net.sgen.controllable], "q_mvar"] = 0.0
+    if "controllable" in net.sgen:
+        net.sgen.loc[net.sgen.controllable.fillna(False).astype(bool), "q_mvar"] = 0.0
     of_gens = net.gen[~net.gen.slack.astype(bool)]
     for row in of_gens[of_gens.in_service.astype(bool)].itertuples():
         pp.create_sgen(net, row.bus, p_mw=row.p_mw * row.scaling)
