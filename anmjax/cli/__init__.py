@@ -1,4 +1,7 @@
-"""The command line: ``anmjax train | evaluate | list``. JAX starts only when a command needs it."""
+"""The command line: ``anmjax train | evaluate | list | describe | check | new``.
+
+JAX starts only when a command needs it.
+"""
 
 from __future__ import annotations
 
@@ -23,8 +26,8 @@ def main(argv: Sequence[str] | None = None) -> int:
       argv: the arguments after the program's name; None: those of the process.
 
     Returns:
-      Exit code: 0 done, 2 the command was not understood or cannot be carried out, 130 stopped by Ctrl-C, 143
-      by SIGTERM, 141 nobody reads the output any more.
+      Exit code: 0 done, 1 the file that was checked has faults, 2 the command was not understood or cannot be
+      carried out, 130 stopped by Ctrl-C, 143 by SIGTERM, 141 nobody reads the output any more.
     """
     words = sys.argv[1:] if argv is None else list(argv)
     if isinstance(sys.stdout, io.TextIOWrapper):

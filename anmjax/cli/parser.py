@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import functools
+import importlib
 import importlib.metadata
 import itertools
 import re
@@ -273,6 +275,15 @@ def _add_describe_options(parser: Parser, _: str) -> None:
     parser.add_argument("task", metavar="TASK", help="a task of anmjax list, or module:name")
 
 
+def _add_check_options(parser: Parser, _: str) -> None:
+    parser.add_argument("file", metavar="FILE", help="a case (.json, .m) or profiles (.csv, .parquet)")
+    parser.add_argument("--net", metavar="FILE", help="the case of the profiles")
+
+
+def _add_new_options(parser: Parser, _: str) -> None:
+    parser.add_argument("file", metavar="FILE", help="the module to write, such as my_grid.py")
+
+
 # What is wrong with a command is said before JAX starts, as far as that can be known.
 def _train(arguments: argparse.Namespace) -> int:
     config = check_train(arguments)
@@ -293,20 +304,16 @@ def _evaluate(arguments: argparse.Namespace) -> int:
     return run(arguments)
 
 
-def _list(arguments: argparse.Namespace) -> int:
+def _load_and_run(module: str, arguments: argparse.Namespace) -> int:
     say_starting()
     with arguments.stopping.loading():
-        from anmjax.cli.list_tasks import run
+        run = importlib.import_module(module).run
+    code: int = run(arguments)
+    return code
 
-    return run(arguments)
 
-
-def _describe(arguments: argparse.Namespace) -> int:
-    say_starting()
-    with arguments.stopping.loading():
-        from anmjax.cli.describe import run
-
-    return run(arguments)
+def _command(module: str) -> Any:
+    return functools.partial(_load_and_run, f"anmjax.cli.{module}")
 
 
 COMMANDS: dict[str, tuple[str, str, Any, Any]] = {
@@ -322,8 +329,10 @@ COMMANDS: dict[str, tuple[str, str, Any, Any]] = {
         _add_evaluate_options,
         _evaluate,
     ),
-    "list": ("", "list the tasks", _add_list_options, _list),
-    "describe": ("TASK", "describe a task, its grid and its devices", _add_describe_options, _describe),
+    "list": ("", "list the tasks", _add_list_options, _command("list_tasks")),
+    "describe": ("TASK", "describe a task and its grid", _add_describe_options, _command("describe")),
+    "check": ("FILE [--net FILE]", "list the faults of a file", _add_check_options, _command("check")),
+    "new": ("FILE", "begin a task of your own", _add_new_options, _command("new")),
 }
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from pathlib import Path
 
@@ -114,3 +115,39 @@ def test_describe_shows_the_card_the_devices_and_the_order_of_an_action(capsys):
     shown = capsys.readouterr().out
     for part in ("gym-anm", "6 buses, 5 branches, 7 devices", "storage 6", "p_mw_2, p_mw_4", "do-nothing"):
         assert part in shown
+
+
+def test_a_new_module_is_a_task_and_is_never_written_over(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("sys.path", list(sys.path))
+    assert main(["new", "feeder_of_a_test.py"]) == 0
+    task = make_task("feeder_of_a_test:task")
+    assert task.network.device_names == ("slack 0", "town", "solar park", "battery")
+    assert task.starts.shape == (304,)  # of 305 days, the last has no whole day after it
+    assert main(["new", "feeder_of_a_test.py"]) == 2
+    assert "is there already" in capsys.readouterr().err
+    assert main(["new", "feeder"]) == 2
+    sys.modules.pop("feeder_of_a_test")
+
+
+def test_check_lists_the_faults_of_a_case_and_of_profiles(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    bus = [[0, 0, 20, 1.0, 1.0], [1, 1, 20, 1.05, 0.95]]
+    device = [[0, 0, 0, *[None] * 12], [1, 1, -1, 0.2, 0, -4, *[None] * 9]]
+    case = {"baseMVA": 10, "bus": bus, "device": device, "branch": [[0, 1, 0.02, 0.04, 0, 5, 1, 0]]}
+    Path("case.json").write_text(json.dumps(case), encoding="utf-8")
+    Path("year.csv").write_text("time,load 1\n2016-01-01 00:00,1\n2016-01-01 01:00,-2\n", encoding="utf-8")
+    capsys.readouterr()
+    assert main(["check", "case.json"]) == 0
+    assert "2 buses, 1 branches, 2 devices" in capsys.readouterr().out
+    assert main(["check", "year.csv", "--net", "case.json"]) == 1
+    assert "column 'load 1' is -2 MW at 2016-01-01 01:00" in capsys.readouterr().out
+    case["branch"][0][2:4] = [-1, "x"]
+    Path("case.json").write_text(json.dumps(case), encoding="utf-8")
+    assert main(["check", "case.json"]) == 1
+    shown = capsys.readouterr().out
+    assert "2 faults" in shown
+    assert "BR_R is -1" in shown
+    assert main(["check", "year.csv"]) == 2
+    assert main(["check", "none.json"]) == 2
+    assert main(["check", "year.txt"]) == 2
