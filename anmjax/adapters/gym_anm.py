@@ -16,6 +16,7 @@ import numpy as np
 
 from anmjax.adapters.errors import EnvInitializationError, EnvNextVarsError
 from anmjax.adapters.gymnasium_env import Env
+from anmjax.adapters.programs import program, reset_to
 from anmjax.envs import env as core
 from anmjax.envs.records import State
 
@@ -87,7 +88,7 @@ class ANMEnv(Env):
         if self._observe is not None:
             self._space_is_known = self._bounded  # else it is found out at the first reset
             self._bounded = False  # what is observed is not cut
-        self._start, self._told = jax.jit(task.reset_to), jax.jit(task.told)
+        self._start, self._told = program(task, reset_to), program(task, _Told.told)
 
     def init_state(self) -> np.ndarray:
         """Draws a start, the state vector."""

@@ -10,10 +10,11 @@ import numpy as np
 
 from anmjax.adapters.errors import EnvInitializationError
 from anmjax.adapters.gymnasium_spaces import gymnasium_box
+from anmjax.adapters.programs import program, reset, reset_to, step
 from anmjax.adapters.seeding import episode_key, key_of
 from anmjax.adapters.simulator import Simulator
 from anmjax.adapters.tasks import task_of
-from anmjax.envs.records import State
+from anmjax.envs.records import InitialState, State
 
 
 class Env(gymnasium.Env):
@@ -50,7 +51,8 @@ class Env(gymnasium.Env):
         self._key: jax.Array | None = None  # of the last seed
         self._episode = 0  # since then
         self._current: State | None = None
-        self._reset, self._step = jax.jit(self.env.reset), jax.jit(self.env.step)
+        self._reset, self._step = program(self.env, reset), program(self.env, step)
+        self._reset_to = program(self.env, reset_to)
         self.observation_space = gymnasium_box(self.env.observation_space)
         self._bounded = type(self).observation_bounds is not Env.observation_bounds
         if self._bounded:
@@ -82,12 +84,13 @@ class Env(gymnasium.Env):
             state = self._reset(key)
         else:
             try:
-                state = self.env.reset_to(key, start)
+                vector = start if isinstance(start, InitialState) else np.asarray(start, float)
+                state = self._reset_to(key, vector)
             except ValueError as error:
                 raise EnvInitializationError(f"options['state']: {error}") from error
         if bool(state.terminated):
             raise EnvInitializationError(
-                "the power flow of the start has no solution" if start is not None
+                "the start is not finite, or its power flow has no solution" if start is not None
                 else f"100 starts of {type(self.env).__name__} were drawn and none has a power flow"
             )  # fmt: skip
         return self._shown(state)[0], self._info

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
@@ -12,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from anmjax.adapters.errors import EnvInitializationError
+from anmjax.adapters.programs import program, step_lanes
 from anmjax.adapters.seeding import episode_key, key_of
 from anmjax.envs.records import State
 
@@ -58,8 +58,7 @@ class Lanes:
         shapes = jax.eval_shape(jax.vmap(env.reset), self._seeds)
         blank = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), replace(shapes, key=None))
         self.states: State = replace(blank, key=self._seeds)
-        self._step = jax.jit(jax.vmap(env.step))
-        self._begin = jax.jit(functools.partial(_begin, env))
+        self._step, self._begin = program(env, step_lanes), program(env, _begin)
 
     def seed(self, lane: int, seed: int) -> None:
         """Seeds a lane: its next episode is that of ``env.reset(jax.random.key(seed))``."""
