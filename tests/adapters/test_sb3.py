@@ -24,7 +24,8 @@ def envs() -> VecEnv:
 
 
 def test_its_checker_has_no_word_to_say() -> None:
-    check_env(Env("ANM6Easy-v0", rescale_actions=True))  # warnings are errors here
+    # Warnings are errors here. It would have actions in float32 and from -1 to 1.
+    check_env(Env("ANM6Easy-v0", rescale_actions=True, dtype=np.float32))
 
 
 def test_a_truncated_lane_shows_its_last_observation_and_that_it_was_truncated(envs: VecEnv) -> None:
