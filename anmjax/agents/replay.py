@@ -1,0 +1,109 @@
+"""A rollout kept whole: what every bus, branch and device did in each step, to be looked at."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from anmjax.agents.evaluation import actions_of
+from anmjax.envs.protocol import GridEnvironment
+from anmjax.envs.records import State
+from anmjax.grid.network import Network
+from anmjax.powerflow.quantities import branch_quantities
+
+
+class Series(NamedTuple):
+    """What happened in each of T steps, in engineering units; a collapse leaves zeros behind it."""
+
+    vm: Any  # (T, n_bus) p.u., voltage magnitudes
+    va_deg: Any  # (T, n_bus) degrees, voltage angles
+    p_mw: Any  # (T, n_device) MW, injections
+    q_mvar: Any  # (T, n_device) MVAr, injections
+    potential_mw: Any  # (T, n_generator) MW, what the non-slack generators could give
+    soc_mwh: Any  # (T, n_storage) MWh, at the end of the step
+    p_from_mw: Any  # (T, n_branch) MW, entering at the from end
+    q_from_mvar: Any  # (T, n_branch) MVAr, entering at the from end
+    s_mva: Any  # (T, n_branch) MVA, larger apparent power of the two ends
+    e_loss: Any  # (T,) p.u.h, as in the reward
+    penalty: Any  # (T,) p.u.h, as in the reward
+    terminated: Any  # (T,) bool, the network has collapsed
+
+
+class Replay(NamedTuple):
+    """A rollout, with all that is needed to draw it."""
+
+    network: Network  # NumPy, p.u.
+    delta_t: float  # h, length of a step
+    start_hour: float | None  # h after midnight, when the first step begins; None: the task has no clock
+    series: Series  # of NumPy arrays
+
+
+def replay(
+    env: GridEnvironment, policy: Any, start: State, *, steps: int, key: jax.Array | None = None
+) -> Replay:
+    """Follows a policy from one start.
+
+    Args:
+      env: the bare environment.
+      policy: as for ``evaluate``.
+      start: state of one lane.
+      steps: T, how many steps to follow it, at least 1.
+      key: PRNG key of a random policy; None: a fixed one.
+
+    Returns:
+      The rollout, without the start itself.
+
+    Raises:
+      ValueError: ``steps`` is less than 1.
+    """
+    if steps < 1:
+        raise ValueError(f"steps is {steps}, but must be at least 1")
+    keys = jax.random.split(jax.random.key(0) if key is None else key, steps)
+    series = jax.device_get(_follow(env, policy, start, keys))
+    return Replay(
+        network=jax.tree.map(np.asarray, env.network),
+        delta_t=float(env.delta_t),
+        start_hour=_hour_of(env, start),
+        series=Series(*(np.asarray(x) for x in series)),
+    )
+
+
+def _hour_of(env: GridEnvironment, start: State) -> float | None:
+    """The time of day of a task that repeats every day, whose one auxiliary variable is its row of the day."""
+    if not hasattr(env, "steps_per_day"):
+        return None
+    return float(start.aux[0]) * float(env.delta_t) % 24
+
+
+@jax.jit
+def _follow(env: GridEnvironment, policy: Any, start: State, keys: jax.Array) -> Series:
+    net = env.network
+    base = net.base_mva
+
+    def step(states: State, key: jax.Array) -> tuple[State, Series]:
+        states = jax.vmap(env.step)(states, actions_of(policy, key[None], states))
+        state = jax.tree.map(lambda x: x[0], states)
+        grid, alive = state.grid, ~state.terminated
+        flows = branch_quantities(net, grid.v)
+        after = Series(
+            vm=jnp.abs(grid.v),
+            va_deg=jnp.angle(grid.v) * (180 / np.pi),
+            p_mw=grid.p * base,
+            q_mvar=grid.q * base,
+            potential_mw=grid.p_potential * base,
+            soc_mwh=grid.soc * base,
+            p_from_mw=flows.p_from_mw,
+            q_from_mvar=flows.q_from_mvar,
+            s_mva=jnp.maximum(flows.s_from_mva, flows.s_to_mva),
+            e_loss=state.metrics["e_loss"],
+            penalty=state.metrics["penalty"],
+            terminated=state.terminated,
+        )
+        # The voltages of a collapse are flat: they are no voltages of the grid.
+        dark = {name: jnp.where(alive, getattr(after, name), 0) for name in ("vm", "va_deg")}
+        return states, after._replace(**dark)
+
+    return jax.lax.scan(step, jax.tree.map(lambda x: x[None], start), keys)[1]
