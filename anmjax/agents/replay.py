@@ -72,7 +72,7 @@ def replay(
 
 
 def _hour_of(env: GridEnvironment, start: State) -> float | None:
-    """The time of day of a task that repeats every day, whose one auxiliary variable is its row of the day."""
+    """The time of day in a task of days that repeat: its one auxiliary variable is the row of the day."""
     if not hasattr(env, "steps_per_day"):
         return None
     return float(start.aux[0]) * float(env.delta_t) % 24

@@ -37,7 +37,7 @@ def run(arguments: argparse.Namespace) -> int:
     check_plot(arguments.plot)
     use_devices(arguments.devices)
     checkpoints = {name: find_checkpoint(name) for name in arguments.policy if name not in BASELINES}
-    task, env = _task(arguments.task, list(checkpoints.values()))
+    task, env = task_of_all(arguments.task, list(checkpoints.values()))
     policies = {
         name: policy_of(checkpoints[name], env) if name in checkpoints else baseline_of(name, task, env)
         for name in arguments.policy
@@ -57,15 +57,20 @@ def run(arguments: argparse.Namespace) -> int:
             "policies": {name: outcome.to_dict() for name, outcome in outcomes.items()},
             f"less {first}": {name: asdict(outcomes[name].less(outcomes[first])) for name in others},
         }
-        _write(arguments.json, json.dumps(record, indent=2) + "\n")
+        write(arguments.json, json.dumps(record, indent=2) + "\n")
     if arguments.csv:
-        _write(arguments.csv, rows(outcomes))
+        write(arguments.csv, rows(outcomes))
     if arguments.plot:
         _plot(arguments.plot, task, env, policies, seed=arguments.seed, **chosen)
     return 0
 
 
-def _write(file: str, text: str) -> None:
+def write(file: str, text: str) -> None:
+    """Writes a result.
+
+    Raises:
+      CommandError: the file cannot be written.
+    """
     try:
         Path(file).write_text(text, encoding="utf-8", errors="surrogateescape")
     except OSError as error:
@@ -174,8 +179,16 @@ def policy_of(checkpoint: Checkpoint, env: Any) -> Any:
         raise CommandError(str(error)) from error
 
 
-def _task(asked: str | None, checkpoints: list[Checkpoint]) -> tuple[str, Any]:
-    """The one task that all policies are to act on, and its environment."""
+def task_of_all(asked: str | None, checkpoints: list[Checkpoint]) -> tuple[str, Any]:
+    """The one task that all policies are to act on, and its environment.
+
+    Args:
+      asked: name of a task; None: that of the checkpoints.
+      checkpoints: of the policies that have one.
+
+    Raises:
+      CommandError: there is no such task, or the checkpoints are of none or of several.
+    """
     if asked:
         return asked, make_task(asked)
     made = {checkpoint.task: checkpoint for checkpoint in checkpoints}

@@ -16,6 +16,8 @@ from anmjax.agents.ranges import Numbers, OneOf, Switch, Whole, Wholes
 from anmjax.agents.registry import AGENTS, DEFAULT_AGENT
 from anmjax.cli.door import check_evaluate, check_train, flag
 from anmjax.cli.errors import CommandError, nearest
+from anmjax.cli.render_options import EXAMPLES as RENDER_EXAMPLES
+from anmjax.cli.render_options import add_render_options, run_render
 from anmjax.cli.screen import say_starting
 from anmjax.cli.synonyms import NO_OPTION, SYNONYMS
 from anmjax.cli.typed_numbers import number, whole, within
@@ -48,6 +50,7 @@ examples:
   anmjax evaluate runs/ANM6Easy-v0-seed0-20260101-120000
   anmjax evaluate random do-nothing --task ANM6Easy-v0 --json scores.json
 """
+EXAMPLES = {"train": TRAIN_EXAMPLES, "evaluate": EVALUATE_EXAMPLES, "render": RENDER_EXAMPLES}
 
 
 class Parser(argparse.ArgumentParser):
@@ -63,7 +66,9 @@ class Parser(argparse.ArgumentParser):
         if found := re.search(r"argument COMMAND: invalid choice: '([^']*)'", message):
             raise CommandError(f"unknown command {found[1]}{nearest(found[1], COMMANDS)}")
         if message.endswith("required: COMMAND"):
-            raise CommandError("name a command: train, evaluate or list; anmjax --help explains them.")
+            raise CommandError(
+                "name a command: train, evaluate, render or list; anmjax --help explains them."
+            )
         message = re.sub(r"^argument (-\S+?)(?:/\S+)?: (?=is )", r"\1 ", message)
         message = re.sub(r"^argument (-\S+?)(?:/\S+)?: ", r"\1: ", message)
         raise CommandError(message.rstrip(".") + ".")
@@ -117,7 +122,7 @@ def build_parser(words: Sequence[str] = ()) -> Parser:
             help=summary,
             usage=f"anmjax {name} {usage}",
             description=summary[0].upper() + summary[1:] + ".",
-            epilog={"train": TRAIN_EXAMPLES, "evaluate": EVALUATE_EXAMPLES}.get(name),
+            epilog=EXAMPLES.get(name),
             formatter_class=argparse.RawDescriptionHelpFormatter,
             allow_abbrev=False,
         )
@@ -328,6 +333,12 @@ COMMANDS: dict[str, tuple[str, str, Any, Any]] = {
         "evaluate checkpoints and baselines",
         _add_evaluate_options,
         _evaluate,
+    ),
+    "render": (
+        "POLICY [POLICY ...] --out FILE [options]",
+        "write a page that replays policies on the diagram of their grid",
+        add_render_options,
+        run_render,
     ),
     "list": ("", "list the tasks", _add_list_options, _command("list_tasks")),
     "describe": ("TASK", "describe a task and its grid", _add_describe_options, _command("describe")),

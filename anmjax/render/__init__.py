@@ -1,4 +1,4 @@
-"""Pictures of what policies do: a page that replays them, and plots, for which ``pip install anmjax[plot]``."""
+"""Pictures of what policies do: a page that replays them; plots, which need ``pip install anmjax[plot]``."""
 
 from anmjax.render.web_page import page
 

@@ -1,6 +1,6 @@
-"""A long tree folded like a ribbon: bands of columns below each other, every second one turned by half a turn.
+"""A long tree folded like a ribbon: bands of columns below each other, every second one upside down.
 
-Turned, the wires from one band to the next make nested bows at the side, and none crosses another.
+Turned so, the wires from one band to the next make nested bows at the side, and none crosses another.
 """
 
 from __future__ import annotations
@@ -84,9 +84,7 @@ def fold(cells: np.ndarray, parent: np.ndarray, child: np.ndarray, width: int) -
     band = np.concatenate([bands, bands[parent]])
     row = np.concatenate([cells[:, 1], cells[child, 1]])
     number = int(bands.max()) + 1
-    low, high = (
-        np.array([pick(row[band == k]) for k in range(number)], int) for pick in (np.min, np.max)
-    )
+    low, high = (np.array([pick(row[band == k]) for k in range(number)], int) for pick in (np.min, np.max))
     goes_on = bands[child] > bands[parent]
     crossing = tuple(np.unique(cells[child[goes_on & (bands[parent] == k)], 1]) for k in range(number - 1))
     return Fold(width, low, high, crossing)

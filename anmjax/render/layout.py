@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -32,8 +33,8 @@ class Layout(NamedTuple):
 def layout(net: Network, coordinates: Any = None) -> Layout:
     """Lays a network out.
 
-    Radial islands are drawn as trees, others by ``mesh_layout``; branches out of service do not count. Islands
-    stand below each other.
+    Radial islands are drawn as trees, others by ``mesh_layout``; branches out of service do not count.
+    Islands stand below each other.
 
     Args:
       net: network.
@@ -53,7 +54,9 @@ def layout(net: Network, coordinates: Any = None) -> Layout:
         bus = _computed(net, ends, closed, wires)
     else:
         bus = _given(net, coordinates, ends[closed])
-    branch = tuple(wires[k] if k in wires else _line(bus, ends, k, bent=bool(wires)) for k in range(len(ends)))
+    branch = tuple(
+        wires[k] if k in wires else _line(bus, ends, k, bent=bool(wires)) for k in range(len(ends))
+    )
     return Layout(bus, *_around(net, bus, branch), branch)
 
 
@@ -74,9 +77,9 @@ def _computed(net: Network, ends: np.ndarray, closed: np.ndarray, wires: dict[in
             there = mesh_layout(len(members), np.searchsorted(members, ends[inside]))
         corner = there.min(0) - [0, lowest]
         place[members] = there - corner
-        drawn = [wires[k] - corner for k in inside if k in wires]
-        wires.update(zip(inside, drawn, strict=False))
-        lowest += float(np.ptp(np.concatenate([there - corner, *drawn])[:, 1])) + 1.5
+        drawn = {k: wires[k] - corner for k in inside.tolist() if k in wires}
+        wires.update(drawn)
+        lowest += float(np.ptp(np.concatenate([there - corner, *drawn.values()])[:, 1])) + 1.5
     return place
 
 
@@ -86,7 +89,7 @@ def _tree(
     """Places of the buses of a radial island, and the points of its branches."""
     position = {int(bus): k for k, bus in enumerate(members)}
     neighbours: list[list[tuple[int, int]]] = [[] for _ in members]
-    for k in inside:
+    for k in inside.tolist():
         a, b = (position[int(bus)] for bus in ends[k])
         neighbours[a].append((b, k))
         neighbours[b].append((a, k))
@@ -177,7 +180,7 @@ def _around(
 def _sampled(points: np.ndarray) -> np.ndarray:
     """Points along a branch, near enough to each other that nothing goes between them."""
     pieces = []
-    for a, b in zip(points[:-1], points[1:], strict=True):
+    for a, b in itertools.pairwise(points):
         count = max(1, int(np.linalg.norm(b - a) / 0.15))
         pieces.append(a + (b - a) * np.linspace(0, 1, count, endpoint=False)[:, None])
     return np.concatenate(pieces)

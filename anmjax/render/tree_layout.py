@@ -34,8 +34,8 @@ def tree_layout(order: Sequence[int], parent: Sequence[int]) -> np.ndarray:
     row = np.zeros(len(parent), int)  # from the parent's, until all are known
     contours: dict[int, Contour] = {}
     for bus in reversed(order):
-        straight, *laterals = sorted(children[bus], key=lambda child: -height[child]) or [None]
-        taken = {} if straight is None else contours.pop(straight)
+        straight, laterals = _longest_first(children[bus], height)
+        taken = contours.pop(straight[0]) if straight else {}
         here = int(column[bus])
         taken[here] = (0, 0)
         # Short ones first, so that the vertical wires of long ones pass no more than these.
@@ -45,6 +45,12 @@ def tree_layout(order: Sequence[int], parent: Sequence[int]) -> np.ndarray:
     for bus in order[1:]:
         row[bus] += row[parent[bus]]
     return np.stack([column, row], axis=1)
+
+
+def _longest_first(children: list[int], height: np.ndarray) -> tuple[list[int], list[int]]:
+    """The child that goes straight on, if there is one, and the others, the longest first."""
+    ordered = sorted(children, key=lambda child: -int(height[child]))
+    return ordered[:1], ordered[1:]
 
 
 def _join(taken: Contour, lateral: Contour, corner: int) -> int:

@@ -55,9 +55,7 @@ def page(rollouts: Mapping[str, Replay], *, title: str = "", coordinates: Any = 
         "policies": [
             {
                 "name": name,
-                "series": {
-                    key: quantised(values) for key, values in replay.series._asdict().items()
-                },
+                "series": {key: quantised(values) for key, values in replay.series._asdict().items()},
             }
             for name, replay in rollouts.items()
         ],
@@ -122,7 +120,9 @@ def _check(rollouts: Mapping[str, Replay]) -> None:
         other = rollouts[name]
         for field in static:
             if getattr(other.network, field) != getattr(first.network, field):
-                raise ValueError(f"rollouts {names[0]!r} and {name!r} are of different grids: {field} differs")
+                raise ValueError(
+                    f"rollouts {names[0]!r} and {name!r} are of different grids: {field} differs"
+                )
         for field, ours, theirs in (
             ("steps", len(first.series.e_loss), len(other.series.e_loss)),
             ("delta_t", first.delta_t, other.delta_t),

@@ -80,7 +80,7 @@ def test_a_task_that_an_agent_cannot_learn_is_refused_in_one_sentence(capsys, tm
 @pytest.mark.parametrize(
     ("command", "sentence"),
     [
-        ("", "name a command: train, evaluate or list; anmjax --help explains them."),
+        ("", "name a command: train, evaluate, render or list; anmjax --help explains them."),
         ("trian Match-v0", "unknown command trian; did you mean train?"),
         (
             "train Match-v0 --learnig-rate 1e-3",

@@ -9,26 +9,25 @@ function chartSpecs() {
   const limits = (() => {
     const free = indices(GRID.bus.id).filter((k) => !GRID.bus.slack.includes(k));
     const of = (column, pick) => pick(...free.map((k) => column[k]).filter((x) => x !== null && x > 0 && x < 2));
-    return free.length < 20000 ? [of(GRID.bus.v_min, Math.max), of(GRID.bus.v_max, Math.min)].filter(Number.isFinite) : [];
+    return [of(GRID.bus.v_min, Math.max), of(GRID.bus.v_max, Math.min)].filter(Number.isFinite);
   })();
   const at = (which, columns) => overTime((t) => (which[t] < 0 ? NaN : columns[which[t]][t]));
-  const hidden = (policy, values) => values.map((x, t) => (policy.alive(t) ? x : NaN));
   const specs = [
     { title: "power", unit: "MW", lines: (p) => [
       { label: "load", values: p.load, colour: COLOURS[4] },
-      { label: "could be generated", values: p.could, colour: COLOURS[1], dashed: true },
+      { label: "possible", values: p.could, colour: COLOURS[1], dashed: true },
       { label: "generated", values: p.made, colour: COLOURS[2] },
     ] },
     { title: "voltages", unit: "p.u.", levels: limits, lines: (p) => [
-      { label: "highest", values: hidden(p, at(p.highest, p.s.vm)), colour: COLOURS[1] },
-      { label: "lowest", values: hidden(p, at(p.lowest, p.s.vm)), colour: COLOURS[0] },
+      { label: "highest", values: at(p.highest, p.s.vm), colour: COLOURS[1] },
+      { label: "lowest", values: at(p.lowest, p.s.vm), colour: COLOURS[0] },
     ] },
     { title: "fullest branch", unit: "%", levels: [100], from: 0, lines: (p) => [
       { label: "loading", values: p.hasRatings ? at(p.fullest, p.loading) : overTime(() => NaN), colour: COLOURS[3] },
     ] },
-    { title: "cost so far", unit: "p.u.h", from: 0, lines: (p) => [
+    { title: "cost so far", unit: "p.u.h", from: 0, accrues: true, lines: (p) => [
       { label: "energy lost", values: p.lost, colour: COLOURS[2] },
-      { label: "price of violations", values: p.penalty, colour: "var(--bad)" },
+      { label: "violations", values: p.penalty, colour: "var(--bad)" },
     ] },
   ];
   const storage = indices(GRID.device.id).filter((k) => GRID.device.charge[k] >= 0);
@@ -43,7 +42,7 @@ function chartSpecs() {
 function pinnedSpec({ kind, k }) {
   if (kind === "bus") {
     return { title: busName(k), unit: "p.u.", levels: [GRID.bus.v_min[k], GRID.bus.v_max[k]].filter((x) => x > 0.5 && x < 2),
-      lines: (p) => [{ label: "|V|", values: p.s.vm[k].map((x, t) => (p.alive(t) ? x : NaN)), colour: COLOURS[0] }] };
+      lines: (p) => [{ label: "|V|", values: p.s.vm[k], colour: COLOURS[0] }] };
   }
   if (kind === "branch") {
     return GRID.branch.rating[k]
@@ -74,7 +73,9 @@ function scaleOf(spec, policies) {
   for (const x of spec.levels ?? []) { low = Math.min(low, x); high = Math.max(high, x); }
   for (const policy of policies) {
     for (const { values } of spec.lines(policy)) {
-      for (const x of values) if (Number.isFinite(x)) { low = Math.min(low, x); high = Math.max(high, x); }
+      values.forEach((x, t) => {
+        if (policy.alive(t) && Number.isFinite(x)) { low = Math.min(low, x); high = Math.max(high, x); }
+      });
     }
   }
   if (!(high > -Infinity && low < Infinity)) return [0, 1];
@@ -84,7 +85,10 @@ function scaleOf(spec, policies) {
 
 class Chart {
   constructor(parent, spec, policy, policies, onSeek) {
-    Object.assign(this, { spec, t: 0, lines: spec.lines(policy), scale: scaleOf(spec, policies) });
+    // Costs stay after a collapse; nothing else does.
+    const known = (values) => (spec.accrues ? values : values.map((x, t) => (policy.alive(t) ? x : NaN)));
+    const lines = spec.lines(policy).map((line) => ({ ...line, values: known(line.values) }));
+    Object.assign(this, { spec, t: 0, lines, scale: scaleOf(spec, policies) });
     const box = document.createElement("div");
     box.className = "chart";
     this.box = box;

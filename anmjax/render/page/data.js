@@ -63,7 +63,7 @@ function readPolicy({ name, series }) {
 // ---- text
 const number = (x, digits = 4) => {
   if (x === null || !Number.isFinite(x)) return "–";
-  if (Math.abs(x) < 1e-9) return "0";
+  if (Math.abs(x) < 5e-7) return "0";
   const places = Math.max(0, Math.min(6, digits - 1 - Math.floor(Math.log10(Math.abs(x)))));
   return x.toFixed(places).replace("-", "−");
 };
@@ -79,6 +79,9 @@ const deviceName = (k) => `${GRID.device.kind[k] === "slack" ? "outer grid" : GR
 const nameOf = { bus: busName, branch: branchName, device: deviceName };
 
 const range = (low, high, unit) => (low === null && high === null ? "" : `  (${number(low)} to ${number(high)} ${unit})`);
+
+// Whether a device gives (1), takes (-1) or rests: zero is exact only to the quantum of its numbers.
+const wayOf = (k, p) => (Math.abs(p) < 1e-3 * (GRID.device.p_max[k] ?? 1) ? 0 : Math.sign(p));
 
 // All quantities of an element at a time, a line each.
 const describe = {
@@ -114,7 +117,7 @@ const describe = {
     if (d.charge[k] >= 0) {
       const soc = policy.s.soc_mwh[d.charge[k]][t];
       lines.push(`charge ${number(soc)} MWh${range(d.soc_min[k], d.soc_max[k], "MWh")}`);
-      lines.push(p > 1e-6 ? "discharging" : p < -1e-6 ? "charging" : "at rest");
+      lines.push({ 1: "discharging", "-1": "charging", 0: "at rest" }[wayOf(k, p)]);
     }
     return lines;
   },

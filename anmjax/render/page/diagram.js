@@ -116,7 +116,7 @@ class Diagram {
     const width = this.svg.clientWidth || 600;
     // As high as the grid asks for, within what a screen has; charts beside it leave it more.
     const beside = Math.min(this.svg.parentElement.clientHeight, 520);
-    const height = Math.round(Math.max(Math.min(Math.max((width * BOX.h) / BOX.w, 120), 620), beside));
+    const height = Math.round(Math.max(Math.min(Math.max((width * BOX.h) / BOX.w, 120), 620, 105 * BOX.h), beside));
     this.svg.style.height = `${height}px`;
     this.svg.setAttribute("viewBox", `${view.x} ${view.y} ${view.w} ${view.h}`);
     const unit = Math.min(width / view.w, height / view.h); // pixels
@@ -154,7 +154,7 @@ class Diagram {
       const could = d.potential[k] >= 0 ? s.potential_mw[d.potential[k]][t] : 0;
       const room = d.charge[k] >= 0 ? d.soc_max[k] - d.soc_min[k] : 0;
       const charge = d.charge[k] >= 0 ? (s.soc_mwh[d.charge[k]][t] - d.soc_min[k]) / (room || 1) : 0;
-      setSymbol(clip(Math.abs(p) / (largest || Infinity)), clip(could / (largest || Infinity)), clip(charge), p);
+      setSymbol(clip(Math.abs(p) / (largest || Infinity)), clip(could / (largest || Infinity)), clip(charge), wayOf(k, p));
     });
   }
 

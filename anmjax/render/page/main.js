@@ -21,7 +21,8 @@ const PANELS = POLICIES.map((policy) => {
   const panel = make("section", panels, "panel");
   panel.setAttribute("aria-label", policy.name);
   const head = make("div", panel, "head");
-  make("h2", head).textContent = policy.name;
+  const heading = make("h2", head);
+  heading.textContent = heading.title = policy.name;
   const cost = make("span", head), difference = make("span", head), collapse = make("span", head, "bad");
   const summary = make("p", panel, "summary");
   const body = make("div", panel, "body");
@@ -56,8 +57,8 @@ function update() {
     one.cost.replaceChildren("cost so far ");
     make("b", one.cost).textContent = `${number(policy.cost[t], 4)} p.u.h`;
     const less = policy.cost[t] - POLICIES[0].cost[t];
-    one.difference.textContent = policy === POLICIES[0] ? "" : `${less < 0 ? "−" : "+"}${number(Math.abs(less), 3)} to ${POLICIES[0].name}`;
-    one.collapse.textContent = policy.alive(t) ? "" : "collapsed";
+    one.difference.textContent = policy === POLICIES[0] ? "" : `${number(Math.abs(less), 3)} ${less < 0 ? "less" : "more"} than ${POLICIES[0].name}`;
+    one.collapse.textContent = policy.alive(t) ? "" : "collapsed: its cost ends there";
     summaryOf(policy, t, one.summary);
     one.diagram.update(t);
     one.charts.forEach((chart) => chart.update(t));

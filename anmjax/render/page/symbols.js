@@ -17,7 +17,7 @@ const R = 0.14; // of a device's symbol
 const TRIANGLE = (r) => `M${-r} ${-0.8 * r}L${r} ${-0.8 * r}L0 ${0.95 * r}Z`;
 
 // Each: draws into a group whose origin is the device, and returns what sets it to (P share, potential share,
-// charge share, P).
+// charge share, whether it gives or takes).
 const SYMBOLS = {
   load(group) {
     draw(group, "path", { class: "shell", d: TRIANGLE(R) });
@@ -38,9 +38,9 @@ const SYMBOLS = {
     draw(group, "rect", { class: "shell", x: -w / 2, y: -h / 2, width: w, height: h, rx: 0.02 });
     const fill = draw(group, "rect", { class: "fill", x: -w / 2, width: w });
     const sign = draw(group, "text", { class: "sign", "font-size": 0.2 });
-    return (share, potential, charge, p) => {
+    return (share, potential, charge, way) => {
       set(fill, { y: (h / 2 - h * charge).toFixed(4), height: (h * charge).toFixed(4) });
-      sign.textContent = p > 1e-6 ? "−" : p < -1e-6 ? "+" : "";
+      sign.textContent = way > 0 ? "−" : way < 0 ? "+" : "";
     };
   },
   slack(group) {
