@@ -16,17 +16,15 @@ from anmjax.agents.ranges import Numbers, OneOf, Switch, Whole, Wholes
 from anmjax.agents.registry import AGENTS, DEFAULT_AGENT
 from anmjax.cli.door import check_evaluate, check_train, flag
 from anmjax.cli.errors import CommandError, nearest
+from anmjax.cli.evaluate_options import DEVICES, SEEDS, add_evaluate_options
+from anmjax.cli.evaluate_options import EXAMPLES as EVALUATE_EXAMPLES
 from anmjax.cli.render_options import EXAMPLES as RENDER_EXAMPLES
 from anmjax.cli.render_options import add_render_options, run_render
 from anmjax.cli.screen import say_starting
 from anmjax.cli.synonyms import NO_OPTION, SYNONYMS
 from anmjax.cli.typed_numbers import number, whole, within
 
-SEEDS = Whole(0, 2**32 - 1)  # all that JAX keeps of a seed by default
-DEVICES = Whole(1, 2**12)
 PROCESSES = Whole(1, 2**16)
-HORIZONS = Whole(1, 10**7)
-STARTS = Whole(1, 10**6)
 
 TRAIN_EXAMPLES = """\
 examples:
@@ -44,11 +42,6 @@ on two machines, one command on each, the second with --process-id 1:
 
 Ctrl-C stops at any time, SIGTERM too, and from the first updates on leaves a
 checkpoint to evaluate or to go on from.
-"""
-EVALUATE_EXAMPLES = """\
-examples:
-  anmjax evaluate runs/ANM6Easy-v0-seed0-20260101-120000
-  anmjax evaluate random do-nothing --task ANM6Easy-v0 --json scores.json
 """
 EXAMPLES = {"train": TRAIN_EXAMPLES, "evaluate": EVALUATE_EXAMPLES, "render": RENDER_EXAMPLES}
 
@@ -231,47 +224,6 @@ def _add_agent_option(group: argparse._ArgumentGroup, field: dataclasses.Field[A
         group.add_argument(name, type=number, metavar="X", help=shown, **common)
 
 
-def _add_evaluate_options(parser: Parser, _: str) -> None:
-    parser.add_argument(
-        "policy",
-        nargs="+",
-        metavar="POLICY",
-        help="a checkpoint, its folder, a policy of the package (shac@TASK), or a baseline: random, "
-        "do-nothing, mpc-constant, mpc-perfect, mpc-constant-ac, mpc-perfect-ac",
-    )
-    parser.add_argument("--task", help="task to act on, or module:name (default: the checkpoint's)")
-    parser.add_argument(
-        "--horizon", type=within(HORIZONS), default=3000, metavar="N", help="steps a start (default: 3000)"
-    )
-    parser.add_argument(
-        "--num-starts",
-        type=within(STARTS),
-        default=96,
-        metavar="N",
-        help="starts to draw, if the task has none or with --drawn (default: 96)",
-    )
-    parser.add_argument("--drawn", action="store_true", help="draw the starts, even if the task has its own")
-    parser.add_argument(
-        "--soc",
-        type=number,
-        nargs="+",
-        metavar="MWH",
-        help="the task's own starts with each of these charges (default: the task's charge)",
-    )
-    parser.add_argument(
-        "--devices",
-        type=within(DEVICES),
-        metavar="N",
-        help="JAX devices to make of a CPU (default: one a core)",
-    )
-    parser.add_argument("--seed", type=within(SEEDS), default=0, metavar="N", help="random seed (default: 0)")
-    parser.add_argument("--json", metavar="FILE", help="also write the results to this file")
-    parser.add_argument("--csv", metavar="FILE", help="also write a row for every policy to this file")
-    parser.add_argument(
-        "--plot", metavar="FILE", help="also draw the second day from the first start under each policy"
-    )
-
-
 def _add_list_options(parser: Parser, _: str) -> None:
     pass
 
@@ -331,7 +283,7 @@ COMMANDS: dict[str, tuple[str, str, Any, Any]] = {
     "evaluate": (
         "POLICY [POLICY ...] [options]",
         "evaluate checkpoints and baselines",
-        _add_evaluate_options,
+        add_evaluate_options,
         _evaluate,
     ),
     "render": (

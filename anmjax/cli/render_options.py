@@ -9,12 +9,12 @@ from pathlib import Path
 from anmjax.agents.ranges import Whole
 from anmjax.agents.training.run_folder import CHECKPOINT_FILE
 from anmjax.cli.errors import CommandError
+from anmjax.cli.evaluate_options import SEEDS
 from anmjax.cli.outputs import check_files
 from anmjax.cli.screen import say_starting
 from anmjax.cli.typed_numbers import within
 
 HORIZONS = Whole(1, 10**5)  # a browser holds all of it
-SEEDS = Whole(0, 2**32 - 1)
 
 EXAMPLES = """\
 examples:
