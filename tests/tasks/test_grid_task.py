@@ -60,6 +60,7 @@ def test_a_do_nothing_step_is_the_power_flow_of_pandapower_with_all_that_is_no_d
 
 
 # One slack and a solution each: transmission, distribution, low voltage.
+QUICK = ("case9", "simple_four_bus_system")
 SHIPPED = (
     "case4gs",
     "case5",
@@ -127,8 +128,9 @@ def test_an_injection_counts_once_whether_it_is_of_a_device_or_fixed():
     np.testing.assert_allclose(own.metrics["e_loss"], lost, atol=1e-14)
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("name", SHIPPED)
+@pytest.mark.parametrize(
+    "name", [name if name in QUICK else pytest.param(name, marks=pytest.mark.slow) for name in SHIPPED]
+)
 def test_a_do_nothing_step_of_a_net_that_pandapower_ships_is_its_power_flow(name):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from anmjax.grid.devices import Generator, Load, Placed, Renewable, Storage
+from anmjax.grid.parsing import to_number
 
 _SHARES = (
     "const_z_percent const_i_percent const_z_p_percent const_i_p_percent const_z_q_percent const_i_q_percent"
@@ -43,7 +44,9 @@ def find_devices(
             if at in depends or (table == "gen" and row["slack"]):
                 continue
             p, q = (row["scaling"] * row.get(of, 0.0) for of in ("p_mw", "q_mvar"))
-            device, sign = make(row, ids[at], p, q), -1 if table in ("load", "storage") else 1
+            device, sign = None, -1 if table in ("load", "storage") else 1
+            if p == 0 or np.isfinite(np.divide(q, p)):  # a ratio that is no number is one of Q without P
+                device = make(row, ids[at], p, q)
             if device is not None:
                 yield Placed(device, sign * p + 0.0, sign * q + 0.0), f"{table} {index}"
 
@@ -73,9 +76,7 @@ def _sgen(row: dict[str, Any], bus: int, p: float, q: float) -> Generator | None
     if not _is_true(row.get("controllable")):
         return Renewable(bus, q_per_p=q / p if p else 0.0, controllable=False, name=_name(row))
     low, high = _reactive_limits(row, q)
-    most = _number(row, "max_p_mw", max(_number(row, "sn_mva", np.inf), p))
-    least = min(max(_number(row, "min_p_mw", 0.0), 0.0), most)
-    return Renewable(bus, max(most, 0.0), least, high, low, name=_name(row))
+    return Renewable(bus, *_active_limits(row, p), high, low, name=_name(row))
 
 
 def _gen(row: dict[str, Any], bus: int, p: float, q: float) -> Generator | None:
@@ -86,9 +87,7 @@ def _gen(row: dict[str, Any], bus: int, p: float, q: float) -> Generator | None:
     if controllable is not None and controllable == controllable and not _is_true(controllable):
         return Generator(bus, controllable=False, name=_name(row))
     low, high = _reactive_limits(row, 0.0)
-    most = _number(row, "max_p_mw", max(_number(row, "sn_mva", np.inf), p))
-    least = min(max(_number(row, "min_p_mw", 0.0), 0.0), most)
-    return Generator(bus, max(most, 0.0), least, high, low, name=_name(row))
+    return Generator(bus, *_active_limits(row, p), high, low, name=_name(row))
 
 
 def _storage(row: dict[str, Any], bus: int, p: float, q: float) -> Storage | None:
@@ -98,7 +97,7 @@ def _storage(row: dict[str, Any], bus: int, p: float, q: float) -> Storage | Non
     """
     controllable, capacity = row.get("controllable"), _number(row, "max_e_mwh", 0.0)
     said_no = controllable is not None and controllable == controllable and not _is_true(controllable)
-    if said_no or capacity <= 0:
+    if said_no or not 0 < capacity < np.inf:
         return None
     size = _number(row, "sn_mva", abs(p))
     charge, discharge = _number(row, "max_p_mw", size), -_number(row, "min_p_mw", -size)
@@ -110,16 +109,23 @@ def _storage(row: dict[str, Any], bus: int, p: float, q: float) -> Storage | Non
 
 def _reactive_limits(row: dict[str, Any], q: float) -> tuple[float, float]:
     """Limits of Q with the signs of the table; between none and that of the case where it says nothing."""
-    low, high = _number(row, "min_q_mvar", min(q, 0.0)), _number(row, "max_q_mvar", max(q, 0.0))
-    return min(low, high), max(low, high)
+    none = min(q, 0.0), max(q, 0.0)
+    low, high = _number(row, "min_q_mvar", none[0]), _number(row, "max_q_mvar", none[1])
+    low, high = min(low, high), max(low, high)
+    return (low, high) if low < np.inf and high > -np.inf else none
+
+
+def _active_limits(row: dict[str, Any], p: float) -> tuple[float, float]:
+    """Largest and smallest P of a generator: those of the table, else its size, else none."""
+    most = max(_number(row, "max_p_mw", max(_number(row, "sn_mva", np.inf), p)), 0.0)
+    least = min(max(_number(row, "min_p_mw", 0.0), 0.0), most)
+    return most, least if least < np.inf else 0.0
 
 
 def _number(row: dict[str, Any], column: str, otherwise: float) -> float:
-    """A cell, the other number where it is empty."""
-    value = row.get(column)
-    if value is None or type(value).__name__ == "NAType" or value != value:
-        return otherwise
-    return float(value)
+    """A cell, the other number where it is empty or holds none."""
+    number = to_number(row.get(column))
+    return otherwise if number is None else number
 
 
 def _is_true(value: Any) -> bool:

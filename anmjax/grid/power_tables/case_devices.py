@@ -85,6 +85,8 @@ def devices_of_tables(source: PowerTables) -> Iterator[tuple[Placed, str]]:
       Devices with buses by id; a name for each, by the number of the bus and by the row of the generator.
     """
     for number, p, q in source.bus[:, [BUS_I, PD, QD]].tolist():
+        if p != 0 and not np.isfinite(np.divide(q, p)):
+            continue
         if p > 0:
             yield Placed(Load(int(number), q_per_p=q / p), -p, -q + 0.0), f"load {int(number)}"
         elif p < 0:
@@ -95,7 +97,7 @@ def devices_of_tables(source: PowerTables) -> Iterator[tuple[Placed, str]]:
             continue
         most, least = (row[PMAX], row[PMIN]) if len(row) > PMIN else (max(row[PG], 0.0), 0.0)
         low, high = row[[QMIN, QMAX]].tolist()
-        if not low <= high:
+        if not (low <= high and low < np.inf and high > -np.inf):
             low, high = min(row[QG], 0.0), max(row[QG], 0.0)
         if 0 <= least <= most and least < np.inf and row[PG] >= 0:
             device = Generator(int(row[GEN_BUS]), float(most), float(least), high, low)
