@@ -15,6 +15,8 @@ import anmjax
 from anmjax.adapters.gymnasium import Env, EnvInitializationError
 from tests.oracle.exact_gym_anm import exact_gym_anm
 
+pytestmark = pytest.mark.usefixtures("quick_compiler")
+
 TASK = "anmjax/ANM6Easy-v0"
 
 

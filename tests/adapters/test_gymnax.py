@@ -11,6 +11,8 @@ pytest.importorskip("gymnax")
 import anmjax
 from anmjax.adapters.gymnax import Environment
 
+pytestmark = pytest.mark.usefixtures("quick_compiler")
+
 LIMIT = 2
 
 
