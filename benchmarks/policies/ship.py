@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 from pathlib import Path
 
 import jax
@@ -32,14 +33,17 @@ def main() -> None:
     name = f"{checkpoint.agent}@{checkpoint.task}"
     save_policy(FOLDER / f"{name}.msgpack", checkpoint)
     described_run = record.make("policies.ship", [])
+    command = json.loads((run / "run.json").read_text())["commands"][-1]["command"]
     entry = {
-        "command": json.loads((run / "run.json").read_text())["commands"][-1]["command"],
+        # The folder plays no part in what was learned.
+        "command": re.sub(r" --out \S+", "", command),
         "seed": checkpoint.seed,
         "env_steps": checkpoint.env_steps,
         "seconds": round(checkpoint.seconds, 1),
         "discounted_return": round(outcome.discounted_return, 4),
         "starts": described,
-        **{key: described_run[key] for key in ("date", "machine", "versions", "commit")},
+        "versions": {name: described_run["versions"][name] for name in ("python", "anmjax", "jax", "flax")},
+        **{key: described_run[key] for key in ("date", "machine", "commit")},
     }
     RECORD.write_text(json.dumps(made() | {name: entry}, indent=1, sort_keys=True) + "\n", encoding="utf-8")
     print(f"{name}: {outcome.discounted_return:.4f}")
