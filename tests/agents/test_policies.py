@@ -50,10 +50,10 @@ def in_gym_anm(policy, t0, num_steps):
 
     env = Chosen()
     obs, _ = env.reset()
-    act = jax.jit(policy)
+    act = jax.jit(lambda obs: policy(None, obs))
     rewards = []
     for _ in range(num_steps):
-        obs, reward, terminated, _, _ = env.step(np.asarray(act(None, jnp.asarray(obs))))
+        obs, reward, terminated, _, _ = env.step(np.asarray(act(jnp.asarray(obs))))
         assert not terminated
         rewards.append(reward)
     return np.array(rewards)
