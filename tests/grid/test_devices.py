@@ -187,20 +187,17 @@ def test_a_generator_of_a_net_that_is_a_slack_is_no_device():
     assert set(network.device_bus[network.n_slack :]).isdisjoint(network.slacks)
 
 
-@pytest.mark.parametrize("odd", [np.inf, -np.inf, np.nan, -1.0, "x", None])
-@pytest.mark.parametrize(
-    "column", ["max_p_mw", "min_p_mw", "max_q_mvar", "min_q_mvar", "sn_mva", "max_e_mwh"]
-)
-def test_odd_limits_of_a_net_never_stop_its_import(column, odd):
+@pytest.mark.parametrize("odd", [np.inf, -np.inf, np.nan, -1.0])
+def test_odd_limits_of_a_net_never_stop_its_import(odd):
     net = small_net()
     pp.create_sgen(net, 12, p_mw=0.6, q_mvar=0.05, name="park", controllable=True)
     pp.create_storage(net, 12, p_mw=0.1, max_e_mwh=2.0, name="battery")
-    # A column of numbers with a word in it is a fault of the tables that a power flow reads.
-    table = net.storage if isinstance(odd, str) or column == "max_e_mwh" else net.sgen
-    table[column] = np.array([odd] * len(table), object)
-    if odd is not None and not isinstance(odd, str):
-        table[column] = table[column].astype(float)
+    for column in ("max_p_mw", "min_p_mw", "max_q_mvar", "min_q_mvar", "sn_mva"):
+        net.sgen[column] = net.storage[column] = odd
     network = Network.from_pandapower(net)
+    assert network.device_names[-2:] == ("park", "battery")
     assert not any(np.isnan(getattr(network, name)).any() for name in ("p_min", "p_max", "q_min", "q_max"))
     assert (network.p_min <= network.p_max).all()
     assert (network.q_min <= network.q_max).all()
+    net.storage["max_e_mwh"] = odd
+    assert Network.from_pandapower(net).device_names[-1] == "park"
