@@ -115,6 +115,7 @@ _NAMES = {
     ),
     "projection": ("SafeProjection", "project_safe"),
     "qp": ("QPSolution", "solve_qp"),
+    "render": (),  # no name of its own here: anmjax.render.page
     "tasks": (
         "GridTask",
         "MissingLimitsWarning",

@@ -89,6 +89,8 @@ def shortened(command: str) -> list[str]:
             if "--plot" in words:  # of the second day from the first start
                 return [*words, "--horizon", "192", "--drawn", "--num-starts", "1"]
             return [*words, "--horizon", "4"]
+        case ["render", *_]:
+            return [*words, "--horizon", "4"]
     return words
 
 

@@ -124,12 +124,13 @@ const describe = {
 };
 
 // ---- colours: blue is low, orange is high; both tell apart for all kinds of colour vision
-const isDark = () => matchMedia("(prefers-color-scheme: dark)").matches;
+const darkScheme = matchMedia("(prefers-color-scheme: dark)");
+let dark = darkScheme.matches;
 const mix = (a, b, x) => `rgb(${a.map((v, i) => Math.round(v + (b[i] - v) * x)).join(",")})`;
 const LOW = [33, 102, 190], HIGH = [230, 120, 10];
-const MIDDLE = () => (isDark() ? [110, 120, 132] : [226, 230, 235]);
-const IDLE = () => (isDark() ? [96, 108, 122] : [172, 182, 194]);
-const BUSY = () => (isDark() ? [240, 225, 120] : [76, 20, 110]);
+const MIDDLE = () => (dark ? [110, 120, 132] : [226, 230, 235]);
+const IDLE = () => (dark ? [96, 108, 122] : [172, 182, 194]);
+const BUSY = () => (dark ? [240, 225, 120] : [76, 20, 110]);
 
 function voltageColour(k, vm) {
   // Limits far apart, as those of a slack often are, would make all alike.

@@ -22,7 +22,7 @@ function zoom(factor, x = view.x + view.w / 2, y = view.y + view.h / 2) {
 
 class Diagram {
   constructor(parent, policy, onPin, onHover) {
-    this.policy = policy;
+    Object.assign(this, { policy, t: 0, far: true }); // far: devices and names are not drawn
     this.svg = draw(parent, "svg", { class: "diagram", role: "img", "aria-label": `diagram of the grid under ${policy.name}` });
     const layer = () => draw(this.svg, "g");
     this.under = layer(); this.wires = layer(); this.leads = layer(); this.arrows = layer(); this.nodes = layer();
@@ -120,7 +120,10 @@ class Diagram {
     this.svg.style.height = `${height}px`;
     this.svg.setAttribute("viewBox", `${view.x} ${view.y} ${view.w} ${view.h}`);
     const unit = Math.min(width / view.w, height / view.h); // pixels
-    this.svg.classList.toggle("far", unit < 30);
+    const far = unit < 30, changes = far !== this.far;
+    this.far = far;
+    this.svg.classList.toggle("far", far);
+    if (changes) this.update(this.t);
     this.svg.classList.toggle("farther", unit < 16);
     // From afar buses and arrows stay big enough to be seen.
     const radius = Math.max(BUS_RADIUS, Math.min(3.2 / unit, 0.3));
@@ -130,12 +133,13 @@ class Diagram {
   }
 
   update(t) {
+    this.t = t;
     const { policy } = this, { s } = policy, alive = policy.alive(t);
     this.branch.forEach(({ alarm, wire, arrow, at, way }, k) => {
       const percent = policy.loading[k][t], off = policy.branchOff(k, t);
       show(alarm, off);
       if (!arrow) return;
-      set(wire, { stroke: loadingColour(percent), "stroke-width": (1.6 + 3.4 * Math.min(percent / 100, 1.4)).toFixed(2) });
+      set(wire, { stroke: loadingColour(percent), "stroke-width": (1.6 + 3.4 * Math.min(percent / 100, 1.4)).toFixed(1) });
       const p = s.p_from_mw[k][t], now = Math.abs(p) < 1e-6 ? 0 : Math.sign(p);
       if (now === way) return;
       this.branch[k].way = now;
@@ -144,10 +148,11 @@ class Diagram {
     });
     this.bus.forEach(({ halo, dot, sense }, k) => {
       const off = policy.busOff(k, t);
-      dot.setAttribute("fill", alive ? voltageColour(k, s.vm[k][t]) : "var(--back)");
+      set(dot, { fill: alive ? voltageColour(k, s.vm[k][t]) : "var(--back)" });
       show(halo, off);
-      sense.textContent = off > 0 ? "▲" : off < 0 ? "▼" : "";
+      write(sense, off > 0 ? "▲" : off < 0 ? "▼" : "");
     });
+    if (this.far) return;
     const d = GRID.device, clip = (x) => Math.min(1, Math.max(0, Number.isFinite(x) ? x : 0));
     this.device.forEach((setSymbol, k) => {
       const p = s.p_mw[k][t], largest = d.kind[k] === "load" ? -d.p_min[k] : d.p_max[k];

@@ -41,7 +41,7 @@ function summaryOf(policy, t, into) {
   say(` to ${number(policy.s.vm[high][t], 4)} p.u. at ${busName(high)}`, policy.busOff(high, t) > 0);
   if (full >= 0) say(`; ${branchName(full)} at ${number(policy.loading[full][t], 3)} %`, policy.branchOff(full, t));
   const unused = policy.could[t] - policy.made[t];
-  say(`; ${number(Math.max(0, unused), 3)} MW unused`);
+  say(`; ${number(unused > 1e-4 * policy.could[t] ? unused : 0, 3)} MW unused`);
   const buses = policy.busesOff[t], branches = policy.branchesOff[t];
   if (buses + branches) say(`; outside limits: ${buses} bus${buses === 1 ? "" : "es"}, ${branches} branch${branches === 1 ? "" : "es"}`, true);
 }
@@ -103,7 +103,7 @@ function seekViolation(way) {
 
 // A strip for each policy: when limits were violated. Above voltages, below branches.
 function drawStrips() {
-  const dark = getComputedStyle(document.documentElement);
+  const style = getComputedStyle(document.documentElement);
   byId("strips").replaceChildren();
   for (const policy of POLICIES) {
     const strip = make("div", byId("strips"), "strip"), canvas = make("canvas", strip);
@@ -119,7 +119,7 @@ function drawStrips() {
     canvas.height = 18;
     for (let t = 0; t < T; t++) {
       const x = Math.floor((t / T) * width), w = Math.max(2, Math.ceil(width / T));
-      const paint = (colour, y, h) => { brush.fillStyle = dark.getPropertyValue(colour); brush.fillRect(x, y, w, h); };
+      const paint = (colour, y, h) => { brush.fillStyle = style.getPropertyValue(colour); brush.fillRect(x, y, w, h); };
       if (!policy.alive(t)) paint("--ink", 0, 18);
       else {
         if (policy.busesOff[t]) paint("--one", 0, 9);
@@ -203,7 +203,8 @@ addEventListener("keydown", (event) => {
   KEYS[event.key]();
 });
 addEventListener("resize", drawStrips);
-matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => {
+darkScheme.addEventListener("change", () => {
+  dark = darkScheme.matches;
   byId("legend").replaceChildren();
   drawLegend();
   drawStrips();

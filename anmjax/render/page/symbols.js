@@ -9,8 +9,15 @@ function draw(parent, tag, attributes = {}, text = null) {
   parent.append(element);
   return element;
 }
-const set = (element, attributes) => { for (const key in attributes) element.setAttribute(key, attributes[key]); };
-const show = (element, visible) => element.setAttribute("visibility", visible ? "visible" : "hidden");
+// What stays as it is is not set again: a large grid has thousands of attributes, few of which change at a time.
+function set(element, attributes) {
+  const known = (element.known ??= {});
+  for (const key in attributes) {
+    if (known[key] !== attributes[key]) element.setAttribute(key, (known[key] = attributes[key]));
+  }
+}
+const show = (element, visible) => set(element, { visibility: visible ? "visible" : "hidden" });
+const write = (element, text) => { if (element.textContent !== text) element.textContent = text; };
 const pathOf = (points) => "M" + points.map((p) => p.join(" ")).join("L");
 
 const R = 0.14; // of a device's symbol
@@ -22,14 +29,14 @@ const SYMBOLS = {
   load(group) {
     draw(group, "path", { class: "shell", d: TRIANGLE(R) });
     const fill = draw(group, "path", { class: "fill", d: TRIANGLE(R) });
-    return (share) => fill.setAttribute("transform", `scale(${Math.sqrt(share).toFixed(3)})`);
+    return (share) => set(fill, { transform: `scale(${Math.sqrt(share).toFixed(2)})` });
   },
   renewable(group) {
     draw(group, "circle", { class: "shell", r: R });
     const could = draw(group, "circle", { class: "could" }), fill = draw(group, "circle", { class: "fill" });
     return (share, potential) => {
-      could.setAttribute("r", (R * Math.sqrt(potential)).toFixed(4));
-      fill.setAttribute("r", (R * Math.sqrt(share)).toFixed(4));
+      set(could, { r: (R * Math.sqrt(potential)).toFixed(4) });
+      set(fill, { r: (R * Math.sqrt(share)).toFixed(4) });
     };
   },
   storage(group) {
@@ -40,7 +47,7 @@ const SYMBOLS = {
     const sign = draw(group, "text", { class: "sign", "font-size": 0.2 });
     return (share, potential, charge, way) => {
       set(fill, { y: (h / 2 - h * charge).toFixed(4), height: (h * charge).toFixed(4) });
-      sign.textContent = way > 0 ? "−" : way < 0 ? "+" : "";
+      write(sign, way > 0 ? "−" : way < 0 ? "+" : "");
     };
   },
   slack(group) {
