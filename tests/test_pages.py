@@ -40,11 +40,7 @@ def commands(page: Path) -> list[str]:
 # In the order of the pages, README first.
 OURS = [*dict.fromkeys(line for page in PAGES for line in commands(page) if line.startswith("anmjax "))]
 # What takes 10 to 30 s of compiling each.
-<<<<<<< HEAD
-LONG = ("adapters", "quickstart", "quadratic-programs", "mpc", "training")
-=======
-LONG = ("quickstart", "quadratic-programs", "mpc", "training", "replay")
->>>>>>> 2e0122c (Tests of the page: the long program of its page runs with the other long ones)
+LONG = ("adapters", "quickstart", "quadratic-programs", "mpc", "training", "replay")
 WITH_PYTHON = [page for page in PAGES if code_blocks(page, "python")]
 # Two processes, so that each pays for its imports once.
 SHORT_AND_LONG = [
