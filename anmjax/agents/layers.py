@@ -46,7 +46,7 @@ class MLP(nn.Module):
         for size in self.sizes[:-1]:
             x = self._dense(size, np.sqrt(2.0))(x)
             if self.layer_norm:
-                x = nn.LayerNorm(dtype=self.compute_dtype or self.dtype, param_dtype=self.dtype)(x)
+                x = self._norm(x)
             x = self.activation(x)
         return self._dense(self.sizes[-1], self.final_gain)(x).astype(self.dtype)
 
@@ -56,4 +56,11 @@ class MLP(nn.Module):
             kernel_init=orthogonal(gain),
             dtype=self.compute_dtype or self.dtype,
             param_dtype=self.dtype,
+        )
+
+    def _norm(self, x: jax.Array) -> jax.Array:
+        dtype = jnp.dtype(self.compute_dtype or self.dtype or x.dtype)
+        # Sums of half precision are taken in float32; others as they are, as strict promotion asks.
+        return nn.LayerNorm(dtype=dtype, param_dtype=self.dtype, force_float32_reductions=dtype.itemsize < 4)(
+            x
         )

@@ -26,6 +26,7 @@ _COSTS = ".states.costs"
 _OPTIMIZER_COUNT = re.compile(r"\.optimizer\b.*\.count")
 _NEVER_NEGATIVE = re.compile(r".*statistics\.(count|var)|\.optimizer\b.*\.nu\b.*")
 
+_POLICY_ALONE = "policy"  # what a file without a learner says that it holds
 _IN_LEARNER = ".policy"  # path of the policy in a learner that holds it, see ``Learner``
 
 
@@ -100,6 +101,7 @@ def save_policy(path: Path | str, checkpoint: Checkpoint) -> None:
         "seed": checkpoint.seed,
         "env_steps": checkpoint.env_steps,
         "seconds": checkpoint.seconds,
+        "holds": _POLICY_ALONE,
     }
     write_sealed(
         Path(path), {"header": json.dumps(header), "policy": checkpoint.policy_leaves, "learner": {}}
@@ -152,7 +154,8 @@ def load(path: Path | str) -> Checkpoint:
         raise CheckpointError(
             f"the header of the checkpoint {path} is damaged: {fault[:300].rstrip('.')}."
         ) from error
-    if wrong := _fault_of_leaves(checkpoint) or _fault_of_counters(checkpoint):
+    alone = header.get("holds") == _POLICY_ALONE and not checkpoint.learner_leaves
+    if wrong := _fault_of_leaves(checkpoint) or _fault_of_counters(checkpoint, alone):
         raise CheckpointError(f"the checkpoint {path} is damaged: {wrong}.")
     return checkpoint
 
@@ -223,7 +226,7 @@ def _fault_of_leaves(checkpoint: Checkpoint) -> str | None:
     return None
 
 
-def _fault_of_counters(checkpoint: Checkpoint) -> str | None:
+def _fault_of_counters(checkpoint: Checkpoint, alone: bool) -> str | None:
     config, leaves = checkpoint.config, checkpoint.learner_leaves
     updates, rest = divmod(checkpoint.env_steps, config.steps_per_update)
     if rest or not 0 <= updates <= config.num_updates or checkpoint.seconds < 0:
@@ -231,9 +234,7 @@ def _fault_of_counters(checkpoint: Checkpoint) -> str | None:
             f"its {checkpoint.env_steps} steps in {checkpoint.seconds:g} s are none of a training of "
             f"{config.num_updates} updates, {config.steps_per_update} steps each"
         )
-    if not leaves:
-        return None
-    expected = {".num_updates": updates}
+    expected = {} if alone else {".num_updates": updates}
     for name in leaves:
         if _OPTIMIZER_COUNT.fullmatch(name):
             expected[name] = updates * config.gradient_steps_per_update
