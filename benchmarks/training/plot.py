@@ -9,6 +9,7 @@ from typing import Any
 
 import matplotlib
 import matplotlib.pyplot as plt
+import matplotlib.transforms
 import numpy as np
 
 from benchmarks.harness import record
@@ -38,9 +39,10 @@ def draw(made: dict[str, Any], path: Path) -> None:
                 label = NAMES[row["agent"]] if row is first_of(rows, row["agent"]) else None
                 axis.plot(shown, y, color=COLOURS[row["agent"]], lw=1, alpha=0.8, label=label)
             for level in PASSED.get(task, ()):
-                axis.axhline(level, color="0.6", lw=0.8, ls=":")
-            best = max(row["return"] for row in rows)
-            axis.set_ylim(3 * best, 0.9 * best)
+                axis.axhline(level, color="0.5", lw=0.8, ls=":")
+                axis.text(0.01, level, f"{level:g}", color="0.4", fontsize=8, transform=across(axis))
+            best, least = max(row["return"] for row in rows), min(PASSED.get(task, (3 * rows[0]["return"],)))
+            axis.set_ylim(1.1 * least, best + 0.06 * (best - least))
             axis.set_ylabel("discounted return")
             axis.grid(alpha=0.3)
         by_steps.set_xscale("log")
@@ -51,6 +53,11 @@ def draw(made: dict[str, Any], path: Path) -> None:
     figure.tight_layout()
     figure.savefig(path, dpi=120)
     plt.close(figure)
+
+
+def across(axis: Any) -> Any:
+    """Coordinates of an axis: x as a share of its width, y as drawn."""
+    return matplotlib.transforms.blended_transform_factory(axis.transAxes, axis.transData)
 
 
 def first_of(rows: list[dict[str, Any]], agent: str) -> dict[str, Any]:
