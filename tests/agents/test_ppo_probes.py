@@ -22,6 +22,8 @@ OPTIONS = {
     "hidden_sizes": (16, 16),
     "learning_rate": 1e-2,
     "normalize_rewards": False,
+    # Two layers of 16 are exact to a few per cent without, in the updates that are made here.
+    "layer_norm": False,
     # The probes' observations count the steps since a reset, which a start that wandered does not take along.
     "exploring_starts": 0.0,
     # No pull to the middle of the box: the best actions are known exactly.
