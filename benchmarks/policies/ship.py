@@ -7,6 +7,7 @@ the one in the middle: what users get is then what they may expect of a training
 from __future__ import annotations
 
 import argparse
+import datetime
 import json
 import re
 from pathlib import Path
@@ -32,7 +33,6 @@ def main() -> None:
     outcome = evaluate(env, restore_policy(checkpoint, env), starts, described=described)
     name = f"{checkpoint.agent}@{checkpoint.task}"
     save_policy(FOLDER / f"{name}.msgpack", checkpoint)
-    described_run = record.make("policies.ship", [])
     command = json.loads((run / "run.json").read_text())["commands"][-1]["command"]
     entry = {
         # The folder plays no part in what was learned.
@@ -42,8 +42,10 @@ def main() -> None:
         "seconds": round(checkpoint.seconds, 1),
         "discounted_return": round(outcome.discounted_return, 4),
         "starts": described,
-        "versions": {name: described_run["versions"][name] for name in ("python", "anmjax", "jax", "flax")},
-        **{key: described_run[key] for key in ("date", "machine", "commit")},
+        "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        "machine": record.machine(),
+        "versions": {name: record.versions()[name] for name in ("python", "anmjax", "jax", "flax")},
+        **record.commit(),
     }
     RECORD.write_text(json.dumps(made() | {name: entry}, indent=1, sort_keys=True) + "\n", encoding="utf-8")
     print(f"{name}: {outcome.discounted_return:.4f}")

@@ -65,7 +65,7 @@ def reference(name: str) -> tuple[Any, np.ndarray, dict[str, Any]]:
     import pandapower
 
     source = networks.pandapower_net(name)
-    net = anmjax.Network.from_pandapower(source)
+    net = anmjax.Network.from_pandapower(source, devices=False)
     index = pandapower_bus_index(source)
     for start in STARTS:
         for tolerance in REFERENCE_TOLERANCES:

@@ -83,7 +83,7 @@ def load(name: str) -> Network:
       FileNotFoundError: pandapower is not installed and the network is not packaged.
     """
     if has_pandapower():
-        return Network.from_pandapower(pandapower_net(name))
+        return Network.from_pandapower(pandapower_net(name), devices=False)
     with np.load(packaged(name), allow_pickle=False) as arrays:
         kept = [field for field in fields(Network) if field.name in arrays]
         return Network(**{field.name: _unpack(field, arrays[field.name]) for field in kept})
@@ -124,7 +124,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.power_flow.networks", description=__doc__)
     parser.add_argument("names", nargs="*", default=TIMED, help="networks to package (default: those timed)")
     for name in parser.parse_args().names:
-        path = save(name, Network.from_pandapower(pandapower_net(name)))
+        path = save(name, Network.from_pandapower(pandapower_net(name), devices=False))
         print(f"{path}: {path.stat().st_size:,} bytes")
 
 

@@ -198,7 +198,9 @@ def test_options_of_no_agent_are_refused():
         pass
 
     assert name_of(CONFIG) == "search"
-    with pytest.raises(ValueError, match=r"Stranger is of no agent in AGENTS: expected .* of ppo, shac, search"):
+    with pytest.raises(
+        ValueError, match=r"Stranger is of no agent in AGENTS: expected .* of ppo, shac, search"
+    ):
         name_of(Stranger())
 
 
