@@ -5,6 +5,8 @@ from __future__ import annotations
 import subprocess
 import sys
 
+import pytest
+
 # In a process of its own: the number of devices is fixed when JAX starts.
 WORKER = """
 import jax
@@ -37,6 +39,7 @@ for ours, theirs in zip(jax.tree.leaves(spread), jax.tree.leaves(alone), strict=
 """
 
 
+@pytest.mark.slow
 def test_reset_and_step_spread_by_their_shardings_give_the_numbers_of_one_device() -> None:
     done = subprocess.run([sys.executable, "-c", WORKER], capture_output=True, text=True, timeout=600)
     assert done.returncode == 0, done.stderr

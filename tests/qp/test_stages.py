@@ -86,7 +86,9 @@ def whole_solutions(programs: list[StagedProgram]) -> tuple[np.ndarray, np.ndarr
     return x, np.einsum("bi,bij,bj->b", x, P, x) / 2 + (q * x).sum(1) + paid
 
 
-@pytest.mark.parametrize("kind", KINDS, ids=str)
+@pytest.mark.parametrize(
+    "kind", [KINDS[0], *(pytest.param(kind, marks=pytest.mark.slow) for kind in KINDS[1:])], ids=str
+)
 def test_it_finds_the_optimum_of_the_program_written_down_whole(kind):
     program, in_axes = drawn(*kind), axes(*kind[:2:-1])
     solve = jax.jit(jax.vmap(lambda p: solve_staged(p, num_iters=30, refinements=2), in_axes=in_axes))
