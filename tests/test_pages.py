@@ -83,6 +83,8 @@ def shortened(command: str) -> list[str]:
             return [*words, "--total-steps", "1024"]
         case ["train", "--resume", *_]:
             return words
+        case ["train", *_] if "shac" in words and "--help" not in words:
+            return [*words, "--total-steps", "512", "--num-envs", "128", "--horizon", "2"]
         case ["train", *_] if "--help" not in words:
             return [*words, "--total-steps", "512", "--num-envs", "128", "--num-steps", "2"]
         case ["evaluate", *_]:

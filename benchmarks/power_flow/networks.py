@@ -83,10 +83,18 @@ def load(name: str) -> Network:
       FileNotFoundError: pandapower is not installed and the network is not packaged.
     """
     if has_pandapower():
-        return Network.from_pandapower(pandapower_net(name), devices=False)
+        return _for_power_flows(pandapower_net(name))
     with np.load(packaged(name), allow_pickle=False) as arrays:
         kept = [field for field in fields(Network) if field.name in arrays]
         return Network(**{field.name: _unpack(field, arrays[field.name]) for field in kept})
+
+
+def _for_power_flows(net: Any) -> Network:
+    """The network without devices and names, which a power flow does not ask for."""
+    network = Network.from_pandapower(net, devices=False)
+    nothing: dict[str, Any] = dict.fromkeys(("p_device", "q_device", "p_fixed", "q_fixed"))
+    nothing |= dict.fromkeys(("bus_names", "branch_names", "device_names"), ())
+    return replace(network, **nothing)
 
 
 @functools.cache
@@ -124,7 +132,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.power_flow.networks", description=__doc__)
     parser.add_argument("names", nargs="*", default=TIMED, help="networks to package (default: those timed)")
     for name in parser.parse_args().names:
-        path = save(name, Network.from_pandapower(pandapower_net(name), devices=False))
+        path = save(name, _for_power_flows(pandapower_net(name)))
         print(f"{path}: {path.stat().st_size:,} bytes")
 
 
