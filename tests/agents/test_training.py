@@ -261,7 +261,7 @@ def test_a_missing_checkpoint_is_one_clear_sentence(tmp_path):
 
 def test_a_checkpoint_of_other_options_is_refused_by_name_and_shape(whole):
     saved = load(whole[0].checkpoint)
-    other = PPO.create(TwoSteps(), PPOConfig(num_envs=8, hidden_sizes=(8,)))
+    other = PPO.create(TwoSteps(), PPOConfig(num_envs=8, hidden_sizes=(8,), layer_norm=False))
     with pytest.raises(CheckpointError, match=r"\[4.*but this task and these options need .*\[8"):
         restore_learner(saved, other)
     with pytest.raises(CheckpointError, match="has other options; go on with its own"):
