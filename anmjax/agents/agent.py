@@ -12,10 +12,6 @@ from anmjax.agents.metrics import Metrics
 from anmjax.envs.protocol import Environment
 
 
-class CannotLearnError(ValueError):
-    """An agent cannot learn on an environment, with its options; says why."""
-
-
 class Policy(Protocol):
     """A pytree that acts: with other numbers in it, it needs no new compilation."""
 

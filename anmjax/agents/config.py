@@ -6,7 +6,11 @@ import dataclasses
 import reprlib
 from typing import Any, ClassVar
 
-from anmjax.agents.ranges import Range
+from anmjax.agents.ranges import Number, Numbers, Range
+
+
+class CannotLearnError(ValueError):
+    """An agent cannot learn on an environment, with its options; says why."""
 
 
 def option(default: Any, allowed: Range, text: str) -> Any:
@@ -18,6 +22,25 @@ def option(default: Any, allowed: Range, text: str) -> Any:
       text: what it does, as the command line shows it.
     """
     return dataclasses.field(default=default, metadata={"allowed": allowed, "help": text})
+
+
+def cost_limit() -> Any:
+    """The option of a learner that keeps a limit on costs, see ``anmjax.agents.constraint``."""
+    return option(
+        None,
+        Number(0, 1e30, above=True, optional=True),
+        "limit on the mean over steps of the sum of the task's costs (p.u.), kept by a Lagrange multiplier; "
+        "default: none",
+    )
+
+
+def multiplier_gains() -> Any:
+    """The option that goes with ``cost_limit``."""
+    return option(
+        (1.0, 0.02, 1.0),
+        Numbers(Number(0, 100), 3),
+        "proportional, integral and derivative gain of the logarithm of that multiplier",
+    )
 
 
 class AgentConfig:

@@ -8,10 +8,26 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from anmjax.agents.config import CannotLearnError
 from anmjax.envs.spaces import Box
 
 # Of a cyclic entry: how many turns a period each pair of sine and cosine makes.
 HARMONICS = (1, 2, 4)
+
+
+def check_bounded(box: Box, learner: str) -> None:
+    """Checks that [-1, 1] can be scaled to a box of actions.
+
+    Raises:
+      CannotLearnError: a bound is infinite.
+    """
+    low, high = np.asarray(box.low), np.asarray(box.high)
+    unbounded = np.flatnonzero(~(np.isfinite(low) & np.isfinite(high)))
+    if unbounded.size:
+        raise CannotLearnError(
+            f"{learner} scales actions to their box, but the bounds of action entries {unbounded.tolist()} "
+            "are infinite."
+        )
 
 
 def cycles_of(env: Any) -> tuple[tuple[int, float], ...]:

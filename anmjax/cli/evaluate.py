@@ -152,6 +152,10 @@ def find_checkpoint(name: str) -> Checkpoint:
                 return shipped(task, agent)
             except ValueError as error:
                 raise CommandError(f"{error}.") from error
+        if at and os.sep not in agent:
+            raise CommandError(
+                f"{name[:80]} is of no learner{nearest(agent, AGENTS)} There are: {', '.join(AGENTS)}."
+            )
         raise CommandError(f"no checkpoint at {path}, nor a baseline of that name{nearest(name, BASELINES)}")
     try:
         return load(path)

@@ -60,7 +60,8 @@ def run(arguments: argparse.Namespace) -> int:
     except FileExistsError as error:
         raise CommandError(f"{file[:80]} is there already.") from error
     except (OSError, ValueError) as error:
-        raise CommandError(f"cannot write {file[:80]}: {error}."[:300]) from error
+        reason = error.strerror if isinstance(error, OSError) else str(error)
+        raise CommandError(f"cannot write {file[:80]}: {reason}."[:300]) from error
     say(f"{file}: a grid of three buses and a year of profiles to put yours in the place of.")
     print(f"anmjax describe {path.stem}:task")
     print(f"anmjax train {path.stem}:task --total-steps 1_000_000")

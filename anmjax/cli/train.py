@@ -14,9 +14,8 @@ from typing import Any
 
 import jax
 
-from anmjax.agents.agent import CannotLearnError
 from anmjax.agents.baselines import do_nothing_policy
-from anmjax.agents.config import AgentConfig
+from anmjax.agents.config import AgentConfig, CannotLearnError
 from anmjax.agents.registry import AGENTS, name_of
 from anmjax.agents.training.checkpoint import Checkpoint, CheckpointError
 from anmjax.agents.training.lock import LockedError

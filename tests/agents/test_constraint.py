@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from anmjax.agents.agent import CannotLearnError
+from anmjax.agents.config import CannotLearnError
 from anmjax.agents.constraint import Multiplier, penalized
 from anmjax.agents.ppo import PPO, PPOConfig, load, train
 from anmjax.agents.training.progress import Progress

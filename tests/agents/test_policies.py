@@ -10,6 +10,7 @@ import pytest
 import anmjax
 from anmjax.agents.policies import FOLDER, made, shipped
 from anmjax.agents.training.checkpoint import CheckpointError, restore_learner
+from anmjax.agents.training.loop import train
 from anmjax.cli import main
 
 pytestmark = pytest.mark.usefixtures("standard_promotion")
@@ -29,11 +30,15 @@ def test_another_policy_is_refused_with_those_there_are():
         anmjax.load_policy("ANM6-v9", "ppo")
 
 
-def test_a_policy_of_the_package_does_not_go_on_training():
+def test_a_policy_of_the_package_does_not_go_on_training(tmp_path):
     checkpoint = shipped("ANM6Easy-v0", "shac")
     assert (checkpoint.agent, checkpoint.learner_leaves) == ("shac", {})
     with pytest.raises(CheckpointError, match="holds a policy alone: it acts, but its training cannot go on"):
         restore_learner(checkpoint, None)
+    # Before a folder is claimed.
+    with pytest.raises(CheckpointError, match="holds a policy alone"):
+        train(None, resume=checkpoint, out=tmp_path / "run")
+    assert not (tmp_path / "run").exists()
 
 
 def in_gym_anm(policy, t0, num_steps):
@@ -93,3 +98,5 @@ def test_the_command_line_scores_a_policy_of_the_package(capsys):
     assert "shac@ANM6Easy-v0" in capsys.readouterr().out
     assert main(["evaluate", "shac@Nothing-v0"]) == 2
     assert "no policy shac@Nothing-v0 comes with anmjax" in capsys.readouterr().err
+    assert main(["evaluate", "shca@ANM6Easy-v0"]) == 2
+    assert "is of no learner; did you mean shac? There are: ppo, shac." in capsys.readouterr().err

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from anmjax.agents.config import AgentConfig, option
-from anmjax.agents.ranges import Number, Numbers, OneOf, Switch, Whole, Wholes
+from anmjax.agents.config import AgentConfig, cost_limit, multiplier_gains, option
+from anmjax.agents.ranges import Number, OneOf, Switch, Whole, Wholes
 
 # Counters on the device are int32: updates, gradient steps, steps in a batch.
 MAX_COUNT = 2**31 - 1
@@ -76,17 +76,8 @@ class PPOConfig(AgentConfig):
     reward_horizon: float = option(
         3e5, _POSITIVE, "steps after which the scale of the rewards begins to forget"
     )
-    cost_limit: float | None = option(
-        None,
-        Number(0, 1e30, above=True, optional=True),
-        "limit on the mean over steps of the sum of the task's costs (p.u.), kept by a Lagrange multiplier; "
-        "default: none",
-    )
-    multiplier_gains: tuple[float, ...] = option(
-        (1.0, 0.02, 1.0),
-        Numbers(Number(0, 100), 3),
-        "proportional, integral and derivative gain of the logarithm of that multiplier",
-    )
+    cost_limit: float | None = cost_limit()
+    multiplier_gains: tuple[float, ...] = multiplier_gains()
     observation_clip: float = option(10.0, _POSITIVE, "bound on scaled observations")
     reward_clip: float = option(10.0, _POSITIVE, "bound on scaled rewards")
     hidden_sizes: tuple[int, ...] = option(

@@ -7,11 +7,9 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 import optax
 from flax import struct
 
-from anmjax.agents.agent import CannotLearnError
 from anmjax.agents.constraint import Multiplier, check_costs
 from anmjax.agents.metrics import Metrics
 from anmjax.agents.ppo.collect import Rollout, collect
@@ -19,7 +17,7 @@ from anmjax.agents.ppo.config import PPOConfig
 from anmjax.agents.ppo.gae import generalized_advantages
 from anmjax.agents.ppo.loss import Batch, ppo_loss
 from anmjax.agents.ppo.network import ActorCritic, Policy
-from anmjax.agents.scaling import cycles_of, with_cycles
+from anmjax.agents.scaling import check_bounded, cycles_of, with_cycles
 from anmjax.agents.starts import NUM_STARTS, pool_of_starts
 from anmjax.agents.training.lanes import Lanes
 from anmjax.envs.protocol import Environment
@@ -73,13 +71,7 @@ class PPO:
             is to be a limit on costs, but there are none.
         """
         config = PPOConfig() if config is None else config
-        low, high = np.asarray(env.action_space.low), np.asarray(env.action_space.high)
-        unbounded = np.flatnonzero(~(np.isfinite(low) & np.isfinite(high)))
-        if unbounded.size:
-            raise CannotLearnError(
-                f"PPO scales actions to their box, but the bounds of action entries {unbounded.tolist()} "
-                "are infinite."
-            )
+        check_bounded(env.action_space, "PPO")
         if config.cost_limit is not None:
             check_costs(env, "PPO")
         if config.max_episode_steps:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from anmjax.agents.config import AgentConfig, option
-from anmjax.agents.ranges import Number, Numbers, OneOf, Switch, Whole, Wholes
+from anmjax.agents.config import AgentConfig, cost_limit, multiplier_gains, option
+from anmjax.agents.ranges import Number, OneOf, Switch, Whole, Wholes
 
 # Counters on the device are int32: updates, gradient steps, steps of a window on all grids.
 MAX_COUNT = 2**31 - 1
@@ -83,17 +83,8 @@ class SHACConfig(AgentConfig):
     collapse_clip: float = option(
         10.0, _POSITIVE, "what a collapse costs at most, in standard deviations of the return"
     )
-    cost_limit: float | None = option(
-        None,
-        Number(0, 1e30, above=True, optional=True),
-        "limit on the mean over steps of the sum of the task's costs (p.u.), kept by a Lagrange multiplier; "
-        "default: none",
-    )
-    multiplier_gains: tuple[float, ...] = option(
-        (1.0, 0.02, 1.0),
-        Numbers(Number(0, 100), 3),
-        "proportional, integral and derivative gain of the logarithm of that multiplier",
-    )
+    cost_limit: float | None = cost_limit()
+    multiplier_gains: tuple[float, ...] = multiplier_gains()
     normalize_observations: bool = option(
         True, Switch(), "scale observations by their running mean and deviation"
     )

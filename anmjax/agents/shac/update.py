@@ -22,15 +22,13 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 import optax
 from flax import struct
 from jax.flatten_util import ravel_pytree
 
-from anmjax.agents.agent import CannotLearnError
 from anmjax.agents.constraint import Multiplier, check_costs
 from anmjax.agents.metrics import Metrics
-from anmjax.agents.scaling import cycles_of, with_cycles
+from anmjax.agents.scaling import check_bounded, cycles_of, with_cycles
 from anmjax.agents.shac.config import SHACConfig
 from anmjax.agents.shac.critics import Values
 from anmjax.agents.shac.network import Actor, SHACPolicy
@@ -83,13 +81,7 @@ class SHAC:
             is to be a limit on costs, but there are none.
         """
         config = SHACConfig() if config is None else config
-        low, high = np.asarray(env.action_space.low), np.asarray(env.action_space.high)
-        unbounded = np.flatnonzero(~(np.isfinite(low) & np.isfinite(high)))
-        if unbounded.size:
-            raise CannotLearnError(
-                f"SHAC scales actions to their box, but the bounds of action entries {unbounded.tolist()} "
-                "are infinite."
-            )
+        check_bounded(env.action_space, "SHAC")
         if config.cost_limit is not None:
             check_costs(env, "SHAC")
         return cls(env=env, pool=_pool(env, config, 0), config=config)

@@ -75,15 +75,14 @@ def save(
       seconds: s, wall clock of the training so far.
     """
     config = agent.config
-    header = {
-        "agent": name_of(config),
-        "task": task,
-        "overrides": overrides or {},
-        "config": config.to_dict(),
-        "seed": seed,
-        "env_steps": int(learner.num_updates) * config.steps_per_update,
-        "seconds": seconds,
-    }
+    header = _header(
+        config,
+        task=task,
+        overrides=overrides or {},
+        seed=seed,
+        env_steps=int(learner.num_updates) * config.steps_per_update,
+        seconds=seconds,
+    )
     policy = _leaves(agent.policy(learner))
     written = {_IN_LEARNER + name for name in policy} if _holds_policy(learner) else set()
     rest = {name: leaf for name, leaf in _leaves(learner).items() if name not in written}
@@ -93,19 +92,15 @@ def save(
 
 def save_policy(path: Path | str, checkpoint: Checkpoint) -> None:
     """Writes what acting needs of a checkpoint: a small file, loaded and evaluated as a checkpoint is."""
-    header = {
-        "agent": checkpoint.agent,
-        "task": checkpoint.task,
-        "overrides": checkpoint.overrides,
-        "config": checkpoint.config.to_dict(),
-        "seed": checkpoint.seed,
-        "env_steps": checkpoint.env_steps,
-        "seconds": checkpoint.seconds,
-        "holds": _POLICY_ALONE,
-    }
-    write_sealed(
-        Path(path), {"header": json.dumps(header), "policy": checkpoint.policy_leaves, "learner": {}}
-    )
+    names = ("task", "overrides", "seed", "env_steps", "seconds")
+    said = {name: getattr(checkpoint, name) for name in names}
+    header = _header(checkpoint.config, **said, holds=_POLICY_ALONE)
+    content = {"header": json.dumps(header), "policy": checkpoint.policy_leaves, "learner": {}}
+    write_sealed(Path(path), content)
+
+
+def _header(config: AgentConfig, **said: Any) -> dict[str, Any]:
+    return {"agent": name_of(config), "config": config.to_dict(), **said}
 
 
 def load(path: Path | str) -> Checkpoint:
@@ -178,16 +173,25 @@ def restore_policy(checkpoint: Checkpoint, env: Environment) -> Policy:
     return _restore(template, leaves, checkpoint.path)
 
 
+def check_learner(checkpoint: Checkpoint) -> None:
+    """Checks that a training can go on from a checkpoint.
+
+    Raises:
+      CheckpointError: it holds a policy alone.
+    """
+    if not checkpoint.learner_leaves:
+        raise CheckpointError(
+            f"{checkpoint.path} holds a policy alone: it acts, but its training cannot go on."
+        )
+
+
 def restore_learner(checkpoint: Checkpoint, agent: Agent[Any]) -> Any:
     """The whole learner of a checkpoint, to go on with its training.
 
     Raises:
       CheckpointError: the checkpoint is of a training with another task or other options.
     """
-    if not checkpoint.learner_leaves:
-        raise CheckpointError(
-            f"{checkpoint.path} holds a policy alone: it acts, but its training cannot go on."
-        )
+    check_learner(checkpoint)
     _check_sizes(checkpoint, agent.env)
     template = jax.eval_shape(agent.init, jax.random.key(0))
     held = checkpoint.policy_leaves if _holds_policy(template) else {}

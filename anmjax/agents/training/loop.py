@@ -21,7 +21,13 @@ from anmjax.agents.metrics import Metrics
 from anmjax.agents.registry import AGENTS, name_of
 from anmjax.agents.seeds import key_of_seed
 from anmjax.agents.training import sharding
-from anmjax.agents.training.checkpoint import Checkpoint, CheckpointError, restore_learner, save
+from anmjax.agents.training.checkpoint import (
+    Checkpoint,
+    CheckpointError,
+    check_learner,
+    restore_learner,
+    save,
+)
 from anmjax.agents.training.metrics_file import MetricsFile
 from anmjax.agents.training.pools import Pools
 from anmjax.agents.training.processes import Together
@@ -183,6 +189,7 @@ def train_seeds(
 
 def _going_on(resume: Checkpoint, config: AgentConfig | None) -> AgentConfig:
     """The options to go on with: those of the checkpoint, or the same for another length."""
+    check_learner(resume)
     if config is None:
         return resume.config
     ours, theirs = ({**each.to_dict(), "total_steps": None} for each in (config, resume.config))
