@@ -19,6 +19,7 @@ from anmjax.envs.protocol import Environment, GridEnvironment
 from anmjax.envs.records import State
 from anmjax.envs.reward import return_of_collapse
 from anmjax.grid.network import Network
+from anmjax.lanes.empty import shard_map
 from anmjax.lanes.varying import as_varying
 
 # Metrics that are averaged over the steps.
@@ -328,7 +329,7 @@ def _run(
     mesh: Mesh,
 ) -> tuple[dict[str, jax.Array], dict[str, jax.Array]]:
     everywhere, shared = PartitionSpec(), PartitionSpec("starts")
-    return jax.shard_map(
+    return shard_map(
         functools.partial(_evaluate_lanes, horizon=horizon, day=day),
         mesh=mesh,
         in_specs=(everywhere, everywhere, shared, shared, everywhere, everywhere),

@@ -21,6 +21,7 @@ from anmjax.envs.records import GridState
 from anmjax.envs.reward import Costs, costs
 from anmjax.grid.network import Network
 from anmjax.lanes import phasor
+from anmjax.lanes.empty import made_here
 from anmjax.lanes.gather import take
 from anmjax.lanes.schedule import Fit
 from anmjax.lanes.trailing import differentiable_batch_trailing
@@ -133,7 +134,8 @@ def simulation(
         grid, solution = advance(net, soc, wanted, delta_t=delta_t, num_iters=num_iters, tol=tol)
         return Simulated(grid, solution.d, costs(net, grid, solution, delta_t=delta_t))
 
-    return differentiable_batch_trailing(run, fit=FIT)
+    lane = differentiable_batch_trailing(run, fit=FIT)
+    return lambda net, soc, wanted: lane(made_here(net), soc, wanted)
 
 
 @functools.partial(jax.jit, static_argnames=("delta_t", "num_iters", "tol"))

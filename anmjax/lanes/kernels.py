@@ -8,6 +8,8 @@ from typing import Any, TypeVar
 import jax
 from jax.experimental.xla_metadata import set_xla_metadata
 
+from anmjax.lanes.varying import as_varying
+
 _Out = TypeVar("_Out")
 
 
@@ -32,7 +34,8 @@ def one_kernel(fn: Callable[..., _Out]) -> Callable[..., _Out]:
 
     def of_variables(*args: Any) -> _Out:
         # XLA aborts where a small call reads a constant beside other arrays.
-        return call(*jax.lax.optimization_barrier(args))
+        # Loops begin with one argument and go on with all: each varies over the axes that any does.
+        return call(*jax.lax.optimization_barrier(as_varying(args, args)))
 
     call = _called(fn, inlineable="false", xla_cpu_small_call="true")
     return of_variables

@@ -13,6 +13,7 @@ from flax import struct
 
 from anmjax.grid.network import Network
 from anmjax.lanes import phasor
+from anmjax.lanes.empty import made_here
 from anmjax.lanes.schedule import Schedule
 from anmjax.lanes.trailing import differentiable_batch_trailing
 from anmjax.powerflow.branches import sent_powers
@@ -178,7 +179,7 @@ def power_flow(
         method, v_start = "voltages", jnp.asarray(init)
     else:
         raise ValueError(f"init has shape {jnp.shape(init)}, expected ({net.n_bus},): one voltage per bus")
-    return _power_flow(net, p, q, v_start, num_iters, method, tol, schedule)
+    return _power_flow(made_here(net), p, q, v_start, num_iters, method, tol, schedule)
 
 
 @functools.partial(jax.jit, static_argnums=(4, 5, 6, 7))

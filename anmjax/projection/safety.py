@@ -21,6 +21,7 @@ import numpy as np
 from flax import struct
 
 from anmjax.grid.network import Network
+from anmjax.lanes.empty import made_here
 from anmjax.lanes.kernels import evaluated
 from anmjax.lanes.varying import as_varying, tangents_of
 from anmjax.projection.control_layout import ControlLayout
@@ -100,7 +101,7 @@ def project_safe(
       ValueError: ``action``, ``p_load`` or ``p_potential`` has the wrong shape, or ``num_linearisations`` is
         no number of them.
     """
-    net = jax.tree.map(jnp.asarray, network)
+    net = jax.tree.map(jnp.asarray, made_here(network))
     asked = jnp.concatenate(set_points(net, action))
     generators, loads = np.array(net.generators, int), np.array(net.loads, int)
     for name, given, n in (("p_load", p_load, len(loads)), ("p_potential", p_potential, len(generators))):

@@ -27,6 +27,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from anmjax.lanes.empty import made_here
 from anmjax.lanes.schedule import Schedule
 from anmjax.lanes.trailing import batch_trailing, jvp_of_perturbed
 from anmjax.lanes.varying import as_varying, tangents_of
@@ -142,7 +143,7 @@ def solve_qp(
     P, q = jnp.asarray(P, dtype), jnp.asarray(q, dtype)
     smooth = None if options.get("smoothing") == 0 else jnp.asarray(smoothing, dtype)
     solve = _differentiable(int(num_iters), int(refinements), float(tol), schedule)
-    solution = solve(Problem((P + P.T) / 2, q, A, b, G, h, w), smooth).solution
+    solution = solve(made_here(Problem((P + P.T) / 2, q, A, b, G, h, w)), smooth).solution
     return replace(solution, z=jnp.where(none, 0, solution.z))
 
 

@@ -11,6 +11,7 @@ import jax
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
+from anmjax.lanes.empty import shard_map
 from benchmarks.harness import record
 from benchmarks.harness.compiled_text import count_kernels
 from benchmarks.harness.timing import compile_program, run_seconds
@@ -46,7 +47,7 @@ class Lanes:
         mesh = mesh if self.batch % mesh.size == 0 else Mesh(mesh.devices[:1], mesh.axis_names)
         shards = NamedSharding(mesh, LANES)
         self.inputs = [jax.device_put(x, shards) for x in inputs]
-        spread = jax.shard_map(call, mesh=mesh, in_specs=LANES, out_specs=LANES, check_vma=check_vma)
+        spread = shard_map(call, mesh=mesh, in_specs=LANES, out_specs=LANES, check_vma=check_vma)
         self.program = compile_program(spread, *self.inputs)
         self.kernels = count_kernels(self.program.text)
         start = time.perf_counter()

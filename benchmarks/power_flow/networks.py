@@ -48,6 +48,7 @@ FACTORIES = {
 }
 # Those that are timed, smallest first.
 TIMED = ("cigre_mv", "case33bw", "cigre_lv", "kerber_village", "case118", "case1354pegase", "case2869pegase")
+PACKED = (*TIMED, "case14")  # of the last, a try of the outages
 
 
 def has_pandapower() -> bool:
@@ -130,7 +131,7 @@ def _unpack(field: Any, array: np.ndarray) -> Any:
 def main() -> None:
     """Packages the timed networks."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.power_flow.networks", description=__doc__)
-    parser.add_argument("names", nargs="*", default=TIMED, help="networks to package (default: those timed)")
+    parser.add_argument("names", nargs="*", default=PACKED, help="default: those timed, and one for a try")
     for name in parser.parse_args().names:
         path = save(name, _for_power_flows(pandapower_net(name)))
         print(f"{path}: {path.stat().st_size:,} bytes")

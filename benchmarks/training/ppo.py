@@ -22,6 +22,7 @@ from anmjax.agents.ppo import PPO, PPOConfig
 from anmjax.agents.ppo.collect import collect
 from anmjax.agents.training import sharding
 from anmjax.agents.training.lanes import Lanes
+from anmjax.lanes.empty import shard_map
 from anmjax.lanes.varying import as_varying
 from benchmarks.harness import command_line, record
 from benchmarks.harness.timing import compile_program, interleave, run_seconds
@@ -119,7 +120,7 @@ class Learners:
 
         lanes = jax.sharding.PartitionSpec(None, sharding.AXIS)
         program = jax.jit(
-            jax.shard_map(
+            shard_map(
                 on_one_device,
                 mesh=mesh,
                 in_specs=(sharding.SHARED, PPO.layout(sharding.SHARED, sharding.OWN), sharding.SHARED),

@@ -27,6 +27,7 @@ from flax import struct
 from anmjax.agents.mpc.dc_model import DCModel, dc_model
 from anmjax.grid import tables
 from anmjax.grid.network import Network
+from anmjax.lanes.empty import made_here
 from anmjax.projection.control_layout import ControlLayout
 from anmjax.qp.stages import StagedProgram, solve_staged
 
@@ -309,6 +310,7 @@ def plan_dc(
       soc: (n_storage,) p.u.h, present charge.
       num_iters: interior point steps.
     """
+    program = made_here(program)
     size, at = p_load.dtype.itemsize, situation_of(program, p_load, p_potential, soc)
     h = program.bound[:, None] - program.by_load @ at.p_load
     solution = solve_staged(

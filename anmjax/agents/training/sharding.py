@@ -23,6 +23,7 @@ from anmjax.agents.agent import Agent
 from anmjax.agents.config import AgentConfig
 from anmjax.agents.metrics import Metrics
 from anmjax.agents.training.checkpoint import is_key
+from anmjax.lanes.empty import shard_map
 
 _Tree = TypeVar("_Tree")
 
@@ -125,7 +126,7 @@ def run_chunk(agent: Agent[Any], learners: Any, count: jax.Array, mesh: Mesh) ->
 
         return jax.lax.fori_loop(0, count, body, (learners, zeros))
 
-    return jax.shard_map(
+    return shard_map(
         on_one_device,
         mesh=mesh,
         in_specs=(SHARED, specs_of(agent), SHARED),
@@ -135,7 +136,7 @@ def run_chunk(agent: Agent[Any], learners: Any, count: jax.Array, mesh: Mesh) ->
 
 @functools.partial(jax.jit, static_argnames="mesh")
 def _init(agent: Agent[Any], keys: jax.Array, mesh: Mesh) -> Any:
-    return jax.shard_map(
+    return shard_map(
         lambda agent, keys: _of_seeds(replace(agent, axis_name=AXIS).init, len(keys))(keys),
         mesh=mesh,
         in_specs=SHARED,
