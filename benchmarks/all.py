@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -91,11 +92,15 @@ def run(part: Part, folder: Path, extra: tuple[str, ...]) -> dict[str, Any]:
     command = [sys.executable, "-m", part.module, *to_file, *part.arguments]
     print(f"\n=== {' '.join(command[1:])}", flush=True)
     start = time.perf_counter()
+    process = subprocess.Popen(command, start_new_session=True)
     try:
-        code = subprocess.run(command, timeout=part.limit_s, check=False).returncode
+        code = process.wait(part.limit_s)
         outcome = "ok" if code == 0 else f"failed, exit status {code}"
     except subprocess.TimeoutExpired:
         outcome = f"stopped after {part.limit_s} s"
+        # With whatever it has started: a training that goes on would keep the memory of the device.
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
     made = json.loads(file.read_text()) if file.exists() else None
     return {"part": part.name, "outcome": outcome, "seconds": time.perf_counter() - start, "record": made}
 

@@ -1,9 +1,9 @@
-"""Arrays without elements, which jaxlib 0.11.0 to 0.11.2 cannot take into ``jax.shard_map``.
+"""Arrays without elements, which jaxlib 0.11.2 cannot take into ``jax.shard_map``.
 
-A network without loads of constant current has such arrays, a state without storage units too. Where one is an
-argument of a program over several devices, or is captured by it, XLA's ZeroSizedHloElimination puts a constant
-in its place, in which its Shardy importer then looks for the argument: the process dies while compiling. Made
-inside, such arrays do no harm.
+A network without loads of constant current has such arrays, a state without storage units too. Where one is
+an argument of a program over several devices, or is captured by it, XLA's ZeroSizedHloElimination puts a
+constant in its place, and its Shardy importer then looks there for the argument: the process dies while
+compiling. Made inside, such arrays do no harm.
 """
 
 from __future__ import annotations
@@ -21,8 +21,12 @@ _Out = TypeVar("_Out")
 
 
 def made_here(tree: _Tree) -> _Tree:
-    """``tree``, with new arrays in place of those without elements: a program that uses them captures none."""
-    return jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype) if _is_empty(x) else x, tree)
+    """``tree``, with new arrays for those without elements: a program that uses these captures none."""
+
+    def make(x: Any) -> Any:
+        return jnp.zeros(x.shape, jax.dtypes.canonicalize_dtype(x.dtype)) if _is_empty(x) else x
+
+    return jax.tree.map(make, tree)
 
 
 def shard_map(
@@ -31,7 +35,9 @@ def shard_map(
     """``jax.shard_map`` of a function whose arguments may have leaves without elements."""
 
     def run(*args: Any) -> _Out:
-        specs = in_specs if isinstance(in_specs, tuple) and not _is_spec(in_specs) else (in_specs,) * len(args)
+        specs = (
+            in_specs if isinstance(in_specs, tuple) and not _is_spec(in_specs) else (in_specs,) * len(args)
+        )
         leaves, structure = jax.tree.flatten(args)
         spec_of = jax.tree.leaves(jax.tree.broadcast(specs, args, is_leaf=_is_spec), is_leaf=_is_spec)
         full = [i for i, x in enumerate(leaves) if not _is_empty(x)]
@@ -45,9 +51,7 @@ def shard_map(
             return fn(*jax.tree.unflatten(structure, here))
 
         own = tuple(spec_of[i] for i in full)
-        spread = jax.shard_map(
-            inside, mesh=mesh, in_specs=own, out_specs=out_specs, check_vma=check_vma
-        )
+        spread = jax.shard_map(inside, mesh=mesh, in_specs=own, out_specs=out_specs, check_vma=check_vma)
         return spread(*(leaves[i] for i in full))
 
     return run

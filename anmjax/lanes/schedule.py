@@ -7,12 +7,13 @@ choice, but for rounding.
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple, TypeAlias, TypeVar
 
 import jax
+
+from anmjax.lanes.varying import as_varying
 
 _In = TypeVar("_In")
 _Out = TypeVar("_Out")
@@ -96,9 +97,12 @@ def scheduled(run: Callable[[Schedule, _In], _Out], args: _In, schedule: Schedul
     """``run(schedule, args)``; None: in blocks where this is compiled for a CPU, all at once elsewhere."""
     if schedule is not None:
         return run(schedule, args)
-    return jax.lax.platform_dependent(
-        args, cpu=functools.partial(run, CPUBlocks()), default=functools.partial(run, AllAtOnce())
-    )
+
+    def on(schedule: Schedule) -> Callable[[_In], _Out]:
+        # One may take a constant where the other takes what varies: their types have to agree.
+        return lambda args: as_varying(run(schedule, args), args)
+
+    return jax.lax.platform_dependent(args, cpu=on(CPUBlocks()), default=on(AllAtOnce()))
 
 
 def with_lanes(run: Callable[[_In], _Out], args: _In, num_axes: int) -> _Out:

@@ -109,6 +109,7 @@ class Workshop:
         # Programs that the fault leaves as they were need no second compilation.
         cache = {"JAX_COMPILATION_CACHE_DIR": str(self.folder / "compiled"), "PYTHONPATH": str(self.folder)}
         cache |= {"JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0.2", "NPROC": "1", "OMP_NUM_THREADS": "1"}
+        cache |= {"JAX_DISABLE_MOST_OPTIMIZATIONS": "1"}  # compiling is most of the time
         paths = [f"tests/{test}" for test in dict.fromkeys(tests)]
         try:
             done = subprocess.run(

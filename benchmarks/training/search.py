@@ -1,9 +1,9 @@
 """Which options does a learner learn best with? Every default beside its neighbours, on all tasks at once.
 
-Each variant differs from the defaults in one option. It is trained on every task with several seeds by
-``benchmarks.training.returns``, a process with one core and one device a variant and task, for fewer steps than
-the defaults take: schedules are shares of a training, so a short one has them all. A default stands where no
-neighbour is better on both tasks by more than seeds differ.
+Each variant differs from the defaults in one option. ``benchmarks.training.returns`` trains it on every task
+with several seeds, a process with one core and one device a variant and task, for fewer steps than the
+defaults take: schedules are shares of a training, so a short one has them all. A default stands where no neighbour is
+better on both tasks by more than seeds differ.
 """
 
 from __future__ import annotations
@@ -55,25 +55,24 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     options.variants = ["", *(options.variants or NEIGHBOURS[options.agent])]
     options.cores = options.cores or sorted(os.sched_getaffinity(0))
     if options.smoke:
-        options.variants, options.tasks, options.seeds = ["", "horizon=8"], [TASKS[0]], [0]
+        options.variants, options.tasks, options.seeds = [""], [TASKS[0]], [0]
     return options
 
 
-def train(
-    job: tuple[str, str], core: int, folder: Path, options: argparse.Namespace
-) -> list[dict[str, Any]]:
+def train(job: tuple[str, str], core: int, folder: Path, options: argparse.Namespace) -> list[dict[str, Any]]:
     """The rows of one variant's trainings on a task, one a seed; none where it failed."""
     variant, task = job
     file = folder / f"{abs(hash(job))}.json"
-    program = [sys.executable, "-m", "benchmarks.training.returns", "--out", str(file), "--devices", "1"]
+    begin = f"import os, runpy; os.sched_setaffinity(0, {{{core}}}); "
+    begin += "runpy.run_module('benchmarks.training.returns', run_name='__main__')"
+    program = [sys.executable, "-c", begin, "--out", str(file), "--devices", "1"]
     program += ["--agents", options.agent, "--tasks", task, "--points", "1"]
     program += ["--seeds", *map(str, options.seeds), *(["--smoke"] if options.smoke else [])]
     settings = [f"total_steps={options.steps}"] * (not options.smoke) + [variant] * bool(variant)
     done = subprocess.run(
         [*program, "--", *settings],
         cwd=ROOT,
-        # Its own core: XLA makes as many threads as it may use cores. An accelerator is left to others.
-        preexec_fn=lambda: os.sched_setaffinity(0, {core}),
+        # XLA makes as many threads as it may use cores. An accelerator is left to others.
         env=os.environ | {"JAX_PLATFORMS": "cpu", "NPROC": "1", "OMP_NUM_THREADS": "1"},
         capture_output=True,
         text=True,
@@ -116,7 +115,9 @@ def main() -> None:
                 failed += not found
                 rows += found
                 seeds = ", ".join(f"{row['return']:.3f}" for row in found)
-                print(f"{time.monotonic() - begun:.0f} s: {task} {variant or 'defaults'}: {seeds}", flush=True)
+                print(
+                    f"{time.monotonic() - begun:.0f} s: {task} {variant or 'defaults'}: {seeds}", flush=True
+                )
                 rows.sort(key=lambda row: (options.variants.index(row["variant"]), row["task"], row["seed"]))
                 if options.out or not options.smoke:  # what there is, should the search be stopped
                     made = record.make("training.search", rows, steps=options.steps, not_begun=late)
