@@ -36,6 +36,8 @@ def headline(*made: Record | None) -> str:
     """
     found = [record for record in made if record]
     lines = [row for rows, record in zip(ROWS.values(), made, strict=True) if record for row in rows(record)]
+    if not lines:
+        return "Nothing has been measured yet that another program stands beside."
     said = [f"`{record['benchmark']}` of {record['date'][:10]}, {commit(record)}" for record in found]
     where = " or ".join(dict.fromkeys(place(record) for record in found))
     return "\n".join(

@@ -64,6 +64,7 @@ OWN: dict[str, Callable[..., str]] = {
     "training.ppo": training_tables.ppo,
     "training.returns": training_tables.returns,
     "training.scaling": training_tables.scaling,
+    "training.search": training_tables.search,
 }
 TABLES = {
     "headline": Table(headline.headline, tuple(headline.ROWS)),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,6 +20,17 @@ jax.config.update("jax_numpy_rank_promotion", "raise")
 jax.config.update("jax_numpy_dtype_promotion", "strict")
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """Most tests run for moments: they compile quickly; slow ones and pages as users' programs do.
+
+    Collections of garbage, which go over all that JAX remembers of programs, are few.
+    """
+    gc.set_threshold(200_000, 20, 20)
+    if "not slow" in config.option.markexpr or config.option.markexpr == "long":
+        os.environ["JAX_DISABLE_MOST_OPTIMIZATIONS"] = "1"  # of the processes that tests start
+        jax.config.update("jax_disable_most_optimizations", True)
+
+
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
     """Machines with a GPU may lack the packages that other tests compare with, and import."""
     if config.option.markexpr == "gpu" and collection_path.suffix == ".py":
@@ -31,11 +43,3 @@ def standard_promotion() -> Iterator[None]:
     """For tests that run an optax optimizer: Adam's bias correction raises a float to an integer count."""
     with jax.numpy_dtype_promotion("standard"):
         yield
-
-
-@pytest.fixture(scope="module")
-def quick_compiler() -> Iterator[None]:
-    """For files whose programs run for moments: a third less compiling, which is most of their time."""
-    jax.config.update("jax_disable_most_optimizations", True)
-    yield
-    jax.config.update("jax_disable_most_optimizations", False)

@@ -45,7 +45,7 @@ WITH_PYTHON = [page for page in PAGES if code_blocks(page, "python")]
 # Two processes, so that each pays for its imports once.
 SHORT_AND_LONG = [
     pytest.param([page for page in WITH_PYTHON if page.stem not in LONG], id="short"),
-    pytest.param([page for page in WITH_PYTHON if page.stem in LONG], id="long", marks=pytest.mark.pages),
+    pytest.param([page for page in WITH_PYTHON if page.stem in LONG], id="long"),
 ]
 
 
@@ -56,6 +56,7 @@ def test_the_first_two_commands_of_the_readme_are_the_main_job_and_the_tests():
     ]
 
 
+@pytest.mark.pages
 @pytest.mark.parametrize("pages", SHORT_AND_LONG)
 def test_the_python_of_a_page_runs_from_top_to_bottom(pages, tmp_path):
     programs = []

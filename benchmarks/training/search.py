@@ -2,8 +2,8 @@
 
 Each variant differs from the defaults in one option. ``benchmarks.training.returns`` trains it on every task
 with several seeds, a process with one core and one device a variant and task, for fewer steps than the
-defaults take: schedules are shares of a training, so a short one has them all. A default stands where no neighbour is
-better on both tasks by more than seeds differ.
+defaults take: schedules are shares of a training, so a short one has them all. A default stands where no
+neighbour is better on both tasks by more than seeds differ.
 """
 
 from __future__ import annotations

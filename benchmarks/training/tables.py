@@ -112,6 +112,32 @@ def returns(made: dict[str, Any]) -> str:
     return "\n".join([*parts, "", note])
 
 
+def search(made: dict[str, Any]) -> str:
+    """What defaults and their neighbours came to, task by task."""
+    tasks = list(dict.fromkeys(row["task"] for row in made["rows"]))
+    rows: list[Row] = []
+    for variant in dict.fromkeys(row["variant"] for row in made["rows"]):
+        found: dict[str, Any] = {"option": variant.replace("=", " = ") or "defaults"}
+        for task in tasks:
+            own = [row for row in made["rows"] if (row["variant"], row["task"]) == (variant, task)]
+            if own:
+                found[task] = sum(row["return"] for row in own) / len(own)
+                found[f"{task} worst"] = min(row["return"] for row in own)
+        rows.append(found)
+    columns = [Column("option", "option")]
+    for task in tasks:
+        columns += [Column(task, task, ".3f", missing="")]
+        columns += [Column("worst", f"{task} worst", ".3f", missing="")]
+    seeds, steps = len({row["seed"] for row in made["rows"]}), millions(made["steps"])
+    note = (
+        f"Returns as above, means of {seeds} seeds and the worst of them, after {steps} M env steps, with "
+        "one option other than the defaults."
+    )
+    if made["not_begun"]:
+        note += f" Not tried, time being up: {', '.join(made['not_begun'])}."
+    return "\n".join([source(made), "", table(columns, rows), "", note])
+
+
 def _passing(level: str) -> Column:
     def cell(row: Row) -> str | None:
         first = row["passed"].get(level)

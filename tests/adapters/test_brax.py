@@ -16,8 +16,6 @@ with warnings.catch_warnings():
 import anmjax
 from anmjax.adapters.brax import Env
 
-pytestmark = pytest.mark.usefixtures("quick_compiler")
-
 LIMIT = 2
 
 

@@ -112,7 +112,7 @@ def test_a_sound_environment_has_no_fault() -> None:
     anmjax.check_env(Level())
 
 
-@pytest.mark.usefixtures("quick_compiler")
+@pytest.mark.long
 @pytest.mark.parametrize("name", ["ANM6Easy-v0"])
 def test_the_tasks_of_the_package_have_no_fault(name: str) -> None:
     anmjax.check_env(anmjax.TimeLimit(anmjax.make(name), max_steps=20))

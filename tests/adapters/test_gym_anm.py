@@ -15,8 +15,6 @@ from anmjax.adapters.gym_anm import ANMEnv, EnvInitializationError, EnvNextVarsE
 from tests.oracle.exact_gym_anm import exact_gym_anm
 from tests.tasks.ported import TWO_BUSES
 
-pytestmark = pytest.mark.usefixtures("quick_compiler")
-
 
 @pytest.fixture(scope="module")
 def ported() -> type[ANMEnv]:

@@ -15,8 +15,6 @@ import anmjax
 from anmjax.adapters.gymnasium import Env, EnvInitializationError
 from tests.oracle.exact_gym_anm import exact_gym_anm
 
-pytestmark = pytest.mark.usefixtures("quick_compiler")
-
 TASK = "anmjax/ANM6Easy-v0"
 
 

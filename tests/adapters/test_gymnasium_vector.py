@@ -11,8 +11,6 @@ from gymnasium.vector import AutoresetMode, SyncVectorEnv
 
 from anmjax.adapters.gymnasium import VectorEnv
 
-pytestmark = pytest.mark.usefixtures("quick_compiler")
-
 TASK = "anmjax/ANM6Easy-v0"
 NUM_ENVS = 3
 LIMIT = 3

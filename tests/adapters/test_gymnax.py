@@ -11,8 +11,6 @@ pytest.importorskip("gymnax")
 import anmjax
 from anmjax.adapters.gymnax import Environment
 
-pytestmark = pytest.mark.usefixtures("quick_compiler")
-
 LIMIT = 2
 
 

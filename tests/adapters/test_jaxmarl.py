@@ -17,8 +17,6 @@ with warnings.catch_warnings():
 import anmjax
 from anmjax.adapters.jaxmarl import Env
 
-pytestmark = pytest.mark.usefixtures("quick_compiler")
-
 LIMIT = 2
 
 

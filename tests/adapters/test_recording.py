@@ -10,8 +10,6 @@ import pytest
 import anmjax
 from anmjax.adapters.recording import Rollout
 
-pytestmark = pytest.mark.usefixtures("quick_compiler")
-
 HORIZON = 3
 
 

@@ -15,8 +15,6 @@ import anmjax
 from anmjax.adapters.gymnasium import Env
 from anmjax.adapters.sb3 import VecEnv
 
-pytestmark = pytest.mark.usefixtures("quick_compiler")
-
 LIMIT = 3
 
 

@@ -16,8 +16,6 @@ from anmjax.tasks.anm6_easy import ANM6Easy
 from tests.agents.ac_opf import optimal_power_flow
 from tests.agents.test_mpc import Told, planned, task
 
-pytestmark = pytest.mark.usefixtures("quick_compiler")
-
 LANES = 8
 
 
@@ -44,6 +42,7 @@ def policy(r: float = 1.0) -> MPC:
     )
 
 
+@pytest.mark.long
 def test_one_stage_costs_what_pypowers_optimal_power_flow_costs():
     net = anmjax.Network.from_dict(anm6)
     asked = situations(net)

@@ -17,7 +17,7 @@ from anmjax.agents.ppo import PPO, PPOConfig, load, train
 from anmjax.agents.training.progress import Progress
 from tests.agents.probes import Capped, Match
 
-pytestmark = pytest.mark.usefixtures("standard_promotion", "quick_compiler")
+pytestmark = pytest.mark.usefixtures("standard_promotion")
 
 KEY = jax.random.key(0)
 SMALL = PPOConfig(
@@ -118,6 +118,7 @@ def test_a_training_with_a_limit_goes_on_bit_for_bit_and_tells_of_it(tmp_path, m
     assert whole.learner.multiplier.value > rows[-1]["multiplier"]
 
 
+@pytest.mark.long
 def test_lanes_that_are_shared_out_have_one_multiplier_that_of_all():
     ppo = PPO.create(Capped(), SMALL)
     alone = jax.jit(ppo.init)(KEY)

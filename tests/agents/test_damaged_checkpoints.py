@@ -17,8 +17,6 @@ from anmjax.agents.ppo import PPO, CheckpointError, PPOConfig, load, restore_lea
 from anmjax.agents.training.sealed_file import read_sealed, write_sealed
 from tests.agents.probes import Match, TwoSteps
 
-pytestmark = pytest.mark.usefixtures("quick_compiler")
-
 CONFIG = PPOConfig(
     total_steps=4 * 16,
     num_envs=4,

@@ -214,6 +214,7 @@ print(json.dumps([result.returns for result in results]))
 """
 
 
+@pytest.mark.long
 def test_the_devices_that_share_the_starts_change_no_number():
     # Six starts are shared by three of four devices, five by one.
     done = subprocess.run([sys.executable, "-c", SHARED], capture_output=True, text=True, check=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import socket
 import subprocess
 import sys
@@ -18,7 +17,7 @@ from anmjax.agents.training.sharding import mesh_for
 from anmjax.wrappers.running_statistics import RunningStatistics
 from tests.agents.probes import Match
 
-pytestmark = pytest.mark.usefixtures("standard_promotion", "quick_compiler")
+pytestmark = pytest.mark.usefixtures("standard_promotion")
 
 CONFIG = PPOConfig(
     total_steps=6 * 64,
@@ -30,7 +29,6 @@ CONFIG = PPOConfig(
     max_episode_steps=3,
     updates_per_chunk=2,
 )
-QUICKLY = os.environ | {"JAX_DISABLE_MOST_OPTIMIZATIONS": "1"}  # as quick_compiler has it here
 # Ctrl-C arrives in the last process when the given number of rows is there.
 WORKER = """
 import os, signal, sys
@@ -65,9 +63,7 @@ def run_worker(out, *, num_devices=8, num_processes=1):
         coordinator = f"127.0.0.1:{free.getsockname()[1]}"
     words = [str(out), str(num_devices), coordinator, str(num_processes)]
     processes = [
-        subprocess.Popen(
-            [sys.executable, "-c", WORKER, *words, str(i)], stderr=subprocess.PIPE, text=True, env=QUICKLY
-        )
+        subprocess.Popen([sys.executable, "-c", WORKER, *words, str(i)], stderr=subprocess.PIPE, text=True)
         for i in range(num_processes)
     ]
     for process in processes:
@@ -108,6 +104,7 @@ def test_a_training_on_eight_devices_goes_on_on_one_as_if_it_had_always_been_the
     assert_same(got, expected)
 
 
+@pytest.mark.long
 def test_two_processes_stop_together_at_a_ctrl_c_and_one_goes_on_for_both(whole, tmp_path):
     run_worker(tmp_path, num_processes=2, num_devices=4)
     assert len(rows_of(tmp_path)) == 2
@@ -146,9 +143,8 @@ for i, key in enumerate(keys):
 """
 
 
+@pytest.mark.long
 def test_seeds_that_begin_together_on_two_devices_do_not_wait_for_each_other_for_ever():
     # Batched QR decompositions of the usual sizes, on as many devices as threads, once did.
-    done = subprocess.run(
-        [sys.executable, "-c", SEEDS], capture_output=True, text=True, timeout=120, env=QUICKLY
-    )
+    done = subprocess.run([sys.executable, "-c", SEEDS], capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr

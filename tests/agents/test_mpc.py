@@ -30,9 +30,6 @@ class Told(MPC):
         return state.p_load, state.p_potential
 
 
-pytestmark = pytest.mark.usefixtures("quick_compiler")
-
-
 def task(network: dict[str, Any], delta_t: float, lamb: float, gamma: float) -> Any:
     """As much of a task as a planner needs."""
     net = as_jax(anmjax.Network.from_dict(network))
@@ -88,6 +85,7 @@ def test_it_finds_the_optimum_of_gym_anms_problem():
     assert check_network(anm6, SETTINGS, steps=4, count=8, seed=0) >= 2
 
 
+@pytest.mark.long
 def test_it_finds_the_optimum_on_a_network_with_several_storage_units():
     network, settings = random_network(3)
     assert len(anmjax.Network.from_dict(network).storage) == 3
@@ -139,6 +137,7 @@ def test_the_forecasts_are_gym_anms(ours, theirs):
             np.testing.assert_allclose(mine, his, atol=1e-12)
 
 
+@pytest.mark.long
 def test_a_day_of_perfect_planning_costs_what_it_costs_gym_anm():
     # gym-anm's MPC-perfect settles into a day of 2.339.
     env = ANM6Easy()

@@ -17,7 +17,7 @@ from anmjax.envs.records import InitialState
 from anmjax.envs.spaces import Box
 from tests.agents.probes import Constant, Match, Probe
 
-pytestmark = pytest.mark.usefixtures("standard_promotion", "quick_compiler")
+pytestmark = pytest.mark.usefixtures("standard_promotion")
 
 
 @struct.dataclass

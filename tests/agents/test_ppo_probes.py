@@ -11,8 +11,6 @@ from anmjax.agents.ppo.config import PPOConfig
 from anmjax.agents.ppo.update import PPO
 from tests.agents.probes import Constant, Match, Signal, TwoSteps
 
-pytestmark = pytest.mark.usefixtures("quick_compiler")
-
 # Rewards unscaled, so that the learned values are in the probe's own units.
 OPTIONS = {
     "num_envs": 32,
@@ -83,6 +81,7 @@ def test_every_seed_learns_the_best_action_for_each_observation_in_the_units_of_
     assert len({action.tobytes() for action in actions}) == 3
 
 
+@pytest.mark.long
 def test_networks_that_compute_in_half_precision_learn_as_much_in_full_parameters():
     (policy,) = learned(Match(), 100, network_dtype="bfloat16")
     signals = np.linspace(-0.8, 0.8, 5)

@@ -23,8 +23,6 @@ from anmjax.cli import main
 from tests.agents.probes import Match
 from tests.agents.random_search import KIND, RandomSearch, SearchConfig
 
-pytestmark = pytest.mark.usefixtures("quick_compiler")
-
 CONFIG = SearchConfig()  # six updates of 4 grids times 4 steps, in chunks of two
 OPTIONS = {"seed": 5, "task": "Match-v0", "quiet": True}
 CLOCK = {"seconds", "steps_per_second"}

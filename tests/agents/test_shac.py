@@ -23,7 +23,7 @@ from anmjax.wrappers.running_statistics import RunningStatistics
 from tests.agents.probes import Capped, Constant, Match, Probe, TwoSteps
 
 # Promotion: flax computes the statistics of a layer norm in float32 at least.
-pytestmark = pytest.mark.usefixtures("standard_promotion", "quick_compiler")
+pytestmark = pytest.mark.usefixtures("standard_promotion")
 
 OPTIONS = {
     "num_envs": 16,
@@ -289,6 +289,7 @@ def test_seeds_that_train_together_learn_what_each_learns_alone(whole, tmp_path)
     assert_same(leaves_of(tmp_path / "5"), leaves_of(whole[1]), rtol=1e-9, atol=1e-9)
 
 
+@pytest.mark.long
 def test_two_devices_learn_what_one_does():
     shac = agent(Match())
     alone = jax.jit(shac.init)(KEY)

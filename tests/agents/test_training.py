@@ -30,7 +30,7 @@ from anmjax.agents.training.progress import Progress
 from anmjax.agents.training.run_folder import RunFolderError
 from tests.agents.probes import Match, TwoSteps
 
-pytestmark = pytest.mark.usefixtures("standard_promotion", "quick_compiler")
+pytestmark = pytest.mark.usefixtures("standard_promotion")
 
 CONFIG = PPOConfig(
     total_steps=6 * 16,

@@ -18,8 +18,6 @@ from anmjax.cli.parser import build_parser
 from anmjax.cli.synonyms import SYNONYMS
 from tests.agents.probes import Bare, Match, TwoSteps
 
-pytestmark = pytest.mark.usefixtures("quick_compiler")
-
 TASKS = {"Match-v0": Match, "TwoSteps-v0": TwoSteps}
 SMALL = {
     "--total-steps": 64,
@@ -305,6 +303,7 @@ def test_training_then_evaluating_then_going_on(capsys, tmp_path, standard_promo
     assert over == f"--json would write over {out / 'checkpoint.msgpack'}, which is to be evaluated."
 
 
+@pytest.mark.long
 def test_seeds_that_train_together_are_each_evaluated(capsys, tmp_path, standard_promotion):
     seeds = ["--seed", "3", "4", "--together"]
     assert main(["train", "Match-v0", *seeds, "--out", str(tmp_path), *SMALL_WORDS]) == 0

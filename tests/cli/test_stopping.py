@@ -135,6 +135,7 @@ def assert_same_training(got, expected):
             np.testing.assert_array_equal(ours[leaf], theirs[leaf], err_msg=leaf)
 
 
+@pytest.mark.long
 def test_a_killed_and_a_terminated_training_go_on_bit_for_bit_with_one_row_a_moment(place, whole):
     out = place / "stopped"
     # Killed soon after the first chunk, thirty seconds before the second checkpoint would be due.

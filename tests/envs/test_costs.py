@@ -7,14 +7,11 @@ from dataclasses import replace
 import jax
 import jax.numpy as jnp
 import numpy as np
-import pytest
 
 import anmjax
 from anmjax import State
 from tests.agents.probes import Match
 from tests.envs.samples import COLLAPSE_MW, Feeder, branch_ends, start
-
-pytestmark = pytest.mark.usefixtures("quick_compiler")
 
 KEY = jax.random.key(0)
 IDLE = jnp.zeros(6)

@@ -15,8 +15,6 @@ from jax.sharding import AxisType, NamedSharding, PartitionSpec
 import anmjax
 from tests.envs.samples import NETWORK, Feeder
 
-pytestmark = pytest.mark.usefixtures("quick_compiler")
-
 ENV = Feeder()
 SAFE = anmjax.SafeAction(ENV)
 AUTO = anmjax.AutoReset(anmjax.TimeLimit(anmjax.EpisodeStatistics(ENV), 3), pool_size=4)
@@ -73,8 +71,13 @@ FUNCTIONS: dict[str, tuple[Callable[..., Any], tuple[Any, ...]]] = {
 }
 
 
+LONG = ("gradient through the safety layer", "gradient of a quadratic program")
+
+
 # Auto and Explicit axes are alike inside of shard_map: the numbers below are of both.
-@pytest.mark.parametrize("name", FUNCTIONS)
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=pytest.mark.long) if name in LONG else name for name in FUNCTIONS]
+)
 def test_shard_map_takes_it_with_its_checks_on(name: str) -> None:
     fn, args = FUNCTIONS[name]
     mesh = jax.make_mesh((1,), ("lanes",), axis_types=(AxisType.Explicit,))

@@ -15,8 +15,6 @@ from anmjax.projection import project_safe, project_to_device_region
 from anmjax.projection.controls import reach
 from anmjax.wrappers import SafeAction
 
-pytestmark = pytest.mark.usefixtures("quick_compiler")
-
 LANES = 96
 
 
@@ -65,6 +63,7 @@ def safe(project, env, states, actions):
     return project(env.network, states, actions)
 
 
+@pytest.mark.long
 def test_what_the_linear_limits_allow_the_power_flow_confirms(env, states, actions, safe):
     step = jax.jit(jax.vmap(env.step))
     raw, after = step(states, actions), step(states, safe.action)
@@ -77,6 +76,7 @@ def test_what_the_linear_limits_allow_the_power_flow_confirms(env, states, actio
     assert total[1].mean() < 0.1 * total[0].mean()
 
 
+@pytest.mark.long
 def test_random_days_keep_the_limits_that_are_in_reach(env):
     wrapped = SafeAction(env)
 

@@ -12,8 +12,6 @@ import pytest
 from anmjax.qp import solve_qp
 from anmjax.qp.stages import StagedProgram, solve_staged
 
-pytestmark = pytest.mark.usefixtures("quick_compiler")
-
 BATCH = 6
 # Stages, variables of a stage, sums, whether P is there, whether the stages share their matrices.
 KINDS = [(5, 4, 1, False, True), (7, 5, 2, True, False), (4, 3, 0, False, True)]
@@ -104,6 +102,7 @@ def test_it_finds_the_optimum_of_the_program_written_down_whole(kind):
     np.testing.assert_array_equal(np.asarray(ours.x)[~np.asarray(program.free)], 0)
 
 
+@pytest.mark.long
 def test_single_precision_is_good_to_four_digits():
     program, in_axes = drawn(*KINDS[0]), axes(*KINDS[0][:2:-1])
     solve = jax.jit(jax.vmap(lambda p: solve_staged(p, num_iters=20, refinements=2), in_axes=in_axes))

@@ -16,6 +16,7 @@ from anmjax.agents.evaluation import evaluate
 from anmjax.render.day import plot_day
 
 
+@pytest.mark.long
 def test_the_second_day_costs_what_the_evaluation_says_and_can_be_drawn():
     env = anmjax.make("ANM6Easy-v0")
     policy = do_nothing_policy(env)

@@ -114,7 +114,7 @@ def test_rollouts_that_no_one_clock_can_play_are_refused():
         page({"a": ours, "b": ours._replace(delta_t=0.5)})
 
 
-def test_the_command_writes_what_the_simulator_did(tmp_path, monkeypatch, capsys, quick_compiler):
+def test_the_command_writes_what_the_simulator_did(tmp_path, monkeypatch, capsys):
     seen = []
 
     def noted(*args, **options):

@@ -15,7 +15,6 @@ from anmjax.agents.baselines import do_nothing_policy
 from anmjax.tasks.grid_task import MissingLimitsWarning
 from tests.grid.pandapower_nets import pp, small_net, solve, with_other_consumers, with_ward_and_shunts
 
-pytestmark = pytest.mark.usefixtures("quick_compiler")
 KEY = jax.random.key(0)
 
 
