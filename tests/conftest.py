@@ -12,6 +12,9 @@ threads = max(1, (os.cpu_count() or 1) // int(os.environ.get("PYTEST_XDIST_WORKE
 for variable in ("NPROC", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
     os.environ.setdefault(variable, str(threads))
 
+# Commands keep no programs in the user's folder, and find none there.
+os.environ.setdefault("JAX_ENABLE_COMPILATION_CACHE", "false")
+
 import jax  # noqa: E402
 import pytest  # noqa: E402
 

@@ -23,6 +23,7 @@ from anmjax.agents.registry import AGENTS
 from anmjax.agents.seeds import key_of_seed
 from anmjax.agents.training.checkpoint import Checkpoint, CheckpointError, load, restore_policy
 from anmjax.agents.training.run_folder import CHECKPOINT_FILE
+from anmjax.cli.compiled_programs import keep_programs
 from anmjax.cli.devices import use_devices
 from anmjax.cli.errors import CommandError, nearest
 from anmjax.cli.outputs import check_plot
@@ -35,6 +36,7 @@ from anmjax.render.day import plot_day
 def run(arguments: argparse.Namespace) -> int:
     """Evaluates every policy named, prints tables, writes JSON and CSV if asked to."""
     check_plot(arguments.plot)
+    keep_programs(arguments.no_cache)
     use_devices(arguments.devices)
     checkpoints = {name: find_checkpoint(name) for name in arguments.policy if name not in BASELINES}
     task, env = task_of_all(arguments.task, list(checkpoints.values()))

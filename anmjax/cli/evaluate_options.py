@@ -19,6 +19,15 @@ examples:
 """
 
 
+def add_cache_option(parser: argparse.ArgumentParser) -> None:
+    """Adds ``--no-cache``, of all commands that compile."""
+    parser.add_argument(
+        "--no-cache",
+        action="store_true",
+        help="compile anew: neither use nor keep compiled programs of other commands",
+    )
+
+
 def add_evaluate_options(parser: argparse.ArgumentParser, _: str) -> None:
     """Adds the options of ``evaluate``."""
     parser.add_argument(
@@ -54,6 +63,7 @@ def add_evaluate_options(parser: argparse.ArgumentParser, _: str) -> None:
         help="JAX devices to make of a CPU (default: one a core)",
     )
     parser.add_argument("--seed", type=within(SEEDS), default=0, metavar="N", help="random seed (default: 0)")
+    add_cache_option(parser)
     parser.add_argument("--json", metavar="FILE", help="also write the results to this file")
     parser.add_argument("--csv", metavar="FILE", help="also write a row for every policy to this file")
     parser.add_argument(

@@ -16,7 +16,7 @@ from anmjax.agents.ranges import Numbers, OneOf, Switch, Whole, Wholes
 from anmjax.agents.registry import AGENTS, DEFAULT_AGENT
 from anmjax.cli.door import check_evaluate, check_train, flag
 from anmjax.cli.errors import CommandError, nearest
-from anmjax.cli.evaluate_options import DEVICES, SEEDS, add_evaluate_options
+from anmjax.cli.evaluate_options import DEVICES, SEEDS, add_cache_option, add_evaluate_options
 from anmjax.cli.evaluate_options import EXAMPLES as EVALUATE_EXAMPLES
 from anmjax.cli.render_options import EXAMPLES as RENDER_EXAMPLES
 from anmjax.cli.render_options import add_render_options, run_render
@@ -175,6 +175,7 @@ def _add_train_options(parser: Parser, agent: str) -> None:
         "--together", action="store_true", help="train the seeds side by side in one program: for GPUs"
     )
     parser.add_argument("--quiet", action="store_true", help="show no progress")
+    add_cache_option(parser)
     group = parser.add_argument_group("devices and processes")
     group.add_argument(
         "--devices",

@@ -10,6 +10,7 @@ from anmjax.agents.baselines import BASELINES
 from anmjax.agents.evaluation import starts_of
 from anmjax.agents.replay import replay
 from anmjax.agents.seeds import key_of_seed
+from anmjax.cli.compiled_programs import keep_programs
 from anmjax.cli.errors import CommandError
 from anmjax.cli.evaluate import baseline_of, find_checkpoint, policy_of, task_of_all, write
 from anmjax.cli.screen import say
@@ -18,6 +19,7 @@ from anmjax.render.web_page import page
 
 def run(arguments: argparse.Namespace) -> int:
     """Follows every policy named from the first start of the task, and writes the page."""
+    keep_programs(arguments.no_cache)
     checkpoints = {name: find_checkpoint(name) for name in arguments.policy if name not in BASELINES}
     task, env = task_of_all(arguments.task, list(checkpoints.values()))
     if not hasattr(env, "network"):

@@ -9,7 +9,7 @@ from pathlib import Path
 from anmjax.agents.ranges import Whole
 from anmjax.agents.training.run_folder import CHECKPOINT_FILE
 from anmjax.cli.errors import CommandError
-from anmjax.cli.evaluate_options import SEEDS
+from anmjax.cli.evaluate_options import SEEDS, add_cache_option
 from anmjax.cli.outputs import check_files
 from anmjax.cli.screen import say_starting
 from anmjax.cli.typed_numbers import within
@@ -39,6 +39,7 @@ def add_render_options(parser: argparse.ArgumentParser, _: str) -> None:
         "--horizon", type=within(HORIZONS), metavar="N", help="steps to replay (default: two days of them)"
     )
     parser.add_argument("--seed", type=within(SEEDS), default=0, metavar="N", help="random seed (default: 0)")
+    add_cache_option(parser)
 
 
 def run_render(arguments: argparse.Namespace) -> int:

@@ -24,6 +24,7 @@ from anmjax.agents.training.metrics_file import read_rows
 from anmjax.agents.training.run_folder import RunFolder, RunFolderError
 from anmjax.agents.training.sharding import mesh_for
 from anmjax.agents.training.whole_file import write_whole
+from anmjax.cli.compiled_programs import keep_programs
 from anmjax.cli.devices import join_processes, use_devices
 from anmjax.cli.door import as_flags, typed_options
 from anmjax.cli.errors import CommandError
@@ -41,6 +42,7 @@ TABLE_FILE = "evaluation.md"
 
 def run(arguments: argparse.Namespace, config: AgentConfig | None) -> int:
     """Trains, evaluates, prints where everything is; ``config`` is None for a training to go on with."""
+    keep_programs(arguments.no_cache)
     use_devices(arguments.devices)
     join_processes(arguments.coordinator, arguments.num_processes, arguments.process_id)
     # Of several processes, each has made its own.

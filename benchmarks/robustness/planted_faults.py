@@ -2,8 +2,8 @@
 
 Faults are planted one at a time in the files that numbers come from (equations, solver, simulator, rewards,
 observations, wrappers, advantages, quadratic programs), in a copy of the working tree, and the tests of that
-file, but for slow ones, are run until one fails. What no test notices is listed: each is either a change
-without an effect, which ``--explained`` says of it, or a gap. Seeded: the same command plants the same faults.
+file, but for slow ones, are run until one fails. What no test notices is listed: each is a change without an
+effect, which ``--explained`` says of it, or a gap. Seeded: the same command plants the same faults.
 """
 
 from __future__ import annotations
