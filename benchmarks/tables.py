@@ -54,6 +54,7 @@ OWN: dict[str, Callable[..., str]] = {
     "policies.anm6easy": policy_tables.anm6easy,
     "policies.clairvoyant": policy_tables.clairvoyant,
     "policies.mpc": policy_tables.mpc,
+    "policies.starts": policy_tables.starts,
     "power_flow": power_flow_tables.speed,
     "power_flow.accuracy": power_flow_tables.accuracy,
     "power_flow.parts": power_flow_tables.parts,

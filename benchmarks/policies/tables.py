@@ -180,3 +180,28 @@ def mpc(made: dict[str, Any]) -> str:
         "Value off by: largest relative error of the optimal value of gym-anm's own problem, on 8 states."
     )
     return "\n".join([source(made), "", table(columns, ours), "", note])
+
+
+def starts(made: dict[str, Any]) -> str:
+    """Policies from other starts, compared pair by pair."""
+    columns = [
+        Column("from", "evaluation.starts"),
+        Column("policy", "policy"),
+        *REACHED,
+        Column("SHAC's return less this", "first_less_this.mean", "+.3f", missing=""),
+        Column("95 % interval", "first_less_this", _interval, missing=""),
+    ]
+    parts = [f"Horizon {made['horizon']} steps: {source(made)}"]
+    for task in dict.fromkeys(row["task"] for row in made["rows"]):
+        parts += ["", f"{task}:", "", table(columns, [row for row in made["rows"] if row["task"] == task])]
+    by_charge = [row for row in made["rows"] if "by_charge" in row]
+    if by_charge:
+        charges = by_charge[0]["by_charge"]
+        of_charges = [Column(f"{charge} MWh", f"by_charge.{charge}", ".2f") for charge in charges]
+        parts += ["", "Discounted return by the charge at the start:", ""]
+        parts += [table([Column("policy", "policy"), *of_charges], by_charge)]
+    return "\n".join(parts)
+
+
+def _interval(less: dict[str, float]) -> str:
+    return f"{less['low']:+.3f} to {less['high']:+.3f}"
