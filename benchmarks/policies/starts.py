@@ -72,7 +72,12 @@ def measure(name: str, part: Part, horizon: int, *, smoke: bool) -> list[dict[st
         made: Any = BASELINES[policy](env) if policy in BASELINES else anmjax.load_policy(part.task, policy)
         begun = time.perf_counter()
         result = evaluate(env, made, starts, horizon=horizon, described=described)
-        found: dict[str, Any] = {"part": name, "task": part.task, "policy": policy, "evaluation": result.to_dict()}
+        found: dict[str, Any] = {
+            "part": name,
+            "task": part.task,
+            "policy": policy,
+            "evaluation": result.to_dict(),
+        }
         found["seconds"] = time.perf_counter() - begun
         returns = np.asarray(result.returns)
         if part.charges and not smoke:

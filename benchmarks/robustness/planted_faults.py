@@ -71,6 +71,7 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--workers", type=int, default=record.num_cores())
     parser.add_argument("--limit", type=float, default=900.0, help="seconds for the tests of one fault")
+    parser.add_argument("--resume", type=Path, help="record of a run that was stopped: its faults stand")
     parser.add_argument("--explained", type=Path, help="JSON: by 'file: what', why no test can notice it")
     command_line.add_record(parser)
     options = parser.parse_args(arguments)
@@ -113,7 +114,7 @@ class Workshop:
         paths = [f"tests/{test}" for test in dict.fromkeys(tests)]
         try:
             done = subprocess.run(
-                [*program, "-m", "not gpu and not slow and not pages", *paths],
+                [*program, "-m", "not gpu and not slow and not pages and not long", *paths],
                 cwd=self.folder,
                 env=os.environ | cache,
                 capture_output=True,
@@ -147,11 +148,27 @@ class Workshop:
         }
 
 
+def row_of(fate: dict[str, Any], explained: dict[str, str]) -> dict[str, Any]:
+    """The row of a fault: what became of it, and why, if that is known."""
+    return fate | {"explained": explained.get(f"{fate['file']}: {fate['what']}", "")}
+
+
 def main() -> None:
     """Runs the benchmark; leaves with 1 where the tests fail without a fault."""
     options = parse()
-    planned = drawn(options.files, options.number, options.seed)
     explained = json.loads(options.explained.read_text()) if options.explained else {}
+    before = json.loads(options.resume.read_text())["rows"] if options.resume else []
+    done = {(row["file"], row["what"]): row_of(row, explained) for row in before}
+    planned = drawn(options.files, options.number, options.seed)
+    rows = [done[file, fault.what] for file, fault in planned if (file, fault.what) in done]
+    left = [(file, fault) for file, fault in planned if (file, fault.what) not in done]
+
+    def write() -> None:
+        if options.out or not options.smoke:
+            caught = sum(row["caught"] for row in rows)
+            made = record.make("robustness.planted_faults", rows, caught=caught, planted=len(rows))
+            record.write(made | {"of": len(planned)}, options.out)
+
     with tempfile.TemporaryDirectory(prefix="planted-") as scratch:
         shops: queue.Queue[Workshop] = queue.Queue()
         for i in range(options.workers):
@@ -168,22 +185,21 @@ def main() -> None:
                 shops.put(shop)
 
         with concurrent.futures.ThreadPoolExecutor(options.workers) as pool:
-            lists = {TESTS[file]: file for file in options.files}  # one file for every list of tests
+            # One file for every list of tests; those of a run that goes on were sound.
+            lists = {} if options.resume else {TESTS[file]: file for file in options.files}
             for sound in pool.map(work, lists.values()):
                 if sound["outcome"] != "passed":
                     sys.exit(f"without a fault: {sound['file']}: tests {sound['outcome']}: {sound['by']}")
-            rows = []
-            for row in pool.map(work, planned):
-                row["explained"] = explained.get(f"{row['file']}: {row['what']}", "")
+            for future in concurrent.futures.as_completed([pool.submit(work, job) for job in left]):
+                row = row_of(future.result(), explained)
                 rows.append(row)
                 fate = f"caught by {row['by']}" if row["caught"] else "NOT CAUGHT"
                 place = f"{row['file']}:{row['line']}"
                 print(f"{len(rows)}/{len(planned)} {place} {row['what']}: {fate}", flush=True)
+                write()
+    write()
     caught = sum(row["caught"] for row in rows)
     print(f"{caught} of {len(rows)} caught ({100 * caught / max(len(rows), 1):.1f} %)")
-    if options.out or not options.smoke:
-        made = record.make("robustness.planted_faults", rows, caught=caught, planted=len(rows))
-        record.write(made, options.out)
 
 
 if __name__ == "__main__":
