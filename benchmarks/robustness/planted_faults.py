@@ -28,23 +28,24 @@ from benchmarks.harness import command_line, record
 from benchmarks.robustness.faults import Fault, faults
 
 ROOT = Path(__file__).parents[2]
-POWER_FLOW = (
-    *("powerflow/test_equations.py", "powerflow/test_updates.py", "powerflow/test_power_flow.py"),
-    *("powerflow/test_slacks.py", "powerflow/test_start_and_lanes.py", "powerflow/test_current_loads.py"),
-    *("powerflow/test_derivatives.py", "powerflow/test_outages.py", "parity/test_transition.py"),
-)
+
+
+def _power_flow(*names: str) -> tuple[str, ...]:
+    return tuple(f"powerflow/test_{name}.py" for name in names)
+
+
 STEP = ("parity/test_transition.py", "envs/test_step.py", "envs/test_gradients.py", "parity/test_anm6easy.py")
 QP = ("qp/test_qp.py", "qp/test_qp_bounds.py", "qp/test_qp_derivatives.py", "qp/test_stages.py")
 # By file, the tests that are about it, the quickest first.
 TESTS: dict[str, tuple[str, ...]] = {
-    "powerflow/equations.py": POWER_FLOW,
-    "powerflow/admittance.py": ("powerflow/test_two_ports.py", *POWER_FLOW),
-    "powerflow/jacobian.py": POWER_FLOW,
-    "powerflow/newton.py": POWER_FLOW,
-    "powerflow/chord.py": POWER_FLOW,
-    "powerflow/solve.py": POWER_FLOW,
-    "powerflow/implicit.py": ("powerflow/test_derivatives.py", "powerflow/test_slacks.py", *POWER_FLOW),
-    "powerflow/branches.py": ("powerflow/test_quantities.py", "powerflow/test_energy_balance.py", *STEP),
+    "powerflow/equations.py": _power_flow("equations", "updates", "chord", "slacks", "start_and_lanes"),
+    "powerflow/admittance.py": _power_flow("two_ports", "equations", "slacks", "power_flow"),
+    "powerflow/jacobian.py": _power_flow("equations", "updates", "chord", "slacks", "current_loads"),
+    "powerflow/newton.py": _power_flow("updates", "chord", "start_and_lanes", "slacks", "power_flow"),
+    "powerflow/chord.py": _power_flow("chord", "start_and_lanes"),
+    "powerflow/solve.py": _power_flow("start_and_lanes", "outages", "slacks", "power_flow"),
+    "powerflow/implicit.py": _power_flow("derivatives", "slacks", "current_loads", "power_flow"),
+    "powerflow/branches.py": (*_power_flow("quantities", "energy_balance"), *STEP),
     "projection/device_region.py": ("projection/test_device_region.py", *STEP),
     "envs/transition.py": STEP,
     "envs/reward.py": STEP,
