@@ -61,6 +61,7 @@ OWN: dict[str, Callable[..., str]] = {
     "projection": projection_tables.speed,
     "projection.safety": projection_tables.safety,
     "robustness.pandapower_nets": robustness_tables.nets,
+    "robustness.planted_faults": robustness_tables.planted,
     "training": training_tables.training,
     "training.ppo": training_tables.ppo,
     "training.returns": training_tables.returns,

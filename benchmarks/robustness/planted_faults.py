@@ -3,7 +3,7 @@
 Faults are planted one at a time in the files that numbers come from (equations, solver, simulator, rewards,
 observations, wrappers, advantages, quadratic programs), in a copy of the working tree, and the tests of that
 file, but for slow ones, are run until one fails. What no test notices is listed: each is a change without an
-effect, which ``--explained`` says of it, or a gap. Seeded: the same command plants the same faults.
+effect, which ``explained_faults.json`` says of it, or a gap. Seeded: the same command plants the same faults.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ from benchmarks.harness import command_line, record
 from benchmarks.robustness.faults import Fault, faults
 
 ROOT = Path(__file__).parents[2]
+EXPLAINED = Path(__file__).parent / "explained_faults.json"
 
 
 def _power_flow(*names: str) -> tuple[str, ...]:
@@ -48,7 +49,7 @@ TESTS: dict[str, tuple[str, ...]] = {
     "powerflow/branches.py": (*_power_flow("quantities", "energy_balance"), *STEP),
     "projection/device_region.py": ("projection/test_device_region.py", *STEP),
     "envs/transition.py": STEP,
-    "envs/reward.py": STEP,
+    "envs/reward.py": ("envs/test_energy_loss.py", "envs/test_costs.py", *STEP),
     "envs/observation.py": ("parity/test_observation.py", *STEP),
     "wrappers/auto_reset.py": ("wrappers/test_wrappers.py",),
     "wrappers/time_limit.py": ("wrappers/test_wrappers.py",),
@@ -73,7 +74,9 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--workers", type=int, default=record.num_cores())
     parser.add_argument("--limit", type=float, default=900.0, help="seconds for the tests of one fault")
     parser.add_argument("--resume", type=Path, help="record of a run that was stopped: its faults stand")
-    parser.add_argument("--explained", type=Path, help="JSON: by 'file: what', why no test can notice it")
+    parser.add_argument(
+        "--explained", type=Path, default=EXPLAINED, help="JSON: by 'file: what', why no test can notice it"
+    )
     command_line.add_record(parser)
     options = parser.parse_args(arguments)
     if options.smoke:
@@ -157,7 +160,7 @@ def row_of(fate: dict[str, Any], explained: dict[str, str]) -> dict[str, Any]:
 def main() -> None:
     """Runs the benchmark; leaves with 1 where the tests fail without a fault."""
     options = parse()
-    explained = json.loads(options.explained.read_text()) if options.explained else {}
+    explained = json.loads(options.explained.read_text())
     before = json.loads(options.resume.read_text())["rows"] if options.resume else []
     done = {(row["file"], row["what"]): row_of(row, explained) for row in before}
     planned = drawn(options.files, options.number, options.seed)

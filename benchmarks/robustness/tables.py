@@ -1,10 +1,10 @@
-"""The table of the nets that pandapower ships: which of them import, and how well the voltages agree."""
+"""Tables of the nets that pandapower ships, and of the faults that the tests were asked to notice."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from benchmarks.harness.columns import Column, source, table
+from benchmarks.harness.columns import Column, percent, source, table
 
 NET = Column("net", "net", "`{}`".format)
 AGREE = (
@@ -33,3 +33,34 @@ def nets(made: dict[str, Any]) -> str:
     if others:
         lines += ["", "The others, and why:", "", table([NET, Column("reason", "reason")], others)]
     return "\n".join([*lines, "", "All that agree:", "", table(AGREE, agree)])
+
+
+def planted(made: dict[str, Any]) -> str:
+    """How many planted faults the tests notice, file by file, and the reason of each that they do not."""
+    rows = made["rows"]
+    files: list[dict[str, Any]] = []
+    for file in dict.fromkeys(row["file"] for row in rows):
+        own = [row for row in rows if row["file"] == file]
+        caught = sum(row["caught"] for row in own)
+        files.append({"file": file, "planted": len(own), "noticed": caught})
+    live = [row for row in rows if not row["caught"]]
+    number, of, share = len(rows), made["of"], percent(made["caught"] / len(rows))
+    lines = [
+        f"{made['caught']} of {number} noticed, {share}: {source(made)}",
+        *([f"The run was stopped before {of - number} of {of}."] if number < of else []),
+        "",
+        table(
+            (
+                Column("file", "file", "`{}`".format),
+                Column("planted", "planted"),
+                Column("noticed", "noticed"),
+            ),
+            files,
+        ),
+    ]
+    if live:
+        where = Column("place", lambda row: f"`{row['file']}:{row['line']}`")
+        change = Column("change", "what", "`{}`".format)
+        why = Column("why no test can notice", lambda row: row["explained"] or "a gap")
+        lines += ["", "Not noticed:", "", table((where, change, why), live)]
+    return "\n".join(lines)
