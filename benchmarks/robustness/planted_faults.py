@@ -35,6 +35,10 @@ def _power_flow(*names: str) -> tuple[str, ...]:
     return tuple(f"powerflow/test_{name}.py" for name in names)
 
 
+def _projection(*names: str) -> tuple[str, ...]:
+    return tuple(f"projection/test_{name}.py" for name in names)
+
+
 STEP = ("parity/test_transition.py", "envs/test_step.py", "envs/test_gradients.py", "parity/test_anm6easy.py")
 QP = ("qp/test_qp.py", "qp/test_qp_bounds.py", "qp/test_qp_derivatives.py", "qp/test_stages.py")
 # By file, the tests that are about it, the quickest first.
@@ -47,7 +51,7 @@ TESTS: dict[str, tuple[str, ...]] = {
     "powerflow/solve.py": _power_flow("block_sizes", "start_and_lanes", "outages", "slacks", "power_flow"),
     "powerflow/implicit.py": _power_flow("derivatives", "slacks", "current_loads", "power_flow"),
     "powerflow/branches.py": (*_power_flow("quantities", "energy_balance"), *STEP),
-    "projection/device_region.py": ("projection/test_device_region.py", *STEP),
+    "projection/device_region.py": _projection("device_region", "device_region_as_program"),
     "envs/transition.py": STEP,
     "envs/reward.py": ("envs/test_energy_loss.py", "envs/test_costs.py", *STEP),
     "envs/observation.py": ("parity/test_observation.py", *STEP),

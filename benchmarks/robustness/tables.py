@@ -35,6 +35,13 @@ def nets(made: dict[str, Any]) -> str:
     return "\n".join([*lines, "", "All that agree:", "", table(AGREE, agree)])
 
 
+BY_FILE = (
+    Column("file", "file", "`{}`".format),
+    Column("planted", "planted"),
+    Column("noticed", "noticed"),
+)
+
+
 def planted(made: dict[str, Any]) -> str:
     """How many planted faults the tests notice, file by file, and the reason of each that they do not."""
     rows = made["rows"]

@@ -209,7 +209,11 @@ def test_scaled_rewards_are_rewards_over_the_deviation_of_the_discounted_return(
         returns[i] = total
     np.testing.assert_allclose(first.metrics["discounted_return"], returns, rtol=1e-12)
     again = episodes(env.update(first), 100)
-    np.testing.assert_allclose(again.reward, raw / returns.std(), rtol=1e-12)
+    scaled = raw / returns.std()
+    np.testing.assert_allclose(again.reward, scaled, rtol=1e-12)
+    most = np.median(np.abs(scaled))
+    clipped = episodes(NormalizeReward(env.env, env.update(first).statistics, clip=most), 100)
+    np.testing.assert_allclose(clipped.reward, np.clip(scaled, -most, most), rtol=1e-12)
 
 
 def test_every_wrapper_traces_once_across_reset_step_and_auto_reset():
