@@ -59,6 +59,9 @@ def test_auto_reset_returns_a_start_and_keeps_the_end(pool_size):
     ended = np.asarray(states.truncated)
     same = np.all(np.asarray(states.metrics["final_obs"] == states.obs), -1)
     np.testing.assert_array_equal(same, ~ended)
+    # An episode has one key from its first state to its last, and the next another.
+    keys = np.asarray(jax.random.key_data(states.key))
+    np.testing.assert_array_equal((keys[1:] != keys[:-1]).any(1), ended[1:])
     # The reward of the step after a reset follows from the observation that the reset returned.
     before = np.asarray(states.obs[:-1, 0])
     np.testing.assert_allclose(states.reward[1:], -((0.3 - 1.0 - before) ** 2), rtol=1e-12)
