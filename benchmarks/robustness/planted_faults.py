@@ -48,7 +48,9 @@ TESTS: dict[str, tuple[str, ...]] = {
     "powerflow/jacobian.py": _power_flow("equations", "updates", "chord", "slacks", "current_loads"),
     "powerflow/newton.py": _power_flow("updates", "chord", "start_and_lanes", "slacks", "power_flow"),
     "powerflow/chord.py": _power_flow("chord", "start_and_lanes"),
-    "powerflow/solve.py": _power_flow("block_sizes", "updates", "start_and_lanes", "outages", "slacks", "power_flow"),
+    "powerflow/solve.py": (
+        *_power_flow("block_sizes", "updates", "start_and_lanes", "outages", "slacks", "power_flow"),
+    ),
     "powerflow/implicit.py": _power_flow("derivatives", "slacks", "current_loads", "power_flow"),
     "powerflow/branches.py": (*_power_flow("quantities", "energy_balance"), *STEP),
     "projection/device_region.py": _projection("device_region", "device_region_as_program"),
