@@ -91,6 +91,7 @@ def whole(tmp_path_factory):
         return train(Match(), CONFIG, seed=5, out=out, task="Match", devices=1, quiet=True), out
 
 
+@pytest.mark.long
 def test_a_training_on_eight_devices_goes_on_on_one_as_if_it_had_always_been_there(whole, tmp_path):
     run_worker(tmp_path)
     saved = load(tmp_path / "checkpoint.msgpack")

@@ -150,6 +150,7 @@ def test_a_day_of_perfect_planning_costs_what_it_costs_gym_anm():
     assert result.cost_per_day == pytest.approx(2.339, abs=0.005)
 
 
+@pytest.mark.long
 def test_the_first_action_is_within_the_box_and_has_no_reactive_power():
     env = ANM6Easy()
     policy = MPCConstant(env, planning_steps=2)

@@ -145,6 +145,7 @@ def test_targets_are_the_lambda_returns_of_each_part_of_a_window():
             np.testing.assert_allclose(got[t, lane], total, rtol=1e-12)
 
 
+@pytest.mark.long
 def test_a_truncation_is_worth_what_would_have_come_and_a_termination_nothing():
     # 1 / (1 - 0.7) of a reward of 1 for ever; 1 + 0.9 + 0.81 of three. 5 %: the critics are still moving.
     shac = agent(TimeLimit(Constant(gamma=0.7), max_steps=5), 150, td_lambda=0.5)
@@ -283,6 +284,7 @@ def test_an_interrupted_training_goes_on_bit_for_bit(whole, tmp_path, monkeypatc
     assert [row["env_steps"] for row in rows] == [128, 256, 384]
 
 
+@pytest.mark.long
 def test_seeds_that_train_together_learn_what_each_learns_alone(whole, tmp_path):
     train_seeds(Match(), SMALL, outs={5: tmp_path / "5", 6: tmp_path / "6"}, **MADE)
     # Rounding, six steps of Adam on: 1e-9 of entries of about 1.

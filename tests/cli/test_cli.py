@@ -50,6 +50,7 @@ def refused(capsys, *words):
     return sentence.removeprefix("anmjax: ")
 
 
+@pytest.mark.long
 def test_a_task_without_a_grid_is_trained_and_scored(capsys, tmp_path, monkeypatch, standard_promotion):
     monkeypatch.setitem(TASKS, "Bare-v0", Bare)
     out = str(tmp_path / "run")

@@ -33,7 +33,8 @@ class OnlyALoad(anmjax.ANMEnv):
         return jnp.array([-10.0])
 
 
-@pytest.mark.parametrize("lanes", [1, pytest.param(3, marks=pytest.mark.long)])
+@pytest.mark.long
+@pytest.mark.parametrize("lanes", [1, 3])
 def test_the_safety_layer_passes_the_empty_action_through(lanes: int) -> None:
     env = anmjax.SafeAction(OnlyALoad())
     assert env.action_space.low.shape == (0,)

@@ -172,7 +172,9 @@ check(step, env, data, 2, explicit, LANES, rtol, alone, shard_map=False)
 """
 
 
-@pytest.mark.parametrize("checks", [FEW, pytest.param(ALL, marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    "checks", [pytest.param(FEW, marks=pytest.mark.long), pytest.param(ALL, marks=pytest.mark.slow)]
+)
 def test_steps_and_gradients_are_the_same_on_any_number_of_devices(checks: str) -> None:
     script = WORKER + checks
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=300)

@@ -101,6 +101,7 @@ def test_derivatives_equal_central_differences_for_every_argument(n_bus, extra):
         np.testing.assert_allclose(slope, float(ahead - behind) / (2 * h), rtol=1e-6, atol=1e-7, err_msg=name)
 
 
+@pytest.mark.long
 def test_second_derivatives_agree_in_all_modes_and_with_differences_of_gradients():
     rng = np.random.default_rng(5)
     net = random_network(rng, 4, 1)

@@ -125,6 +125,7 @@ def test_a_lane_has_the_same_solution_in_every_batch(feeder, size):
             np.testing.assert_array_equal(part.iterations, flow.iterations[own])
 
 
+@pytest.mark.long
 def test_a_batch_in_chunks_has_the_same_solutions_and_gradients(feeder):
     net, p, q, _, _, flow = feeder
 

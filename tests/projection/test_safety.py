@@ -152,6 +152,7 @@ def test_a_safe_action_is_left_where_it_is(env, project, states, safe):
     assert np.median(np.asarray(again.distance)[inside]) < 2e-3
 
 
+@pytest.mark.long
 def test_derivatives_are_central_differences(env, project, states, actions):
     change = jax.random.normal(jax.random.key(2), actions.shape)
     ours = jax.jit(lambda s, a, d: jax.jvp(lambda a: project(env.network, s, a).action, (a,), (d,))[1])(

@@ -41,7 +41,7 @@ class Solver(NamedTuple):
         return solution, by_q, by_h
 
 
-@pytest.fixture(scope="module", params=[np.float64, np.float32])
+@pytest.fixture(scope="module", params=[np.float64, pytest.param(np.float32, marks=pytest.mark.long)])
 def solved(request):
     def one(P, q, A, b, G, h, w):
         def x(q, h, G):
