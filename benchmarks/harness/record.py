@@ -98,10 +98,11 @@ def peak_memory_bytes() -> dict[str, int | None]:
 
 
 def command(benchmark: str) -> str:
-    """The command line, to be run anywhere: with the allocator's settings, without the record's path."""
+    """The command line, to be run anywhere: with the allocator's settings, without the paths of records."""
     settings = [f"{name}={os.environ[name]}" for name in ALLOCATOR if os.environ.get(name)]
     parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     parser.add_argument("--out")
+    parser.add_argument("--resume")
     _, arguments = parser.parse_known_args(sys.argv[1:])
     return " ".join([*settings, "python -m", f"benchmarks.{benchmark}", *arguments])
 

@@ -177,7 +177,7 @@ def main() -> None:
         if options.out or not options.smoke:
             caught = sum(row["caught"] for row in rows)
             made = record.make("robustness.planted_faults", rows, caught=caught, planted=len(rows))
-            record.write(made | {"of": len(planned)}, options.out)
+            record.write(made | {"of": len(planned), "resumed": bool(options.resume)}, options.out)
 
     with tempfile.TemporaryDirectory(prefix="planted-") as scratch:
         shops: queue.Queue[Workshop] = queue.Queue()
