@@ -14,6 +14,8 @@ from pathlib import Path
 
 import jax
 
+from anmjax.cli.screen import say
+
 FOLDER = "jax_compilation_cache_dir"
 MAX_BYTES = 2 * 10**9  # the oldest programs go where there is more
 
@@ -29,11 +31,12 @@ def keep_programs(no_cache: bool) -> None:
     wanted, told = (getattr(jax.config, name) for name in ("jax_enable_compilation_cache", FOLDER))
     if told or not wanted:
         return
-    folder = cache_folder()
     try:
+        folder = cache_folder()
         folder.mkdir(parents=True, exist_ok=True)
         _tidy(folder)
-    except OSError:  # a home that cannot be written to: JAX compiles as it always did
+    except (OSError, RuntimeError) as error:  # there is no home, or none to write to
+        say(f"Compiled programs are not kept: {error}")
         return
     jax.config.update(FOLDER, str(folder))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.3)

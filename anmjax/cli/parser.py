@@ -64,6 +64,7 @@ class Parser(argparse.ArgumentParser):
             )
         message = re.sub(r"^argument (-\S+?)(?:/\S+)?: (?=is )", r"\1 ", message)
         message = re.sub(r"^argument (-\S+?)(?:/\S+)?: ", r"\1: ", message)
+        message = re.sub(r": ignored explicit argument (.+)$", r" takes no value, but \1 is given", message)
         raise CommandError(message.rstrip(".") + ".")
 
     def _suggestion(self, word: str) -> str:

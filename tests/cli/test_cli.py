@@ -94,6 +94,7 @@ def test_a_task_that_an_agent_cannot_learn_is_refused_in_one_sentence(capsys, tm
         ("train", "name a task to train on: anmjax train TASK ('anmjax list' shows all)."),
         ("train mach-v0", "unknown task mach-v0; did you mean Match-v0? 'anmjax list' shows all tasks."),
         ("train Match-v0 twice", "unknown argument twice."),
+        ("train Match-v0 --no-cache=1", "--no-cache takes no value, but '1' is given."),
         ("train Match-v0 --devices 0", "--devices is 0, but must be at least 1."),
         ("train Match-v0 --devices 2", "--devices is 2, but JAX has started with 1."),
         (

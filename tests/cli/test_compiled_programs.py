@@ -59,10 +59,16 @@ def test_a_folder_that_jax_has_been_told_of_stays(home: Path) -> None:
     assert getattr(jax.config, FOLDER) == str(home / "own")
 
 
-def test_a_home_that_cannot_be_written_to_is_done_without(home: Path) -> None:
+def test_a_home_that_cannot_be_written_to_is_done_without_and_told(
+    home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     (home / "anmjax").write_text("a file where the folder would be")
     keep_programs(no_cache=False)
     assert getattr(jax.config, FOLDER) is None
+    said = capsys.readouterr().err
+    assert said.startswith("Compiled programs are not kept: ")
+    assert str(home / "anmjax") in said
+    assert said.count("\n") == 1
 
 
 def test_the_oldest_programs_go_where_there_are_too_many(monkeypatch: pytest.MonkeyPatch) -> None:
