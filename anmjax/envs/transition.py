@@ -135,7 +135,7 @@ def simulation(
         return Simulated(grid, solution.d, costs(net, grid, solution, delta_t=delta_t))
 
     lane = differentiable_batch_trailing(run, fit=FIT)
-    return lambda net, soc, wanted: lane(made_here(net), soc, wanted)
+    return lambda net, soc, wanted: lane(made_here(net, soc, wanted), soc, wanted)
 
 
 @functools.partial(jax.jit, static_argnames=("delta_t", "num_iters", "tol"))

@@ -1,9 +1,8 @@
 """Arrays without elements, which jaxlib 0.11.2 cannot take into ``jax.shard_map``.
 
 A network without loads of constant current has such arrays, a state without storage units too. Where one is
-an argument of a program over several devices, or is captured by it, XLA's ZeroSizedHloElimination puts a
-constant in its place, and its Shardy importer then looks there for the argument: the process dies while
-compiling. Made inside, such arrays do no harm.
+an argument of a program over several devices, or is captured by it, XLA puts a constant in its place before
+it shares the program out, and the process dies while compiling. Made inside, such arrays do no harm.
 """
 
 from __future__ import annotations
@@ -20,8 +19,13 @@ _Tree = TypeVar("_Tree")
 _Out = TypeVar("_Out")
 
 
-def made_here(tree: _Tree) -> _Tree:
-    """``tree``, with new arrays for those without elements: a program that uses these captures none."""
+def made_here(tree: _Tree, *data: Any) -> _Tree:
+    """``tree``, with new arrays for those without elements: a program that uses these captures none.
+
+    Without a traced array in it or in ``data``, what it is used with, there is no program: it stays as it is.
+    """
+    if not any(isinstance(x, jax.core.Tracer) for x in jax.tree.leaves((tree, data))):
+        return tree
 
     def make(x: Any) -> Any:
         return jnp.zeros(x.shape, jax.dtypes.canonicalize_dtype(x.dtype)) if _is_empty(x) else x
@@ -35,11 +39,8 @@ def shard_map(
     """``jax.shard_map`` of a function whose arguments may have leaves without elements."""
 
     def run(*args: Any) -> _Out:
-        specs = (
-            in_specs if isinstance(in_specs, tuple) and not _is_spec(in_specs) else (in_specs,) * len(args)
-        )
         leaves, structure = jax.tree.flatten(args)
-        spec_of = jax.tree.leaves(jax.tree.broadcast(specs, args, is_leaf=_is_spec), is_leaf=_is_spec)
+        spec_of = jax.tree.leaves(jax.tree.broadcast(in_specs, args, is_leaf=_is_spec), is_leaf=_is_spec)
         full = [i for i, x in enumerate(leaves) if not _is_empty(x)]
 
         def inside(*given: jax.Array) -> _Out:

@@ -179,7 +179,7 @@ def power_flow(
         method, v_start = "voltages", jnp.asarray(init)
     else:
         raise ValueError(f"init has shape {jnp.shape(init)}, expected ({net.n_bus},): one voltage per bus")
-    return _power_flow(made_here(net), p, q, v_start, num_iters, method, tol, schedule)
+    return _power_flow(made_here(net, p, q), p, q, v_start, num_iters, method, tol, schedule)
 
 
 @functools.partial(jax.jit, static_argnums=(4, 5, 6, 7))

@@ -101,7 +101,7 @@ def project_safe(
       ValueError: ``action``, ``p_load`` or ``p_potential`` has the wrong shape, or ``num_linearisations`` is
         no number of them.
     """
-    net = jax.tree.map(jnp.asarray, made_here(network))
+    net = jax.tree.map(jnp.asarray, made_here(network, grid, action))
     asked = jnp.concatenate(set_points(net, action))
     generators, loads = np.array(net.generators, int), np.array(net.loads, int)
     for name, given, n in (("p_load", p_load, len(loads)), ("p_potential", p_potential, len(generators))):

@@ -76,9 +76,18 @@ def test_arguments_without_elements_are_made_inside_with_their_shapes_and_types(
     assert empty.shape == (4, 0)
 
 
-def test_arrays_with_elements_stay_what_they_are() -> None:
-    full = np.ones(3)
-    kept, made = made_here((full, np.zeros((0, 2), np.float32)))
-    assert kept is full
-    assert isinstance(made, jax.Array)
-    assert (made.shape, made.dtype) == ((0, 2), jnp.float32)
+def test_only_arrays_without_elements_are_made_and_only_in_a_program() -> None:
+    full, empty = np.ones(3), np.zeros((0, 2), np.float32)
+    kept = made_here((full, empty), full)
+    assert kept[0] is full
+    assert kept[1] is empty
+
+    @jax.jit
+    def program(x: jax.Array) -> jax.Array:
+        same, made = made_here((full, empty), x)
+        assert same is full
+        assert isinstance(made, jax.Array)
+        assert (made.shape, made.dtype) == ((0, 2), jnp.float32)
+        return x
+
+    program(full)

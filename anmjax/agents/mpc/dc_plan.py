@@ -310,7 +310,7 @@ def plan_dc(
       soc: (n_storage,) p.u.h, present charge.
       num_iters: interior point steps.
     """
-    program = made_here(program)
+    program = made_here(program, p_load, p_potential, soc)
     size, at = p_load.dtype.itemsize, situation_of(program, p_load, p_potential, soc)
     h = program.bound[:, None] - program.by_load @ at.p_load
     solution = solve_staged(
