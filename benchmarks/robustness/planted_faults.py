@@ -35,10 +35,6 @@ def _power_flow(*names: str) -> tuple[str, ...]:
     return tuple(f"powerflow/test_{name}.py" for name in names)
 
 
-def _projection(*names: str) -> tuple[str, ...]:
-    return tuple(f"projection/test_{name}.py" for name in names)
-
-
 STEP = ("parity/test_transition.py", "envs/test_step.py", "envs/test_gradients.py", "parity/test_anm6easy.py")
 QP = ("qp/test_qp.py", "qp/test_qp_bounds.py", "qp/test_qp_derivatives.py", "qp/test_stages.py")
 # By file, the tests that are about it, the quickest first.
@@ -53,7 +49,10 @@ TESTS: dict[str, tuple[str, ...]] = {
     ),
     "powerflow/implicit.py": _power_flow("derivatives", "slacks", "current_loads", "power_flow"),
     "powerflow/branches.py": (*_power_flow("quantities", "energy_balance"), *STEP),
-    "projection/device_region.py": _projection("device_region", "device_region_as_program"),
+    "projection/device_region.py": (
+        "projection/test_device_region.py",
+        "projection/test_device_region_as_program.py",
+    ),
     "envs/transition.py": STEP,
     "envs/reward.py": ("envs/test_energy_loss.py", "envs/test_costs.py", *STEP),
     "envs/observation.py": ("parity/test_observation.py", *STEP),

@@ -62,7 +62,7 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
 def train(job: tuple[str, str], core: int, folder: Path, options: argparse.Namespace) -> list[dict[str, Any]]:
     """The rows of one variant's trainings on a task, one a seed; none where it failed."""
     variant, task = job
-    file = folder / f"{abs(hash(job))}.json"
+    file = folder / f"{core}.json"  # one training at a time
     begin = f"import os, runpy; os.sched_setaffinity(0, {{{core}}}); "
     begin += "runpy.run_module('benchmarks.training.returns', run_name='__main__')"
     program = [sys.executable, "-c", begin, "--out", str(file), "--devices", "1"]

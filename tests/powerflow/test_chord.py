@@ -15,19 +15,12 @@ from anmjax.lanes.schedule import AllAtOnce
 from anmjax.powerflow.chord import CHORD_RATE, CHORD_UPDATES_FREE, iterate_chord
 from anmjax.powerflow.elimination.solver import linear_solver
 from anmjax.powerflow.equations import voltage
-from anmjax.powerflow.inputs import (
-    Inputs,
-    branch_parameters,
-    bus_shunts,
-    current_by_bus,
-    equations_of,
-    network_plan,
-    of_unknown,
-)
+from anmjax.powerflow.inputs import network_plan, of_unknown
 from anmjax.powerflow.jacobian import factorise
 from anmjax.powerflow.newton import Stopping, flat_start, iterate_newton, start_at
 from anmjax.powerflow.solve import BASE_UPDATES
-from tests.powerflow.networks import loaded_feeder
+from tests.powerflow.lanes import equations_for
+from tests.powerflow.networks import dense_admittance, loaded_feeder
 
 TOL = 1e-9
 # Of the base case's loads: none, some, as many, a third more; the last is beyond what the feeder can carry.
@@ -51,20 +44,17 @@ def ended(kind: str, loadings: tuple[float, ...] = LOADINGS, solved: bool = Fals
         net = net.replace(current_load_bus=(5, 17), **drawn)
     if kind == "a PV bus":
         net = net.replace(pv=(12,), v_set=np.where(np.arange(net.n_bus) == 12, 0.99, 1.0))
-    plan = network_plan(net, net.pv)
     scale = np.array(loadings)
 
     def flow(k: jax.Array) -> jax.Array:
         return power_flow(net, k * p, k * q, tol=1e-12, schedule=AllAtOnce()).v
 
+    plan = network_plan(net, net.pv)
+
     @jax.jit
     def run(v: jax.Array) -> tuple[jax.Array, ...]:
-        shared = jax.tree.map(lambda x: jnp.asarray(x)[..., None], net)
-        fixed = (branch_parameters(shared), bus_shunts(shared), shared.v_set)
-        current = current_by_bus(shared)
-        base_case = equations_of(plan, Inputs(*fixed, p[:, None], q[:, None], None, None, None, current))
-        lanes = Inputs(*fixed, p[:, None] * scale, q[:, None] * scale, None, None, None, current)
-        equations = base_case._replace(given=equations_of(plan, lanes).given)
+        _, base_case = equations_for(net, p[:, None], q[:, None])
+        _, equations = equations_for(net, p[:, None] * scale, q[:, None] * scale)
         linear = linear_solver(plan, AllAtOnce())
         base = start_at(plan, base_case, flat_start(plan, base_case))
         base = iterate_newton(plan, linear, base_case, base, Stopping(BASE_UPDATES, 0.0), leave=0)
@@ -112,10 +102,7 @@ def test_an_error_is_that_of_the_voltages_and_not_of_currents_that_rounding_has_
     """Put into the equations as the textbook has them, the last voltages give the error that is told."""
     net, p, q = loaded_feeder()
     lanes = ended("constant powers")
-    y = np.zeros((net.n_bus, net.n_bus), complex)
-    for k, (f, t) in enumerate(zip(net.from_bus, net.to_bus, strict=True)):
-        series = 1 / (net.r[k] + 1j * net.x[k])
-        y[[f, t, f, t], [f, t, t, f]] += [series, series, -series, -series]
+    y = dense_admittance(net)
     for v, error, k in zip(lanes.v, lanes.error, LOADINGS, strict=True):
         left = (v * np.conj(y @ v) - k * (p + 1j * q))[1:]
         by_hand = max(abs(left.real).max(), abs(left.imag).max())

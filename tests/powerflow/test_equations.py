@@ -12,15 +12,8 @@ from anmjax.lanes.schedule import AllAtOnce, CPUBlocks
 from anmjax.powerflow.elimination.levels import matvec
 from anmjax.powerflow.elimination.solver import linear_solver
 from anmjax.powerflow.equations import bus_current, bus_power, deviation, residual, voltage
-from anmjax.powerflow.inputs import (
-    Inputs,
-    branch_parameters,
-    bus_shunts,
-    current_by_bus,
-    equations_of,
-    network_plan,
-)
 from anmjax.powerflow.jacobian import factorise, relative_change, transposed_voltage_change, voltage_change
+from tests.powerflow.lanes import equations_for
 from tests.powerflow.networks import random_network
 
 N_BUS, N = 7, 6
@@ -36,17 +29,10 @@ def problem(pv: tuple[int, ...], loads: bool):
     if loads:
         drawn = {"p_current": np.array([0.2, 0.1]), "q_current": np.array([0.05, -0.1])}
         net = net.replace(current_load_bus=(1, 4), **drawn)
-    net = jax.tree.map(lambda x: np.asarray(x)[..., None], net)
-    plan = network_plan(net, pv)
-    p, q = rng.uniform(-0.3, 0.3, (2, N_BUS, 1))
-
-    @jax.jit
-    def equations(net):
-        given = branch_parameters(net), bus_shunts(net), 1.02 * net.v_set, p, q, None, None
-        return equations_of(plan, Inputs(*given, current=current_by_bus(net)))
-
+    net = net.replace(pv=pv, v_set=1.02 * net.v_set)
+    plan, equations = equations_for(net, *rng.uniform(-0.3, 0.3, (2, N_BUS, 1)))
     x = np.stack([rng.uniform(-0.4, 0.4, (N, 1)), rng.uniform(-0.1, 0.1, (N, 1))])
-    return plan, equations(net), jnp.asarray(x)
+    return plan, equations, jnp.asarray(x)
 
 
 def matrix(of_units):

@@ -13,23 +13,15 @@ from anmjax import Network, power_flow
 from anmjax.lanes.schedule import AllAtOnce
 from anmjax.powerflow.elimination.solver import linear_solver
 from anmjax.powerflow.equations import deviation, rounding_floor, voltage
-from anmjax.powerflow.inputs import Inputs, branch_parameters, bus_shunts, equations_of, network_plan
+from anmjax.powerflow.inputs import network_plan
 from anmjax.powerflow.jacobian import factorise
 from anmjax.powerflow.newton import start_at, update
+from tests.powerflow.lanes import equations_for
 from tests.powerflow.networks import dense_admittance, loaded_feeder
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # gym's own notices on import
     from gym_anm.simulator import solve_load_flow as reference
-
-
-def equations_for(net, p, q):
-    """Plan and equations of one lane."""
-    plan = network_plan(net)
-    shared = jax.tree.map(lambda x: jnp.asarray(x)[..., None], (net, p, q))
-    own, p, q = shared
-    inputs = Inputs(branch_parameters(own), bus_shunts(own), own.v_set, p, q, None, None)
-    return plan, equations_of(plan, inputs)
 
 
 def test_an_update_is_the_references_also_where_a_magnitude_has_strayed_below_zero():
@@ -47,7 +39,7 @@ def test_an_update_is_the_references_also_where_a_magnitude_has_strayed_below_ze
 
     @jax.jit
     def updated(x):
-        plan, equations = equations_for(net, p, q)
+        plan, equations = equations_for(net, p[:, None], q[:, None])
         linear = linear_solver(plan, AllAtOnce())
         at = start_at(plan, equations, x)
         jac = factorise(plan, linear, equations.adm, voltage(at.d), at.sent)
@@ -67,7 +59,7 @@ def test_the_rounding_floor_is_one_unit_in_the_last_place_of_what_currents_are_s
 
     @jax.jit
     def floor(x):
-        plan, equations = equations_for(net, p, q)
+        plan, equations = equations_for(net, p[:, None], q[:, None])
         d = deviation(plan, equations, x)
         return rounding_floor(plan, equations, d), d
 
