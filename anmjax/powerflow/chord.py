@@ -26,7 +26,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from anmjax.lanes import phasor
-from anmjax.powerflow.elimination.levels import matvec
+from anmjax.lanes.two_by_two import matvec
 from anmjax.powerflow.elimination.plan import SolverPlan
 from anmjax.powerflow.elimination.solver import LinearSolver
 from anmjax.powerflow.equations import (

@@ -9,7 +9,7 @@ import pytest
 
 from anmjax.lanes import phasor
 from anmjax.lanes.schedule import AllAtOnce, CPUBlocks
-from anmjax.powerflow.elimination.levels import matvec
+from anmjax.lanes.two_by_two import matvec
 from anmjax.powerflow.elimination.solver import linear_solver
 from anmjax.powerflow.equations import bus_current, bus_power, deviation, residual, voltage
 from anmjax.powerflow.jacobian import factorise, relative_change, transposed_voltage_change, voltage_change

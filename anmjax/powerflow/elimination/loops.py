@@ -25,7 +25,7 @@ import numpy as np
 
 from anmjax.lanes.gather import GatherSum, gather_sum
 from anmjax.lanes.kernels import one_kernel
-from anmjax.powerflow.elimination.levels import inverse, matmul, matvec, transpose
+from anmjax.lanes.two_by_two import inverse, matmul, matvec, transpose
 from anmjax.powerflow.elimination.plan import SolverPlan
 
 _Carry = TypeVar("_Carry")
