@@ -70,10 +70,12 @@ def dispatch(net: Network, soc: jax.Array, wanted: Setpoints, *, delta_t: float)
     soc_max, soc_min, eff = (take(x, storage) for x in (net.soc_max, net.soc_min, net.eff))
     p, q = project_to_device_region(wanted.p, wanted.q, *reach(net, soc, p_potential, delta_t=delta_t))
 
-    p_storage = p[ControlLayout.of(net).kinds["storage"]]
-    drawn = jnp.where(p_storage > 0, p_storage / eff, p_storage * eff)
-    # Not jnp.clip: a unit told to empty itself ends at the limit with the limit's derivative, also where
-    # it was empty before; clip would halve it.
+    own = ControlLayout.of(net).kinds["storage"]
+    # An empty unit told to give does nothing, and has the limit's derivative: so by what it was told. At rest
+    # it can still be charged, and what clipping leaves of that derivative stays: the limits cut what rounding
+    # puts beyond them and no more.
+    gives = jnp.where(p[own] == 0, wanted.p[own], p[own]) > 0
+    drawn = jnp.where(gives, p[own] / eff, p[own] * eff)
     left = soc - delta_t * drawn
     q_load = p_load * take(net.qp_ratio, loads)
     # Any of these may be shared by the lanes: a limit, a ratio, a set-point.
@@ -82,7 +84,7 @@ def dispatch(net: Network, soc: jax.Array, wanted: Setpoints, *, delta_t: float)
     return Dispatch(
         p=by_device(net, p_load, p),
         q=by_device(net, q_load, q),
-        soc=jnp.where(left <= soc_min, soc_min, jnp.where(left >= soc_max, soc_max, left)),
+        soc=jnp.where(left < soc_min, soc_min, jnp.where(left > soc_max, soc_max, left)),
         p_potential=p_potential,
     )
 
