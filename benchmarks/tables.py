@@ -63,6 +63,7 @@ OWN: dict[str, Callable[..., str]] = {
     "robustness.pandapower_nets": robustness_tables.nets,
     "robustness.planted_faults": robustness_tables.planted,
     "training": training_tables.training,
+    "training.constrained": training_tables.constrained,
     "training.ppo": training_tables.ppo,
     "training.returns": training_tables.returns,
     "training.scaling": training_tables.scaling,

@@ -1,4 +1,4 @@
-"""Draws returns against environment steps and wall clock, of every seed, from the newest record."""
+"""Draws, from the newest records, returns against steps and wall clock, and energy against violations."""
 
 from __future__ import annotations
 
@@ -19,9 +19,12 @@ NAMES = {"shac": "SHAC", "ppo": "PPO"}
 COLOURS = {"shac": "tab:blue", "ppo": "tab:orange"}
 
 
-def plot_path(platform: str) -> Path:
-    """Where the plot of a platform belongs."""
-    return record.PLOTS / f"learning-{platform}.png"
+MARKERS = {"limit": "o", "weight": "^", None: "s"}
+
+
+def plot_path(platform: str, what: str = "learning") -> Path:
+    """Where a plot of a platform belongs."""
+    return record.PLOTS / f"{what}-{platform}.png"
 
 
 def draw(made: dict[str, Any], path: Path) -> None:
@@ -55,6 +58,33 @@ def draw(made: dict[str, Any], path: Path) -> None:
     plt.close(figure)
 
 
+def draw_trade_off(made: dict[str, Any], path: Path) -> None:
+    """Draws, for every task, the energy lost in a day against the violations of a step."""
+    matplotlib.use("Agg")
+    tasks = list(dict.fromkeys(row["task"] for row in made["rows"]))
+    figure, axes = plt.subplots(1, len(tasks), figsize=(5 * len(tasks), 4), squeeze=False)
+    for axis, task in zip(axes[0], tasks, strict=True):
+        rows = [row for row in made["rows"] if row["task"] == task]
+        for agent, kind in dict.fromkeys((row["agent"], row["kind"]) for row in rows):
+            own = [row for row in rows if (row["agent"], row["kind"]) == (agent, kind)]
+            own.sort(key=lambda row: row["cost"])
+            label = f"{NAMES.get(agent, agent)}, {kind}s" if kind else agent
+            x, y = ([row[name] for row in own] for name in ("cost", "energy_mwh_a_day"))
+            colour, style = COLOURS.get(agent, "0.4"), "-" if kind == "limit" else "--"
+            axis.plot(x, y, color=colour, marker=MARKERS[kind], ls=style if kind else "", lw=1, label=label)
+        axis.set_xscale("symlog", linthresh=1e-4)
+        axis.set_xlim(left=0)
+        axis.set_ylim(bottom=0)
+        axis.set_xlabel("violations a step, p.u.")
+        axis.set_ylabel("energy lost, MWh a day")
+        axis.set_title(task, loc="left")
+        axis.grid(alpha=0.3)
+        axis.legend(fontsize=8)
+    figure.tight_layout()
+    figure.savefig(path, dpi=120)
+    plt.close(figure)
+
+
 def across(axis: Any) -> Any:
     """Coordinates of an axis: x as a share of its width, y as drawn."""
     return matplotlib.transforms.blended_transform_factory(axis.transAxes, axis.transData)
@@ -70,10 +100,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.training.plot", description=__doc__)
     parser.add_argument("--platform", default="cpu")
     platform = parser.parse_args(arguments).platform
-    made = record.latest("training.returns", platform)
-    if made is None:
-        parser.error(f"no record of training.returns on {platform}")
-    draw(made, plot_path(platform))
+    drawn = {"learning": ("training.returns", draw), "trade-off": ("training.constrained", draw_trade_off)}
+    made = {what: record.latest(benchmark, platform) for what, (benchmark, _) in drawn.items()}
+    if not any(made.values()):
+        parser.error(
+            f"no record of {' or '.join(benchmark for benchmark, _ in drawn.values())} on {platform}"
+        )
+    for what, found in made.items():
+        if found is not None:
+            drawn[what][1](found, plot_path(platform, what))
 
 
 if __name__ == "__main__":

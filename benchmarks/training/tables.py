@@ -138,6 +138,36 @@ def search(made: dict[str, Any]) -> str:
     return "\n".join([source(made), "", table(columns, rows), "", note])
 
 
+def constrained(made: dict[str, Any]) -> str:
+    """What energy costs under limits on violations and under weights of them, task by task."""
+    columns = [
+        Column(
+            "policy",
+            lambda row: f"{row['agent']}, {row['kind']} {row['value']:g}" if row["kind"] else row["agent"],
+        ),
+        Column("violations in training", "cost_of_training", ".4f", missing=""),
+        Column("over the limit", _over, "+.1%", missing=""),
+        Column("violations", "cost", ".4f"),
+        Column("of the steps", "violation_share", ".1%"),
+        Column("energy lost, MWh a day", "energy_mwh_a_day", ".1f"),
+    ]
+    parts = [source(made)]
+    for task in dict.fromkeys(row["task"] for row in made["rows"]):
+        parts += ["", f"{task}:", "", table(columns, [row for row in made["rows"] if row["task"] == task])]
+    steps = ", ".join(f"{name} {millions(count)}" for name, count in made["steps"].items())
+    note = (
+        f"M env steps: {steps}; one seed. Limit: on the mean, over training steps, of the sum of "
+        "`state.costs`, p.u., with the energy lost as reward. Weight: `lamb` of the reward, without a limit. Violations in "
+        "training: that mean over the last fifth of the training. Violations, share of the steps and energy "
+        "lost: deterministic, from the task's own starts, over the fourth day; curtailed energy is lost."
+    )
+    return "\n".join([*parts, "", note])
+
+
+def _over(row: Row) -> float | None:
+    return row["cost_of_training"] / row["value"] - 1 if row["kind"] == "limit" else None
+
+
 def _passing(level: str) -> Column:
     def cell(row: Row) -> str | None:
         first = row["passed"].get(level)

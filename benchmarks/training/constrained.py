@@ -1,0 +1,142 @@
+"""What does energy cost where violations are limited, and where they are weighed? The trade-off of both.
+
+Learners are trained with the energy lost alone as reward and a limit on the mean of ``state.costs``, and,
+without one, on rewards with several weights of violations. Each policy is scored, deterministic, from the
+task's own starts: energy lost in a day and violations a step, over the last day. Of a limited one the costs
+of the last fifth of its training are told too, which the limit is on: with the noise and the starts of it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+
+import anmjax
+from anmjax.agents.baselines import BASELINES
+from anmjax.agents.evaluation import actions_of
+from anmjax.agents.registry import AGENTS
+from anmjax.agents.training.loop import train
+from anmjax.agents.training.run_folder import METRICS_FILE
+from anmjax.agents.violation import violates
+from benchmarks.harness import command_line, record
+
+TASKS = ("ANM6Easy-v0", "IEEE33Easy-v0")
+LIMITS = (0.001, 0.003, 0.01, 0.03)  # p.u., mean of the sum of state.costs
+WEIGHTS = (0.3, 1.0, 3.0, 10.0, 100.0)  # lamb of the reward; the last is the tasks' own
+STEPS = {"shac": 4_000_000, "ppo": 12_000_000}  # environment steps of a training, about equally long ones
+HORIZON = 384  # steps until the score is taken: four days, past what the start leaves behind
+LAST = 0.2  # share of a training
+
+
+class Variant(NamedTuple):
+    """What a learner is told of violations."""
+
+    agent: str
+    kind: str  # "limit" or "weight"
+    value: float
+
+
+def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
+    """Reads the command line."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.training.constrained", description=__doc__)
+    parser.add_argument("--tasks", nargs="+", default=list(TASKS), help="registered tasks")
+    parser.add_argument("--agents", nargs="+", choices=STEPS, default=list(STEPS))
+    parser.add_argument("--limits", nargs="*", type=float, default=list(LIMITS), help="p.u.")
+    parser.add_argument("--weights", nargs="*", type=float, default=list(WEIGHTS))
+    parser.add_argument("--seed", type=int, default=0)
+    command_line.add_budget(parser)
+    command_line.add_devices(parser)
+    command_line.add_record(parser)
+    options = parser.parse_args(arguments)
+    options.horizon = HORIZON
+    if options.smoke:
+        options.tasks, options.agents, options.limits, options.weights = [TASKS[0]], ["shac"], [0.01], []
+        options.horizon = 96
+    return options
+
+
+def score(env: Any, policy: Any, horizon: int) -> dict[str, float]:
+    """Energy lost in the last day, MWh, and violations a step of it; means over the task's starts."""
+    states = jax.jit(jax.vmap(env.reset_to, (None, 0)))(jax.random.key(0), env.evaluation_starts())
+    day = env.steps_per_day
+
+    @jax.jit
+    def run(env: Any, policy: Any, states: Any) -> tuple[jax.Array, ...]:
+        def step(states: Any, _: None) -> Any:
+            states = jax.vmap(env.step)(states, actions_of(policy, keys, states))
+            return states, (states.metrics["e_loss"], states.costs.sum(-1), violates(states.metrics))
+
+        keys = jax.random.split(jax.random.key(0), len(states.reward))
+        after, found = jax.lax.scan(step, states, length=horizon)
+        return *(x[-day:].mean() for x in found), after.terminated.mean()
+
+    energy, cost, share, collapsed = (float(x) for x in run(env, policy, states))
+    return {
+        "energy_mwh_a_day": energy * day * float(env.network.base_mva),
+        "cost": cost,
+        "violation_share": share,
+        "collapsed_share": collapsed,
+    }
+
+
+def measure(task: str, variant: Variant, options: argparse.Namespace) -> dict[str, Any]:
+    """The row of one training."""
+    told: dict[str, Any] = {"total_steps": STEPS[variant.agent]}
+    if variant.kind == "limit":
+        env, told["cost_limit"] = anmjax.make(task, reward="energy"), variant.value
+    else:
+        env = anmjax.make(task, lamb=variant.value)
+    if options.smoke:
+        told |= {"total_steps": 4096, "num_envs": 64, "horizon": 4}
+    with tempfile.TemporaryDirectory() as folder:
+        begun = time.perf_counter()
+        config = AGENTS[variant.agent].config()(**told)
+        training = train(env, config, seed=options.seed, out=folder, task=task, quiet=True)
+        seconds = time.perf_counter() - begun
+        lines = (Path(folder) / METRICS_FILE).read_text().splitlines()
+    costs = [json.loads(line).get("cost") for line in lines]
+    found: dict[str, Any] = {"task": task, **variant._asdict(), "seed": options.seed, "seconds": seconds}
+    if variant.kind == "limit":
+        last = costs[int((1 - LAST) * len(costs)) :]
+        found["cost_of_training"] = float(np.mean(last))
+    return found | score(env, training.policy, options.horizon)
+
+
+def main() -> None:
+    """Runs the benchmark."""
+    options = parse()
+    command_line.mesh_of(options.devices)
+    begun, rows = time.monotonic(), []
+    variants = [
+        Variant(agent, kind, value)
+        for agent in options.agents
+        for kind, values in (("limit", options.limits), ("weight", options.weights))
+        for value in values
+    ]
+    for task in options.tasks:
+        env = anmjax.make(task)
+        for name in ("do-nothing", "mpc-perfect")[: 1 if options.smoke else None]:
+            scored = score(env, BASELINES[name](env), options.horizon)
+            rows.append({"task": task, "agent": name, "kind": None, "value": None, **scored})
+            print(f"{task} {name}: {scored}", flush=True)
+        for variant in variants:
+            if time.monotonic() - begun > options.budget:
+                print(f"{task} {variant}: not begun, time is up", flush=True)
+                continue
+            rows.append(measure(task, variant, options))
+            print({name: rows[-1][name] for name in rows[-1]}, flush=True)
+            if options.out or not options.smoke:  # what there is, should it be stopped
+                made = record.make("training.constrained", rows, steps=STEPS, horizon=options.horizon)
+                record.write(made, options.out)
+
+
+if __name__ == "__main__":
+    main()
