@@ -157,9 +157,10 @@ def constrained(made: dict[str, Any]) -> str:
     steps = ", ".join(f"{name} {millions(count)}" for name, count in made["steps"].items())
     note = (
         f"M env steps: {steps}; one seed. Limit: on the mean, over training steps, of the sum of "
-        "`state.costs`, p.u., with the energy lost as reward. Weight: `lamb` of the reward, without a limit. Violations in "
-        "training: that mean over the last fifth of the training. Violations, share of the steps and energy "
-        "lost: deterministic, from the task's own starts, over the fourth day; curtailed energy is lost."
+        "`state.costs`, p.u., with the energy lost as reward. Weight: `lamb` of the reward, without a limit. "
+        "Violations in training: that mean over the last fifth of the training. Violations, share of the steps "
+        "and energy lost: deterministic, from the task's own starts, over the fourth day; curtailed energy is "
+        "lost."
     )
     return "\n".join([*parts, "", note])
 
