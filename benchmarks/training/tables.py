@@ -158,9 +158,8 @@ def constrained(made: dict[str, Any]) -> str:
     note = (
         f"M env steps: {steps}; one seed. Limit: on the mean, over training steps, of the sum of "
         "`state.costs`, p.u., with the energy lost as reward. Weight: `lamb` of the reward, without a limit. "
-        "Violations in training: that mean over the last fifth of the training. Violations, share of the steps "
-        "and energy lost: deterministic, from the task's own starts, over the fourth day; curtailed energy is "
-        "lost."
+        "Violations in training: that mean over the last fifth of the training. Violations, of the steps and "
+        "energy lost: deterministic, from the task's own starts, the fourth day, curtailment included."
     )
     return "\n".join([*parts, "", note])
 
