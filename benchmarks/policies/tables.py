@@ -159,8 +159,8 @@ def clairvoyant(made: dict[str, Any]) -> str:
                 mean["from"].append({"beginning": name, "before": fmean(x for x in found if x is not None)})
         parts += ["", f"{task}:", "", table(CLAIRVOYANT, [*rows, mean])]
     note = (
-        "Discounted returns over 3000 steps. SHAC sees the state alone; the planner, by the AC power flow, is "
-        "told the future, as is what improves them. Gap: of SHAC's to the best known return."
+        "Discounted returns over 3000 steps. SHAC sees the state alone; the planner, by the AC power flow, "
+        "is told the future, as is what improves them. Gap: of SHAC's to the best known return."
     )
     return "\n".join([*parts, "", note])
 
