@@ -10,10 +10,12 @@ as name=value.
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import sys
 import time
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -43,6 +45,7 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--agents", nargs="+", choices=AGENTS, default=["shac", "ppo"])
     parser.add_argument("--seeds", nargs="+", type=int, default=list(range(5)))
     parser.add_argument("--points", type=int, default=24, help="evaluations of a training")
+    parser.add_argument("--resume", type=Path, help="record of a run that was stopped: its trainings stand")
     command_line.add_devices(parser)
     command_line.add_record(parser)
     parser.add_argument("options", nargs="*", metavar="NAME=VALUE", help="options of the agents, after --")
@@ -136,14 +139,15 @@ def main() -> None:
     """Runs the benchmark."""
     options = parse(sys.argv[1:])
     command_line.mesh_of(options.devices)  # a CPU is made one device a core
-    rows = []
+    rows = json.loads(options.resume.read_text())["rows"] if options.resume else []
     for task in options.tasks:
         score = scores(anmjax.make(task), options.horizon)
-        rows += [
-            measure(task, agent, seed, options, score) for agent in options.agents for seed in options.seeds
-        ]
-    if options.out or not options.smoke:
-        record.write(record.make("training.returns", rows, horizon=options.horizon), options.out)
+        for agent, seed in itertools.product(options.agents, options.seeds):
+            if any((row["task"], row["agent"], row["seed"]) == (task, agent, seed) for row in rows):
+                continue
+            rows.append(measure(task, agent, seed, options, score))
+            if options.out or not options.smoke:  # what there is, should it be stopped
+                record.write(record.make("training.returns", rows, horizon=options.horizon), options.out)
 
 
 if __name__ == "__main__":
