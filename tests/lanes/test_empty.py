@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import jax
@@ -14,6 +13,7 @@ from jax.sharding import Mesh, PartitionSpec
 import anmjax
 from anmjax.lanes.empty import made_here, shard_map
 from tests.envs.samples import NETWORK, Feeder
+from tests.programs import operations
 
 LANES, SHARED = PartitionSpec("lanes"), PartitionSpec()
 ENV = Feeder()
@@ -27,14 +27,9 @@ def mesh() -> Mesh:
     return Mesh(np.array(jax.devices()[:1]), ("lanes",))
 
 
-def arguments(jaxpr: Any) -> Iterator[Any]:
+def arguments(program: Any) -> list[Any]:
     """What every shard_map of a program takes, captured arrays among it."""
-    for equation in jaxpr.eqns:
-        if equation.primitive.name == "shard_map":
-            yield from equation.invars
-        for value in equation.params.values():
-            if hasattr(value, "jaxpr"):
-                yield from arguments(value.jaxpr)
+    return [x for one in operations(program) if one.primitive.name == "shard_map" for x in one.invars]
 
 
 def qp(q: jax.Array) -> jax.Array:
@@ -54,7 +49,7 @@ CAPTURING = {
 def test_what_a_program_captures_has_elements(name: str) -> None:
     fn, args = CAPTURING[name]
     spread = jax.shard_map(fn, mesh=mesh(), in_specs=LANES, out_specs=LANES)
-    taken = list(arguments(jax.make_jaxpr(spread)(*args).jaxpr))
+    taken = arguments(jax.make_jaxpr(spread)(*args))
     assert len(taken) > len(jax.tree.leaves(args)) or name == "quadratic program"  # it does capture
     assert all(0 not in x.aval.shape for x in taken)
 
@@ -69,7 +64,7 @@ def test_arguments_without_elements_are_made_inside_with_their_shapes_and_types(
 
     spread = shard_map(run, mesh=mesh(), in_specs=(SHARED, LANES), out_specs=LANES)
     args = {"none": jnp.zeros((0, 2))}, (jnp.ones(4), jnp.zeros((4, 0), jnp.int32))
-    taken = list(arguments(jax.make_jaxpr(spread)(*args).jaxpr))
+    taken = arguments(jax.make_jaxpr(spread)(*args))
     assert [x.aval.shape for x in taken] == [(4,)]
     full, empty = jax.jit(spread)(*args)
     np.testing.assert_array_equal(full, np.full(4, 4.0))

@@ -11,6 +11,7 @@ import pytest
 
 from anmjax.qp import solve_qp
 from anmjax.qp.stages import StagedProgram, solve_staged
+from tests.programs import operations
 
 BATCH = 6
 # Stages, variables of a stage, sums, whether P is there, whether the stages share their matrices.
@@ -116,16 +117,7 @@ def test_nothing_grows_faster_than_the_number_of_stages():
     def largest(stages: int) -> int:
         one = jax.tree.map(lambda x: x[0], drawn(stages, 5, 2, True, False))
         lowered = jax.make_jaxpr(lambda p: solve_staged(p, num_iters=2))(one)
-        sizes = [int(np.prod(v.aval.shape)) for eqn in _equations(lowered.jaxpr) for v in eqn.outvars]
+        sizes = [int(np.prod(v.aval.shape)) for one in operations(lowered) for v in one.outvars]
         return max(sizes)
 
     assert largest(64) <= 4 * largest(16)
-
-
-def _equations(jaxpr: Any) -> Any:
-    for eqn in jaxpr.eqns:
-        yield eqn
-        for value in jax.tree.leaves(list(eqn.params.values()), is_leaf=lambda x: hasattr(x, "eqns")):
-            inner = getattr(value, "jaxpr", value)
-            if hasattr(inner, "eqns"):
-                yield from _equations(inner)

@@ -75,6 +75,9 @@ def test_an_episode_has_one_key_and_the_next_another():
     states = episodes(AutoReset(TimeLimit(Steady(), max_steps=4), pool_size=7), 9)
     keys = np.asarray(jax.random.key_data(states.key))
     np.testing.assert_array_equal((keys[1:] != keys[:-1]).any(1), states.truncated[1:])
+    # The next one's is none that the environment draws with, or will be asked to foresee its draws with.
+    drawn_with = jax.vmap(jax.random.fold_in, (None, 0))(states.key[0], jnp.arange(100))
+    assert not (np.asarray(jax.random.key_data(drawn_with)) == keys[3]).all(1).any()
 
 
 def test_auto_reset_keeps_the_costs_of_the_step_that_ended_the_episode():

@@ -14,6 +14,7 @@ from anmjax.lanes.half_angle import half_angle
 from anmjax.lanes.schedule import AllAtOnce, CPUBlocks
 from anmjax.powerflow.elimination.plan import eliminate, solver_plan
 from anmjax.powerflow.elimination.solver import linear_solver
+from tests.programs import operations
 
 # Two buses, a path, a hub with more neighbours than a gather sums at once, two feeders that branch, a mesh
 # with fill.
@@ -106,18 +107,9 @@ def test_the_solver_in_loops_is_the_same_program_for_feeders_and_for_rings_of_an
         jaxpr = jax.make_jaxpr(lambda *x: _solutions(linear_solver(plan, CPUBlocks()), x[:2], x[2]))(
             *system, np.ones((2, n_bus - 1))
         )
-        return [eqn.primitive.name for eqn in _equations(jaxpr.jaxpr)]
+        return [one.primitive.name for one in operations(jaxpr)]
 
     assert program(12) == program(120)
-
-
-def _equations(jaxpr):
-    for eqn in jaxpr.eqns:
-        yield eqn
-        for value in jax.tree.leaves(eqn.params, is_leaf=lambda x: hasattr(x, "jaxpr")):
-            inner = getattr(value, "jaxpr", value)
-            if hasattr(inner, "eqns"):
-                yield from _equations(inner)
 
 
 @pytest.mark.parametrize("n", [10, 100, 1000])
