@@ -67,6 +67,7 @@ OWN: dict[str, Callable[..., str]] = {
     "training.ppo": training_tables.ppo,
     "training.returns": training_tables.returns,
     "training.scaling": training_tables.scaling,
+    "training.stacks": training_tables.stacks,
     "training.search": training_tables.search,
 }
 TABLES = {

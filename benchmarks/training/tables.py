@@ -164,6 +164,28 @@ def constrained(made: dict[str, Any]) -> str:
     return "\n".join([*parts, "", note])
 
 
+def stacks(made: dict[str, Any]) -> str:
+    """Steps a second of Stable-Baselines3 and of ours, on gym-anm and on this package."""
+    rates = {row["name"]: row["steps_per_s"]["median"] for row in made["rows"]}
+    alone, learning = rates["gym-anm"], rates["SB3 PPO on gym-anm"]
+    learners = list(rates)[list(rates).index("SB3 PPO on gym-anm") :]
+
+    def times(row: Row) -> float:
+        return rates[row["name"]] / (learning if row["name"] in learners else alone)
+
+    columns = [
+        Column("what steps", "name"),
+        Column("steps/s", "steps_per_s.median", ",.0f"),
+        Column("low to high", lambda row: "{low:,.0f} to {high:,.0f}".format(**row["steps_per_s"])),
+        Column("over gym-anm", times, ",.0f"),
+    ]
+    note = (
+        f"{made['task']}. Random actions, then learners: those are compared with Stable-Baselines3's PPO on "
+        "gym-anm. Episodes are cut after a day."
+    )
+    return "\n".join([source(made), "", table(columns, made["rows"]), "", note])
+
+
 def _over(row: Row) -> float | None:
     return row["cost_of_training"] / row["value"] - 1 if row["kind"] == "limit" else None
 
