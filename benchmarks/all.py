@@ -41,7 +41,10 @@ ON_CPU = (
     Part("scaling", "benchmarks.training.scaling", (), 900),
 )
 
-MANY_GRIDS = ("--num-envs", "16384", "--total-steps", "200_000_000")
+PPO = (
+    *("--agents", "ppo", "--tasks", "ANM6Easy-v0", "--seeds", "0", "--points", "3"),
+    *("--", "num_envs=16384", "total_steps=200000000"),
+)
 SHAC = ("--agents", "shac", "--tasks", "ANM6Easy-v0", "--seeds", "0", "--points", "3")
 POWER_FLOW = (
     *("--networks", "case33bw", "case118", "case1354pegase", "case2869pegase", "cigre_lv"),
@@ -69,7 +72,7 @@ ON_GPU = (
     Part("checks", "pytest", ("-m", "gpu", "-n", "0", "-q"), 45),
     Part("env_step", "benchmarks.env_step", ENV_STEP, 100),
     Part("ppo", "benchmarks.training.ppo", ("--seconds", "0.5", "--repeats", "3", "--budget", "55"), 80),
-    Part("training", "benchmarks.training", ("--seeds", "1", "--", *MANY_GRIDS), 65),
+    Part("ppo returns", "benchmarks.training.returns", PPO, 65),
     Part("shac", "benchmarks.training.returns", SHAC, 90),
     Part("power_flow", "benchmarks.power_flow", POWER_FLOW, 80),
     Part("mpc", "benchmarks.policies.mpc", MPC, 35),

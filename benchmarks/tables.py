@@ -62,7 +62,6 @@ OWN: dict[str, Callable[..., str]] = {
     "projection.safety": projection_tables.safety,
     "robustness.pandapower_nets": robustness_tables.nets,
     "robustness.planted_faults": robustness_tables.planted,
-    "training": training_tables.training,
     "training.constrained": training_tables.constrained,
     "training.ppo": training_tables.ppo,
     "training.returns": training_tables.returns,

@@ -112,11 +112,9 @@ def ours(agent: str) -> Callable[[], int]:
     return step
 
 
-def measured() -> dict[str, Callable[[], int]]:
-    """What is measured, by name."""
+def measured(smoke: bool) -> dict[str, Callable[[], int]]:
+    """What is measured, by name; in a smoke run neither learners nor what needs Stable-Baselines3."""
     import gymnasium
-
-    from anmjax.adapters.sb3 import VecEnv
 
     def theirs() -> Any:
         return gymnasium.wrappers.TimeLimit(gymnasium.make(THEIRS), EPISODE)
@@ -124,10 +122,13 @@ def measured() -> dict[str, Callable[[], int]]:
     def adapted() -> Any:
         return gymnasium.make(f"anmjax.adapters.gymnasium:anmjax/{TASK}", max_episode_steps=EPISODE)
 
+    alone = {"gym-anm": singly(theirs), "Gymnasium adapter": singly(adapted)}
+    if smoke:
+        return alone
+    from anmjax.adapters.sb3 import VecEnv
+
     lanes = VecEnv(TASK, SPREAD, seed=0, max_episode_steps=EPISODE)
-    return {
-        "gym-anm": singly(theirs),
-        "Gymnasium adapter": singly(adapted),
+    return alone | {
         f"VecEnv of {SPREAD:,}": spread(SPREAD),
         "SB3 PPO on gym-anm": learning(theirs(), 256, 64),
         f"SB3 PPO on VecEnv of {SPREAD:,}": learning(lanes, STEPS_A_LANE, SPREAD * STEPS_A_LANE // 4),
@@ -141,7 +142,9 @@ def main() -> None:
     options = parse()
     command_line.mesh_of(options.devices)
     seconds, repeats = (0.1, 1) if options.smoke else (options.seconds, options.repeats)
-    turns = {name: functools.partial(stepping, step, seconds) for name, step in measured().items()}
+    turns = {
+        name: functools.partial(stepping, step, seconds) for name, step in measured(options.smoke).items()
+    }
     found = interleave(turns, repeats)
     rows: list[dict[str, Any]] = [
         {"name": name, "steps_per_s": rate.to_dict()} for name, rate in found.items()

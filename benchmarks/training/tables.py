@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 from benchmarks.harness.columns import Column, Row, low_to_high, millions, source, table
-from benchmarks.policies.tables import REACHED, protocol
 
 POWERZOOJAX = 92_000  # env steps/s of PPO on a 33-bus AC task, RTX 4500 Ada, as its authors published it
 
@@ -18,13 +17,6 @@ PPO = (
     Column("M env steps/s", "steps_per_s.median", millions),
     Column("low to high", "steps_per_s", low_to_high),
     Column("ready in", "ready_s", "{:.0f} s".format),
-)
-TRAINING = (
-    Column("policy", "policy"),
-    *REACHED,
-    Column("M env steps", "env_steps", lambda steps: f"{steps / 1e6:.1f}", missing=""),
-    Column("minutes", "seconds", lambda seconds: f"{seconds / 60:.1f}", missing=""),
-    Column("steps/s", "steps_per_s", ",.0f", missing=""),
 )
 
 
@@ -73,17 +65,6 @@ def scaling(made: dict[str, Any]) -> str:
             "largest size. In float32 rounding grows from update to update, as between two machines.",
         ]
     )
-
-
-def training(made: dict[str, Any]) -> str:
-    """What each seed's policy and the baselines reach, and the time that training took."""
-    seeds = [row | {"policy": f"seed {row['seed']}"} for row in made["rows"]]
-    baselines = [{"policy": name, "evaluation": result} for name, result in made["baselines"].items()]
-    note = (
-        f"{protocol(made['rows'][0]['evaluation'])} Policies act deterministically. Minutes: from starting "
-        "the command to its end, compilation included; steps/s over that time."
-    )
-    return "\n".join([f"{made['task']}: {source(made)}", "", table(TRAINING, [*seeds, *baselines]), "", note])
 
 
 def returns(made: dict[str, Any]) -> str:

@@ -1,5 +1,0 @@
-"""``python -m benchmarks.training`` runs ``learning``."""
-
-from benchmarks.training.learning import main
-
-main()
