@@ -29,8 +29,8 @@ from anmjax.agents.violation import violates
 from benchmarks.harness import command_line, record
 
 TASKS = ("ANM6Easy-v0", "IEEE33Easy-v0")
-LIMITS = (0.001, 0.003, 0.01, 0.03)  # p.u., mean of the sum of state.costs
-WEIGHTS = (0.3, 1.0, 3.0, 10.0, 100.0)  # lamb of the reward; the last is the tasks' own
+LIMITS = (0.001, 0.004, 0.016)  # p.u., mean of the sum of state.costs
+WEIGHTS = (1.0, 10.0, 100.0)  # lamb of the reward; the last is the tasks' own
 STEPS = {"shac": 4_000_000, "ppo": 12_000_000}  # environment steps of a training, about equally long ones
 HORIZON = 384  # steps until the score is taken: four days, past what the start leaves behind
 LAST = 0.2  # share of a training
@@ -48,7 +48,8 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     """Reads the command line."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.training.constrained", description=__doc__)
     parser.add_argument("--tasks", nargs="+", default=list(TASKS), help="registered tasks")
-    parser.add_argument("--agents", nargs="+", choices=STEPS, default=list(STEPS))
+    parser.add_argument("--agents", nargs="+", choices=STEPS, default=list(STEPS), help="with limits")
+    parser.add_argument("--weighted", nargs="*", choices=STEPS, default=["shac"], help="with weights")
     parser.add_argument("--limits", nargs="*", type=float, default=list(LIMITS), help="p.u.")
     parser.add_argument("--weights", nargs="*", type=float, default=list(WEIGHTS))
     parser.add_argument("--seed", type=int, default=0)
@@ -117,8 +118,11 @@ def main() -> None:
     begun, rows = time.monotonic(), []
     variants = [
         Variant(agent, kind, value)
-        for agent in options.agents
-        for kind, values in (("limit", options.limits), ("weight", options.weights))
+        for kind, agents, values in (
+            ("limit", options.agents, options.limits),
+            ("weight", options.weighted, options.weights),
+        )
+        for agent in agents
         for value in values
     ]
     for task in options.tasks:
