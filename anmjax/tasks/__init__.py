@@ -2,6 +2,7 @@
 
 from anmjax.tasks.anm6_easy import ANM6Easy
 from anmjax.tasks.daily import DailyTask
+from anmjax.tasks.families import randomise
 from anmjax.tasks.grid_task import GridTask, MissingLimitsWarning
 from anmjax.tasks.ieee33_easy import IEEE33Easy
 from anmjax.tasks.profiles import DailyProfiles, ProfileError, load_profiles
@@ -19,6 +20,7 @@ __all__ = [
     "Profiles",
     "load_profiles",
     "make",
+    "randomise",
     "register",
     "registered_tasks",
 ]
