@@ -65,6 +65,7 @@ if TYPE_CHECKING:
     from anmjax.tasks import ProfileError as ProfileError
     from anmjax.tasks import Profiles as Profiles
     from anmjax.tasks import make as make
+    from anmjax.tasks import randomise as randomise
     from anmjax.tasks import register as register
     from anmjax.tasks import registered_tasks as registered_tasks
     from anmjax.wrappers import AutoReset as AutoReset
@@ -122,6 +123,7 @@ _NAMES = {
         "ProfileError",
         "Profiles",
         "make",
+        "randomise",
         "register",
         "registered_tasks",
     ),

@@ -8,14 +8,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from anmjax.envs.env import ANMEnv
 from anmjax.envs.records import InitialState, State
 from anmjax.grid.network import Network
 from anmjax.tasks.profiles import DailyProfiles, load_profiles
+from anmjax.tasks.tabled import TabledTask
 
 
-class DailyTask(ANMEnv):
-    """Deterministic days: the one auxiliary variable is the time of day, as a row of ``tables``.
+class DailyTask(TabledTask):
+    """Deterministic days: the last auxiliary variable is the time of day, as a row of ``tables``.
 
     Starts are drawn at a uniform time of day, with loads and potentials from the tables, generators at
     their potential, storage units idle, and whatever ``init_q_and_soc`` draws for the rest.
@@ -34,10 +34,9 @@ class DailyTask(ANMEnv):
             profiles = load_profiles(profiles, network)
         steps = profiles.p_load.shape[1]
         defaults = {"observation": "state", "delta_t": profiles.step_hours, "aux_bounds": [[0, steps - 1]]}
-        super().__init__(network, K=1, **{**defaults, **options})
-        self.tables = jnp.asarray(
-            np.concatenate([profiles.p_load, profiles.p_max]).T, self.network.dtype
-        )  # (n_steps, n_load + n_generator) MW
+        super().__init__(network, **{"K": 1, **defaults, **options})
+        self.tables = jnp.asarray(np.concatenate([profiles.p_load, profiles.p_max]).T, self.network.dtype)
+        self.scale = None
 
     @property
     def steps_per_day(self) -> int:
@@ -53,7 +52,9 @@ class DailyTask(ANMEnv):
         if callable(self._observed):
             return ()
         names = [(entry.quantity, row) for entry in self._observed for row in entry.rows]
-        return tuple((i, float(self.steps_per_day)) for i, name in enumerate(names) if name == ("aux", 0))
+        return tuple(
+            (i, float(self.steps_per_day)) for i, name in enumerate(names) if name == ("aux", self.K - 1)
+        )
 
     def init_state(self, key: jax.Array) -> InitialState:
         """Draws a time of day, generators' Q and the state of charge."""
@@ -81,9 +82,21 @@ class DailyTask(ANMEnv):
           soc: (n_storage,) MWh, state of charge.
           q: (n_generator,) MVAr, the generators' reactive power; None: none.
         """
+        return self.started(self.rows(time), jnp.asarray(time, self.network.dtype)[None], soc, q)
+
+    def started(
+        self, row: jax.Array, aux: jax.Array, soc: jax.Array, q: jax.Array | None = None
+    ) -> InitialState:
+        """A start with generators at their potential and storage units idle.
+
+        Args:
+          row: (n_load + n_generator,) MW, what loads draw and generators could give.
+          aux: (K,) auxiliary variables.
+          soc: (n_storage,) MWh, state of charge.
+          q: (n_generator,) MVAr, the generators' reactive power; None: none.
+        """
         net = self.network
         loads, generators = np.array(net.loads, int), np.array(net.generators, int)
-        row = self.tables[time]
         p_load, p_max = row[: len(loads)], row[len(loads) :]
         zero = jnp.zeros(net.n_device, net.dtype)
         return InitialState(
@@ -91,13 +104,13 @@ class DailyTask(ANMEnv):
             q_dev=zero.at[loads].set(p_load * net.qp_ratio[loads]).at[generators].set(0 if q is None else q),
             soc=soc,
             p_max=p_max,
-            aux=jnp.asarray(time, net.dtype)[None],
+            aux=aux,
         )
 
     def next_vars(self, key: jax.Array, state: jax.Array) -> jax.Array:
         """The next row of the tables; ``key`` is not used."""
         time = (jnp.round(state[-1]).astype(jnp.int32) + 1) % self.steps_per_day
-        return jnp.concatenate([self.tables[time], time.astype(state.dtype)[None]])
+        return jnp.concatenate([self.rows(time), time.astype(state.dtype)[None]])
 
     def coming_profiles(self, state: State, num_steps: int) -> tuple[jax.Array, jax.Array]:
         """What the coming steps will bring, for planners; any task that knows may offer this method.
@@ -112,10 +125,8 @@ class DailyTask(ANMEnv):
         """
         net = self.network
         time = jnp.round(state.aux[-1]).astype(jnp.int32)
-        rows = (
-            self.tables[(time + 1 + jnp.arange(num_steps, dtype=jnp.int32)) % self.steps_per_day].T
-            / net.base_mva
-        )
+        coming = (time + 1 + jnp.arange(num_steps, dtype=jnp.int32)) % self.steps_per_day
+        rows = self.rows(coming).T / net.base_mva
         return rows[: len(net.loads)], rows[len(net.loads) :]
 
     def evaluation_starts(self, soc_mwh: float | None = None) -> InitialState:

@@ -13,11 +13,13 @@ import jax.numpy as jnp
 import numpy as np
 
 from anmjax.envs.env import ANMEnv
+from anmjax.envs.pytree import PyTree
 from anmjax.envs.records import InitialState, State
 from anmjax.grid import tables
 from anmjax.grid.network import Network
 from anmjax.grid.phase_shifts import without_level_shifts
 from anmjax.tasks.calendar import features_of, parts_of
+from anmjax.tasks.tabled import TabledTask
 from anmjax.tasks.time_series import Profiles
 
 _Self = TypeVar("_Self", bound="GridTask")
@@ -42,7 +44,7 @@ class _Recipe:
         return hash(_Recipe)
 
 
-class GridTask(ANMEnv):
+class GridTask(TabledTask):
     """A grid that follows profiles: episodes of some hours that start on the days of a part of them.
 
     - Devices without a profile are storage units; those that are not controllable follow theirs.
@@ -122,7 +124,8 @@ class GridTask(ANMEnv):
             costs_clipping=costs_clipping,
             **{"observation": observed, **options},
         )
-        self.tables = jnp.asarray(series.values, self.network.dtype)  # (n_steps, n_load + n_generator) MW
+        self.tables = jnp.asarray(series.values, self.network.dtype)
+        self.scale = None
         # Whole numbers as floats: what differentiates a task wants no other leaves.
         self.starts = jnp.asarray(part.starts, self.network.dtype)  # (n_starts,) rows of the table
 
@@ -146,7 +149,12 @@ class GridTask(ANMEnv):
         with warnings.catch_warnings():
             if net is recipe.net:
                 warnings.simplefilter("ignore", MissingLimitsWarning)  # it was said once
-            return type(self)(net, profiles, **{**recipe.options, **changes})
+            new = type(self)(net, profiles, **{**recipe.options, **changes})
+        if self.scale is None or net is not recipe.net:
+            return new
+        # A grid that was drawn stays the one that it is.
+        drawn = self.network.astype(new.network.dtype)
+        return PyTree.replace(new, network=drawn, scale=self.scale.astype(drawn.dtype))
 
     @property
     def episode_steps(self) -> int:
@@ -180,7 +188,7 @@ class GridTask(ANMEnv):
         """
         net = self.network
         loads, generators = np.array(net.loads, int), np.array(net.generators, int)
-        p_load, p_max = jnp.split(self.tables[row], [len(loads)])
+        p_load, p_max = jnp.split(self.rows(row), [len(loads)])
         zero = jnp.zeros(net.n_device, net.dtype)
         return InitialState(
             p_dev=zero.at[loads].set(p_load).at[generators].set(p_max),
@@ -193,7 +201,7 @@ class GridTask(ANMEnv):
     def next_vars(self, key: jax.Array, state: jax.Array) -> jax.Array:
         """The next row of the table; ``key`` is not used."""
         row = self._rows_after(state[-1], jnp.int32(1))
-        return jnp.concatenate([self.tables[row], self._aux(row)])
+        return jnp.concatenate([self.rows(row), self._aux(row)])
 
     def step(self, state: State, action: jax.Array) -> State:
         """As of ``ANMEnv``; ``truncated`` at the end of the episode."""
@@ -205,7 +213,7 @@ class GridTask(ANMEnv):
         """What the coming steps will bring, see ``DailyTask.coming_profiles``."""
         n_load = len(self.network.loads)
         rows = self._rows_after(state.aux[-1], 1 + jnp.arange(num_steps, dtype=jnp.int32))
-        coming = self.tables[rows].T / self.network.base_mva
+        coming = self.rows(rows).T / self.network.base_mva
         return coming[:n_load], coming[n_load:]
 
     def evaluation_starts(self, soc_mwh: float | None = None) -> InitialState:

@@ -7,10 +7,23 @@ from collections.abc import Callable
 from typing import Any
 
 from anmjax.envs.env import ANMEnv
+from anmjax.tasks.anm6 import ANM6
 from anmjax.tasks.anm6_easy import ANM6Easy
+from anmjax.tasks.cigre_mv import CIGREMV
+from anmjax.tasks.ieee33 import IEEE33
 from anmjax.tasks.ieee33_easy import IEEE33Easy
+from anmjax.tasks.ieee69 import IEEE69
+from anmjax.tasks.lv_feeder import LVFeeder
 
-_FACTORIES: dict[str, Callable[..., ANMEnv]] = {"ANM6Easy-v0": ANM6Easy, "IEEE33Easy-v0": IEEE33Easy}
+_FACTORIES: dict[str, Callable[..., ANMEnv]] = {
+    "ANM6Easy-v0": ANM6Easy,
+    "IEEE33Easy-v0": IEEE33Easy,
+    "ANM6-v0": ANM6,
+    "IEEE33-v0": IEEE33,
+    "IEEE69-v0": IEEE69,
+    "CIGREMV-v0": CIGREMV,
+    "LVFeeder-v0": LVFeeder,
+}
 
 
 class UnknownTaskError(ValueError):

@@ -13,6 +13,7 @@ import numpy as np
 from flax import struct
 
 from anmjax.grid.network import Network
+from anmjax.tasks.processes.drawing import Driven, drawn_columns
 from anmjax.tasks.profiles import ProfileError
 from anmjax.tasks.series_checks import (
     as_numbers,
@@ -132,6 +133,38 @@ class Profiles:
             raise ProfileError(f"start is {start!r}, but must be a time such as '2016-01-01T00:00'") from None
         read = cls._read(list(columns), arrays, net, None, step_hours, fill)
         return read if first is None else dataclasses.replace(read, start=str(first))
+
+    @classmethod
+    def from_processes(
+        cls,
+        driven: Sequence[Driven],
+        net: Network,
+        *,
+        seed: int = 0,
+        start: str = "2023-01-01T00:00",
+        days: float = 365,
+        step_hours: float = 0.25,
+        fill: str | None = None,
+    ) -> Profiles:
+        """Profiles that processes draw, see ``anmjax.tasks.processes``.
+
+        Args:
+          driven: (process, devices): a process and the devices that follow it, a dict of MW at 1 p.u. by name
+            or id.
+          net: network.
+          seed: whole number >= 0; the same seed is the same table, on any machine and in any precision.
+          start: time of the first step.
+          days: length.
+          step_hours: h, length of a step.
+          fill: as in ``from_dataframe``.
+
+        Raises:
+          ProfileError: as in ``from_dataframe``.
+          ValueError: two processes drive a device, or ``seed`` or ``start`` is none.
+        """
+        steps = round(days * 24 / step_hours)
+        columns = drawn_columns(driven, seed=seed, start=start, num_steps=steps, step_hours=step_hours)
+        return cls.from_numpy(columns, net, step_hours=step_hours, start=start, fill=fill)
 
     @classmethod
     def of_case(cls, net: Network, *, num_steps: int = 96, step_hours: float = 0.25) -> Profiles:

@@ -35,7 +35,7 @@ def test_a_wrong_name_suggests_the_nearest(wrong, near):
 
 
 def test_a_name_like_no_other_lists_the_cases():
-    with pytest.raises(CaseError, match="packaged cases: anm6, ieee33_baran_wu"):
+    with pytest.raises(CaseError, match="packaged cases: anm6, cigre_mv, ieee33_baran_wu"):
         load_case("zzzzzz")
 
 
