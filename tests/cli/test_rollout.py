@@ -34,7 +34,9 @@ def test_a_table_has_the_steps_of_every_episode_until_its_end(capsys, tmp_path):
     )
     assert "Following random from 3 starts, 4 steps each" in printed.err
     rows = list(csv.DictReader((tmp_path / "steps.csv").read_text().splitlines()))
-    assert [(row["lane"], row["step"]) for row in rows] == [(str(i), str(t)) for i in range(3) for t in (0, 1)]
+    assert [(row["lane"], row["step"]) for row in rows] == [
+        (str(i), str(t)) for i in range(3) for t in (0, 1)
+    ]
     assert [row["terminated"] for row in rows] == ["False", "True"] * 3
     assert {"obs_0", "action_0", "reward", "next_obs_1", "e_loss"} <= rows[0].keys()
 
@@ -64,10 +66,13 @@ def test_starts_of_the_task_are_taken_evenly_spread():
     ("words", "sentence"),
     [
         ("random --task Match-v0", "the following arguments are required: --out."),
-        ("random --task Match-v0 --out x.txt", "--out is x.txt, but must end in one of .npz, .csv, .parquet."),
-        ("random --task Match-v0 --out none/x.csv", "--out is none/x.csv, but the folder none does not exist."),
+        ("random --out x.txt", "--out is x.txt, but must end in one of .npz, .csv, .parquet."),
+        ("random --out none/x.csv", "--out is none/x.csv, but the folder none does not exist."),
         ("random --out x.csv", "baselines need a task: add --task TASK."),
-        ("random --out x.csv --task Mach-v0", "unknown task Mach-v0; did you mean Match-v0? 'anmjax list' shows all tasks."),
+        (
+            "random --out x.csv --task Mach-v0",
+            "unknown task Mach-v0; did you mean Match-v0? 'anmjax list' shows all tasks.",
+        ),
         ("randm --out x.csv", "no checkpoint at randm, nor a baseline of that name; did you mean random?"),
         ("do-nothing --task Bare-v0 --out x.csv", "Bare-v0 has no baseline do-nothing: it has no grid."),
         ("random --steps 0 --out x.csv", "--steps is 0, but must be at least 1."),
@@ -87,11 +92,11 @@ def test_more_starts_than_the_task_has_are_refused(monkeypatch, capsys):
         return jax.vmap(lambda _: self.initial(np.zeros(1)))(np.arange(10))
 
     monkeypatch.setattr(Match, "evaluation_starts", ten, raising=False)
-    assert main("rollout random --task Match-v0 --starts 11 --out x.csv".split()) == 2
+    assert main(["rollout", "random", "--task", "Match-v0", "--starts", "11", "--out", "x.csv"]) == 2
     assert capsys.readouterr().err.endswith("--starts is 11, but the task has 10 of its own: add --drawn.\n")
 
 
 def test_parquet_needs_its_library(monkeypatch, capsys):
     monkeypatch.setitem(sys.modules, "pyarrow", None)
-    assert main("rollout random --task Match-v0 --out x.parquet".split()) == 2
+    assert main(["rollout", "random", "--task", "Match-v0", "--out", "x.parquet"]) == 2
     assert capsys.readouterr().err == "anmjax: --out x.parquet needs pyarrow: pip install 'anmjax[data]'.\n"
