@@ -25,9 +25,9 @@ FLOORS = (
     "envs",
     "tasks",
     "wrappers",
-    "adapters",
     "agents",
     "render",
+    "adapters",
     "anmjax",
     "cli",
 )

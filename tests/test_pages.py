@@ -94,6 +94,8 @@ def shortened(command: str) -> list[str]:
             return [*words, "--horizon", "4"]
         case ["render", *_]:
             return [*words, "--horizon", "4"]
+        case ["rollout", *_]:
+            return [*words, "--steps", "4"]
     return words
 
 

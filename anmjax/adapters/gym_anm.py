@@ -57,6 +57,7 @@ class ANMEnv(Env):
         aux_bounds: Any = None,
         costs_clipping: Any = None,
         seed: int | None = None,
+        render_mode: str | None = None,
         **options: Any,
     ) -> None:
         """Builds a task, see ``anmjax.ANMEnv``.
@@ -71,6 +72,7 @@ class ANMEnv(Env):
           aux_bounds: (K, 2) bounds of the auxiliary variables.
           costs_clipping: largest energy loss and largest penalty (p.u.h) of a step in the reward.
           seed: of ``np_random``.
+          render_mode: see ``Env``.
           **options: further arguments of ``anmjax.ANMEnv``, e.g. ``dtype``.
 
         Raises:
@@ -82,7 +84,7 @@ class ANMEnv(Env):
             self._observe = self.observation  # of a subclass
         seen = "state" if callable(observation) else observation
         task = _Told(network, seen, K, delta_t, gamma, lamb, aux_bounds, costs_clipping, **options)
-        super().__init__(task)
+        super().__init__(task, render_mode=render_mode)
         if seed is not None:
             super(Env, self).reset(seed=seed)
         if self._observe is not None:
@@ -115,7 +117,7 @@ class ANMEnv(Env):
                 )
             state = self._start(jax.random.key(0), start)
             if not bool(state.terminated):
-                return self._observed(state)[0], self._info
+                return self._observed(state, begins=True)[0], self._info
         raise EnvInitializationError(f"{type(self).__name__}: no start has a power flow with a solution")
 
     def step(self, action: Any) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
@@ -131,8 +133,8 @@ class ANMEnv(Env):
         after = self._told(coming, self._running, np.asarray(action))
         return *self._observed(after), self._info
 
-    def _observed(self, state: State) -> tuple[np.ndarray, float, bool, bool]:
-        obs, reward, terminated, truncated = self._shown(state)
+    def _observed(self, state: State, *, begins: bool = False) -> tuple[np.ndarray, float, bool, bool]:
+        obs, reward, terminated, truncated = self._shown(state, begins=begins)
         if self._observe is not None:
             obs = np.asarray(self._observe(self.state))
             obs = np.zeros_like(obs) if terminated else obs

@@ -9,6 +9,7 @@ import jax
 import numpy as np
 
 from anmjax.adapters.errors import EnvInitializationError
+from anmjax.adapters.gymnasium_rendering import RENDER_FPS, RENDER_MODES, Screen, check_mode
 from anmjax.adapters.gymnasium_spaces import gymnasium_box
 from anmjax.adapters.programs import program, reset, reset_to, step
 from anmjax.adapters.seeding import episode_key, key_of
@@ -27,7 +28,7 @@ class Env(gymnasium.Env):
       ``terminated``, ``pfe_converged``; what else the task has (``gamma``, ``network``, ..) is passed on.
     """
 
-    metadata: ClassVar[dict[str, Any]] = {"render_modes": []}
+    metadata: ClassVar[dict[str, Any]] = {"render_modes": list(RENDER_MODES), "render_fps": RENDER_FPS}
 
     def __init__(
         self, task: Any, *, rescale_actions: bool = False, render_mode: str | None = None, **options: Any
@@ -37,16 +38,19 @@ class Env(gymnasium.Env):
         Args:
           task: name of a registered task, or an environment of this package.
           rescale_actions: actions are from -1 to 1 and not in MW and MVAr.
-          render_mode: None, there are no others.
+          render_mode: "rgb_array": ``render`` draws the grid, which needs matplotlib; "human": a page on the
+            loopback address follows every step, see ``address``; None: nothing is shown.
           **options: arguments of a named task's constructor, e.g. ``dtype``.
 
         Raises:
-          ValueError: a task or an argument is unknown.
+          ImportError: pictures are asked for, and matplotlib is not installed.
+          ValueError: a task or an argument is unknown, or there is no grid to show.
         """
-        if render_mode is not None:
-            raise ValueError(f"render_mode is {render_mode!r}, but must be None: there is nothing to show")
         self.render_mode = render_mode
         self.env = task_of(task, options, rescale_actions=rescale_actions, max_steps=None)
+        check_mode(render_mode, self.env)
+        name = task if isinstance(task, str) else type(task).__name__
+        self._screen = None if render_mode is None else Screen(self.env, name, render_mode)
         self.action_space = gymnasium_box(self.env.action_space)
         self._key: jax.Array | None = None  # of the last seed
         self._episode = 0  # since then
@@ -93,7 +97,7 @@ class Env(gymnasium.Env):
                 "the start is not finite, or its power flow has no solution" if start is not None
                 else f"100 starts of {type(self.env).__name__} were drawn and none has a power flow"
             )  # fmt: skip
-        return self._shown(state)[0], self._info
+        return self._shown(state, begins=True)[0], self._info
 
     def step(self, action: Any) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
         """Takes an action, see ``anmjax.ANMEnv.step``; any is accepted and moved to what is possible.
@@ -110,6 +114,32 @@ class Env(gymnasium.Env):
         """
         obs, reward, terminated, truncated = self._shown(self._step(self._running, np.asarray(action)))
         return obs, reward, terminated, truncated, self._info
+
+    def render(self) -> np.ndarray | None:
+        """What ``render_mode`` says.
+
+        Returns:
+          (480, 640, 3) uint8, the grid in its present state, in mode "rgb_array". None else: the page of mode
+          "human" follows by itself.
+
+        Raises:
+          RuntimeError: there was no reset yet.
+        """
+        if self._screen is None:
+            gymnasium.logger.warn("there is nothing to render: make the environment with a render_mode")
+            return None
+        return self._screen.picture(self._running)
+
+    @property
+    def address(self) -> str | None:
+        """Where the page of mode "human" is, from the first reset until the environment is closed."""
+        page = None if self._screen is None else self._screen.page
+        return None if page is None else page.address
+
+    def close(self) -> None:
+        """Ends the page of mode "human"; the port is free then."""
+        if self._screen is not None:
+            self._screen.close()
 
     def __getattr__(self, name: str) -> Any:
         # Reached only for what is not here. Copies ask before ``env`` is set.
@@ -179,9 +209,11 @@ class Env(gymnasium.Env):
         self._key, self._episode = key_of(drawn), 0
         return self._key
 
-    def _shown(self, state: State) -> tuple[np.ndarray, float, bool, bool]:
-        """Keeps a state, and returns what a caller sees of it."""
+    def _shown(self, state: State, *, begins: bool = False) -> tuple[np.ndarray, float, bool, bool]:
+        """Keeps a state, and returns what a caller sees of it; ``begins``: it is a start."""
         self._current = state
+        if self._screen is not None:
+            self._screen.follow(state, begins=begins)
         parts = state.obs, state.reward, state.terminated, state.truncated, state.metrics
         obs, reward, terminated, truncated, metrics = jax.device_get(parts)
         obs = np.array(obs)  # what JAX hands out cannot be written to

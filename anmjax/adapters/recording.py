@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import csv
 import functools
 import os
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import jax
@@ -17,6 +19,8 @@ from anmjax.projection.control_layout import ControlLayout
 
 if TYPE_CHECKING:
     import pandas as pd
+
+REPORTS = 20  # times that the progress of a long recording is reported
 
 
 @struct.dataclass
@@ -64,10 +68,40 @@ class Rollout:
         return found
 
     def to_dataframe(self) -> pd.DataFrame:
-        """The columns as a pandas data frame, whose ``to_parquet`` and ``to_csv`` write it."""
+        """The columns as a pandas data frame.
+
+        Raises:
+          ImportError: pandas is not installed.
+        """
         import pandas as pd
 
         return pd.DataFrame(self.columns())
+
+    def to_csv(self, path: str | os.PathLike[str]) -> None:
+        """Writes the columns as comma-separated values, a row each step; numbers come back as they were.
+
+        Args:
+          path: of the file.
+        """
+        columns = self.columns()
+        with open(path, "w", encoding="utf-8", newline="") as file:
+            writer = csv.writer(file, lineterminator="\n")
+            writer.writerow(columns)
+            writer.writerows(zip(*(values.tolist() for values in columns.values()), strict=True))
+
+    def to_parquet(self, path: str | os.PathLike[str]) -> None:
+        """Writes the columns as a Parquet file, in their own types.
+
+        Args:
+          path: of the file.
+
+        Raises:
+          ImportError: pyarrow is not installed.
+        """
+        import pyarrow
+        import pyarrow.parquet
+
+        pyarrow.parquet.write_table(pyarrow.table(self.columns()), path)
 
     def to_npz(self, path: str | os.PathLike[str]) -> None:
         """Writes the steps taken for offline learners: arrays by name, a row each.
@@ -97,7 +131,15 @@ class Rollout:
         np.savez_compressed(path, **contents)
 
 
-def rollout(env: Any, policy: Any, starts: Any, horizon: int, key: jax.Array | None = None) -> Rollout:
+def rollout(
+    env: Any,
+    policy: Any,
+    starts: Any,
+    horizon: int,
+    key: jax.Array | None = None,
+    *,
+    progress: Callable[[int], None] | None = None,
+) -> Rollout:
     """Records what a policy does, an episode a lane; without an auto reset, which would hide the ends.
 
     Args:
@@ -107,6 +149,8 @@ def rollout(env: Any, policy: Any, starts: Any, horizon: int, key: jax.Array | N
       starts: an ``InitialState`` or state vectors, with a leading axis of lanes; or how many to draw.
       horizon: steps at most, at least 1.
       key: PRNG key of starts and policy; None: a fixed one.
+      progress: called now and then with the steps that every lane has taken so far; None: all of it is one
+        call of a compiled program. The numbers do not depend on it.
 
     Raises:
       ValueError: ``horizon`` or the number of starts is less than 1, or the environment resets by itself.
@@ -124,7 +168,7 @@ def rollout(env: Any, policy: Any, starts: Any, horizon: int, key: jax.Array | N
     if "final_obs" in first.metrics:
         raise ValueError("the environment resets by itself (AutoReset): give the one inside it")
     run = jax.jit(functools.partial(_run, env, policy))  # a policy may be a function, which is no pytree
-    before, actions, after = jax.device_get(run(first, jax.random.split(key_policy, horizon)))
+    before, actions, after = _in_chunks(run, first, jax.random.split(key_policy, horizon), progress)
     over = after.terminated | after.truncated
     ended = np.logical_or.accumulate(np.concatenate([np.asarray(first.terminated)[None], over[:-1]]))
     lane_first = functools.partial(np.swapaxes, axis1=0, axis2=1)
@@ -144,8 +188,26 @@ def rollout(env: Any, policy: Any, starts: Any, horizon: int, key: jax.Array | N
     )
 
 
-def _run(env: Any, policy: Any, first: State, keys: jax.Array) -> tuple[jax.Array, jax.Array, State]:
-    """Observations before, actions, and states after each step, leading axes (step, lane)."""
+def _in_chunks(
+    run: Callable[..., Any], states: State, keys: jax.Array, progress: Callable[[int], None] | None
+) -> Any:
+    """What ``_run`` records over all keys, in chunks of one length, and so one program; on the host."""
+    horizon = len(keys)
+    size = horizon if progress is None else -(-horizon // REPORTS)
+    chunks = []
+    for begun in range(0, horizon, size):
+        # What is beyond the last step is stepped too, and thrown away.
+        within = jnp.minimum(jnp.arange(begun, begun + size), horizon - 1)
+        states, recorded = run(states, keys[within])
+        left = min(size, horizon - begun)
+        chunks.append(jax.tree.map(lambda x, left=left: x[:left], jax.device_get(recorded)))
+        if progress is not None:
+            progress(begun + left)
+    return jax.tree.map(lambda *parts: np.concatenate(parts), *chunks)
+
+
+def _run(env: Any, policy: Any, first: State, keys: jax.Array) -> tuple[State, Any]:
+    """States after the last step; observations before, actions, and states after each, axes (step, lane)."""
 
     def advance(states: State, key: jax.Array) -> tuple[State, Any]:
         lane_keys = jax.random.split(key, states.reward.shape[0])
@@ -156,7 +218,7 @@ def _run(env: Any, policy: Any, first: State, keys: jax.Array) -> tuple[jax.Arra
         after = jax.vmap(env.step)(states, actions)
         return after, (states.obs, actions, after.replace(key=None))
 
-    return jax.lax.scan(advance, first, keys)[1]
+    return jax.lax.scan(advance, first, keys)
 
 
 def _observation_names(env: Any) -> tuple[str, ...]:

@@ -66,44 +66,59 @@ def replay(
     return Replay(
         network=jax.tree.map(np.asarray, env.network),
         delta_t=float(env.delta_t),
-        start_hour=_hour_of(env, start),
+        start_hour=hour_of(env, start),
         series=Series(*(np.asarray(x) for x in series)),
     )
 
 
-def _hour_of(env: GridEnvironment, start: State) -> float | None:
-    """The time of day in a task of days that repeat: its one auxiliary variable is the row of the day."""
+def hour_of(env: Any, state: State) -> float | None:
+    """The time of day, h, in a task of days that repeat: its one auxiliary variable is the row of the day.
+
+    Args:
+      env: the environment.
+      state: of one lane.
+
+    Returns:
+      None where the task has no clock.
+    """
     if not hasattr(env, "steps_per_day"):
         return None
-    return float(start.aux[0]) * float(env.delta_t) % 24
+    return float(state.aux[0]) * float(env.delta_t) % 24
+
+
+@jax.jit
+def moment_of(net: Network, state: State) -> Series:
+    """What every element does in a state: the fields of ``Series`` without their axis of time.
+
+    Args:
+      net: network.
+      state: of one lane.
+    """
+    grid, alive, base = state.grid, ~state.terminated, net.base_mva
+    flows = branch_quantities(net, grid.v)
+    after = Series(
+        vm=jnp.abs(grid.v),
+        va_deg=jnp.angle(grid.v) * (180 / np.pi),
+        p_mw=grid.p * base,
+        q_mvar=grid.q * base,
+        potential_mw=grid.p_potential * base,
+        soc_mwh=grid.soc * base,
+        p_from_mw=flows.p_from_mw,
+        q_from_mvar=flows.q_from_mvar,
+        s_mva=jnp.maximum(flows.s_from_mva, flows.s_to_mva),
+        e_loss=state.metrics["e_loss"],
+        penalty=state.metrics["penalty"],
+        terminated=state.terminated,
+    )
+    # The voltages of a collapse are flat: they are no voltages of the grid.
+    dark = {name: jnp.where(alive, getattr(after, name), 0) for name in ("vm", "va_deg")}
+    return after._replace(**dark)
 
 
 @jax.jit
 def _follow(env: GridEnvironment, policy: Any, start: State, keys: jax.Array) -> Series:
-    net = env.network
-    base = net.base_mva
-
     def step(states: State, key: jax.Array) -> tuple[State, Series]:
         states = jax.vmap(env.step)(states, actions_of(policy, key[None], states))
-        state = jax.tree.map(lambda x: x[0], states)
-        grid, alive = state.grid, ~state.terminated
-        flows = branch_quantities(net, grid.v)
-        after = Series(
-            vm=jnp.abs(grid.v),
-            va_deg=jnp.angle(grid.v) * (180 / np.pi),
-            p_mw=grid.p * base,
-            q_mvar=grid.q * base,
-            potential_mw=grid.p_potential * base,
-            soc_mwh=grid.soc * base,
-            p_from_mw=flows.p_from_mw,
-            q_from_mvar=flows.q_from_mvar,
-            s_mva=jnp.maximum(flows.s_from_mva, flows.s_to_mva),
-            e_loss=state.metrics["e_loss"],
-            penalty=state.metrics["penalty"],
-            terminated=state.terminated,
-        )
-        # The voltages of a collapse are flat: they are no voltages of the grid.
-        dark = {name: jnp.where(alive, getattr(after, name), 0) for name in ("vm", "va_deg")}
-        return states, after._replace(**dark)
+        return states, moment_of(env.network, jax.tree.map(lambda x: x[0], states))
 
     return jax.lax.scan(step, jax.tree.map(lambda x: x[None], start), keys)[1]

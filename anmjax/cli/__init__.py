@@ -1,4 +1,4 @@
-"""The command line: ``anmjax train | evaluate | render | list | describe | check | new``.
+"""The command line: ``anmjax train | evaluate | render | rollout | list | describe | check | new``.
 
 JAX starts only when a command needs it.
 """

@@ -20,6 +20,8 @@ from anmjax.cli.evaluate_options import DEVICES, SEEDS, add_cache_option, add_ev
 from anmjax.cli.evaluate_options import EXAMPLES as EVALUATE_EXAMPLES
 from anmjax.cli.render_options import EXAMPLES as RENDER_EXAMPLES
 from anmjax.cli.render_options import add_render_options, run_render
+from anmjax.cli.rollout_options import EXAMPLES as ROLLOUT_EXAMPLES
+from anmjax.cli.rollout_options import add_rollout_options, run_rollout
 from anmjax.cli.screen import say_starting
 from anmjax.cli.synonyms import NO_OPTION, SYNONYMS
 from anmjax.cli.typed_numbers import number, whole, within
@@ -43,7 +45,12 @@ on two machines, one command on each, the second with --process-id 1:
 Ctrl-C stops at any time, SIGTERM too, and from the first updates on leaves a
 checkpoint to evaluate or to go on from.
 """
-EXAMPLES = {"train": TRAIN_EXAMPLES, "evaluate": EVALUATE_EXAMPLES, "render": RENDER_EXAMPLES}
+EXAMPLES = {
+    "train": TRAIN_EXAMPLES,
+    "evaluate": EVALUATE_EXAMPLES,
+    "render": RENDER_EXAMPLES,
+    "rollout": ROLLOUT_EXAMPLES,
+}
 
 
 class Parser(argparse.ArgumentParser):
@@ -293,6 +300,12 @@ COMMANDS: dict[str, tuple[str, str, Any, Any]] = {
         "write a page that replays policies on the diagram of their grid",
         add_render_options,
         run_render,
+    ),
+    "rollout": (
+        "POLICY --out FILE [options]",
+        "record the steps of a policy as a table or as arrays",
+        add_rollout_options,
+        run_rollout,
     ),
     "list": ("", "list the tasks", _add_list_options, _command("list_tasks")),
     "describe": ("TASK", "describe a task and its grid", _add_describe_options, _command("describe")),

@@ -28,6 +28,8 @@ SYNONYMS = {
     "--quiet": ("-q", "--silent", "--no-progress"),
     "--horizon": ("--steps", "--num-steps", "--max-steps"),
     "--num-starts": ("--starts", "--episodes", "--num-episodes", "--n-eval-episodes"),
+    "--steps": ("--horizon", "--num-steps", "--max-steps", "--length"),
+    "--starts": ("--num-starts", "--episodes", "--num-episodes", "--lanes"),
     "--soc": ("--charge", "--charges"),
     "--task": ("--env", "--env-id"),
     "--json": ("--out", "--output", "-o"),

@@ -1,5 +1,6 @@
-"""Pictures of what policies do: a page that replays them; plots, which need ``pip install anmjax[plot]``."""
+"""Pictures of grids and of what policies do on them: ``diagram``, ``page``; plots need ``anmjax[plot]``."""
 
+from anmjax.render.diagram import diagram
 from anmjax.render.web_page import page
 
-__all__ = ["page"]
+__all__ = ["diagram", "page"]

@@ -151,7 +151,7 @@ def _around(
     """Places of devices, sides of names, sizes of devices: where buses and branches leave the most room."""
     from scipy.spatial import cKDTree
 
-    inked = cKDTree(np.concatenate([bus, *(_sampled(points) for points in branch)]))
+    inked = cKDTree(np.concatenate([bus, *(sampled(points) for points in branch)]))
     buses = cKDTree(bus)
     at_bus: list[list[int]] = [[] for _ in range(net.n_bus)]
     for k, place in enumerate(net.device_bus):
@@ -177,7 +177,7 @@ def _around(
     return device, name, size
 
 
-def _sampled(points: np.ndarray) -> np.ndarray:
+def sampled(points: np.ndarray) -> np.ndarray:
     """Points along a branch, near enough to each other that nothing goes between them."""
     pieces = []
     for a, b in itertools.pairwise(points):

@@ -12,18 +12,13 @@ from typing import Any
 import numpy as np
 
 from anmjax.agents.replay import Replay
-from anmjax.grid import tables
 from anmjax.grid.network import Network
+from anmjax.render.elements import kinds_of, transformers
 from anmjax.render.layout import layout
 
-KINDS = {
-    tables.LOAD: "load",
-    tables.SLACK: "slack",
-    tables.CLASSICAL: "generator",
-    tables.RENEWABLE: "renewable",
-    tables.STORAGE: "storage",
-}
 SCRIPTS = ("data.js", "symbols.js", "diagram.js", "charts.js", "main.js")
+# What a page may do: run and show what is in it, and load nothing.
+CONTENT_POLICY = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'"
 TOP_CODE = 65534  # of a quantised number; the one above it stands for what is not finite
 
 
@@ -50,8 +45,9 @@ def page(rollouts: Mapping[str, Replay], *, title: str = "", coordinates: Any = 
         "title": title,
         "delta_t": first.delta_t,
         "start_hour": first.start_hour,
+        "lead": 1,  # steps from the start to the first moment
         "steps": len(first.series.e_loss),
-        "network": _network(first.network, coordinates),
+        "network": described(first.network, coordinates),
         "policies": [
             {
                 "name": name,
@@ -60,13 +56,25 @@ def page(rollouts: Mapping[str, Replay], *, title: str = "", coordinates: Any = 
             for name, replay in rollouts.items()
         ],
     }
+    return document(data, title=title or "Replay")
+
+
+def document(
+    data: dict[str, Any],
+    *,
+    title: str,
+    scripts: tuple[str, ...] = SCRIPTS,
+    content_policy: str = CONTENT_POLICY,
+) -> str:
+    """The HTML of a page: its template, style, scripts and data in one."""
     # A closing tag inside a name must not end the element that the data are in.
     text = json.dumps(data, allow_nan=False, separators=(",", ":")).replace("<", "\\u003c")
     files = resources.files("anmjax.render") / "page"
     parts = {
-        "title": html.escape(title or "Replay"),
+        "title": html.escape(title),
+        "policy": content_policy,
         "style": (files / "style.css").read_text(encoding="utf-8"),
-        "script": "\n".join((files / name).read_text(encoding="utf-8") for name in SCRIPTS),
+        "script": "\n".join((files / name).read_text(encoding="utf-8") for name in scripts),
         "data": text,
     }
     template = (files / "page.html").read_text(encoding="utf-8")
@@ -135,17 +143,13 @@ def _check(rollouts: Mapping[str, Replay]) -> None:
                 )
 
 
-def _network(net: Network, coordinates: Any) -> dict[str, Any]:
+def described(net: Network, coordinates: Any = None) -> dict[str, Any]:
     """What stays the same all the time: the elements, their limits, and where they are drawn."""
     places, base = layout(net, coordinates), float(net.base_mva)
-    a, b = np.array(net.from_bus, int), np.array(net.to_bus, int)
-    kv = np.asarray(net.base_kv, float)
-    changes = np.asarray(net.tap) != 1
-    transformer = changes | (np.asarray(net.shift) != 0) | ~np.isclose(kv[a], kv[b])
     return {
         "bus": {
             "id": net.bus_ids,
-            "kv": rounded(kv),
+            "kv": rounded(net.base_kv),
             "v_min": rounded(net.v_min),
             "v_max": rounded(net.v_max),
             "slack": net.slacks,
@@ -157,13 +161,13 @@ def _network(net: Network, coordinates: Any) -> dict[str, Any]:
             "to": net.to_bus,
             "rating": rounded(np.asarray(net.rating) * base),
             "closed": (np.asarray(net.in_service) > 0).tolist(),
-            "transformer": transformer.tolist(),
+            "transformer": transformers(net).tolist(),
             "path": [rounded(points, 4) for points in places.branch],
         },
         "device": {
             "id": net.device_ids,
             "bus": net.device_bus,
-            "kind": [KINDS[kind] for kind in net.device_kind],
+            "kind": kinds_of(net),
             "at": rounded(places.device, 4),
             "size": rounded(places.size, 3),
             "potential": _positions(net.generators, net.n_device),

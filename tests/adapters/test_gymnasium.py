@@ -208,4 +208,4 @@ def test_there_is_no_state_before_the_first_reset() -> None:
     with pytest.raises(RuntimeError, match="reset"):
         env.step(np.zeros(6))
     with pytest.raises(ValueError, match="render_mode"):
-        Env("ANM6Easy-v0", render_mode="human")
+        Env("ANM6Easy-v0", render_mode="ansi")

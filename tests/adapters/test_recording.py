@@ -5,10 +5,12 @@ from __future__ import annotations
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pandas as pd
 import pytest
 
 import anmjax
 from anmjax.adapters.recording import Rollout
+from tests.agents.probes import Match
 
 HORIZON = 3
 
@@ -59,6 +61,29 @@ def test_offline_data_marks_ends_and_cuts(recorded: Rollout, tmp_path) -> None:
     assert not data["terminals"].any()
     np.testing.assert_array_equal(data["observations"][1], data["next_observations"][0])
     assert data["action_names"][4] == "p_mw_6"
+
+
+def test_a_file_of_values_or_parquet_is_the_table(recorded: Rollout, tmp_path) -> None:
+    table = recorded.to_dataframe()
+    recorded.to_csv(tmp_path / "steps.csv")
+    # As pandas reads numbers if it is to read what was written.
+    pd.testing.assert_frame_equal(pd.read_csv(tmp_path / "steps.csv", float_precision="round_trip"), table)
+    pytest.importorskip("pyarrow")
+    recorded.to_parquet(tmp_path / "steps.parquet")
+    pd.testing.assert_frame_equal(pd.read_parquet(tmp_path / "steps.parquet"), table)
+
+
+@pytest.mark.parametrize("horizon", [7, 41])
+def test_progress_is_that_of_every_lane_and_changes_no_number(horizon: int) -> None:
+    def policy(key: jax.Array, obs: jax.Array) -> jax.Array:
+        return obs[:1] + jax.random.normal(key, (1,))
+
+    seen: list[int] = []
+    whole = anmjax.rollout(Match(), policy, 3, horizon)
+    parts = anmjax.rollout(Match(), policy, 3, horizon, progress=seen.append)
+    jax.tree.map(np.testing.assert_array_equal, parts, whole)
+    size = -(-horizon // 20)
+    assert seen == [*range(size, horizon, size), horizon]
 
 
 def test_what_is_asked_for_is_checked(env: anmjax.TimeLimit) -> None:

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 import anmjax
+import anmjax.cli.rollout
 from anmjax.cli import main
 from anmjax.cli.parser import COMMANDS, build_parser
 from anmjax.cli.synonyms import SYNONYMS
@@ -47,7 +48,20 @@ VALUES = (
         "/proc/x",
     ),
     *("random", "do-nothing", "mpc-perfect", "Match-v0", "match", "127.0.0.1:80", "[::1]:80", "host:", ":1"),
-    *("x.png", "x.xyz", "x.csv", "none/x.json", "float32", "int8", "@file", "*", "-5", "-x", "--no-quiet"),
+    *(
+        "x.png",
+        "x.xyz",
+        "x.csv",
+        "x.npz",
+        "none/x.json",
+        "float32",
+        "int8",
+        "@file",
+        "*",
+        "-5",
+        "-x",
+        "--no-quiet",
+    ),
 )
 
 
@@ -84,6 +98,8 @@ def test_no_command_line_ends_in_a_traceback(count, tmp_path, monkeypatch, capsy
         monkeypatch.setattr(f"anmjax.cli.{name}", lambda *_, **__: {})
     for name in ("train.join_processes", "evaluate.table", "evaluate.rows"):
         monkeypatch.setattr(f"anmjax.cli.{name}", lambda *_, **__: "")
+    for name in ("npz", "csv", "parquet"):
+        monkeypatch.setitem(anmjax.cli.rollout.WRITERS, f".{name}", lambda *_: None)
     monkeypatch.setattr("anmjax.cli.train.train_seeds", lambda *_, outs, **__: list(outs))
     monkeypatch.setattr("anmjax.cli.train._report", lambda *_: 0)
     flags, rng, codes = option_words(), np.random.default_rng(count), []

@@ -11,7 +11,9 @@ import subprocess
 import numpy as np
 import pytest
 
+from anmjax.agents.replay import Series
 from anmjax.render import page
+from anmjax.render.live import LivePage
 from tests.render.samples import grid, rollout
 from tests.render.test_page import HOSTILE
 
@@ -63,6 +65,16 @@ document.body.append(probe);
 </body>"""
 
 
+def probed(address, tmp_path):
+    """What the driver in a page has seen."""
+    command = [BROWSER, "--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={tmp_path / 'user'}"]
+    command += ["--virtual-time-budget=8000", "--dump-dom", address]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300)
+    found = re.search(r'<pre id="probe">(.*?)</pre>', done.stdout, re.DOTALL)
+    assert found, done.stderr[-2000:]
+    return json.loads(html.unescape(found[1]))
+
+
 @pytest.mark.slow
 @pytest.mark.skipif(BROWSER is None, reason="needs Chromium")
 def test_the_screen_shows_the_rollout_and_obeys(tmp_path):
@@ -72,12 +84,7 @@ def test_the_screen_shows_the_rollout_and_obeys(tmp_path):
     text = page(rollouts, title="test").replace("<head>", f"<head>{NOTE_ERRORS}")
     file = tmp_path / "page.html"
     file.write_text(driver.join(text.rsplit("</body>", 1)), encoding="utf-8")
-    command = [BROWSER, "--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={tmp_path / 'user'}"]
-    command += ["--dump-dom", file.as_uri()]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=300)
-    found = re.search(r'<pre id="probe">(.*?)</pre>', done.stdout, re.DOTALL)
-    assert found, done.stderr[-2000:]
-    seen = json.loads(html.unescape(found[1]))
+    seen = probed(file.as_uri(), tmp_path)
 
     assert seen["failures"] == []
     assert seen["loaded"] == []
@@ -106,3 +113,59 @@ def test_the_screen_shows_the_rollout_and_obeys(tmp_path):
     assert seen["pinned"] == 2  # a chart in each panel
     assert seen["unpinned"] == 0
     assert seen["zoomed"]
+
+
+FOLLOWER = """
+<script>
+const seen = [];
+const look = () => seen.push({ T, t: state.t, clock: byId("clock").textContent,
+  live: byId("live").textContent, bus: describe.bus(POLICIES[0], 3, state.t)[1],
+  title: byId("title").textContent, path: document.querySelector(".chart path").getAttribute("d").length });
+setTimeout(look, 0);
+setTimeout(() => { look(); seek(0); }, 1500);
+setTimeout(() => {
+  look();
+  const probe = document.createElement("pre");
+  probe.id = "probe";
+  probe.textContent = JSON.stringify({ seen, failures });
+  document.body.append(probe);
+}, 6000);
+</script>
+</body>"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(BROWSER is None, reason="needs Chromium")
+def test_a_live_page_goes_on_with_the_grid_and_lets_one_look_back(tmp_path, monkeypatch):
+    net = grid(10)
+    series = rollout(net, steps=9).series
+    moments = [Series(*(np.asarray(x)[t] for x in series)) for t in range(8)]
+    live = LivePage(net, 0.25, title=HOSTILE)
+    live.begin(moments[0], 6.0)
+    plain, asked = live.page, live.frames
+
+    def driven():
+        text = plain().replace("<head>", f"<head>{NOTE_ERRORS}")
+        live.add(moments[1])  # once the page has been made
+        live.add(moments[2])
+        return FOLLOWER.join(text.rsplit("</body>", 1))
+
+    def goes_on(episode, since):
+        if since == 3 and len(live._moments) == 3 and episode > 0:
+            counted.append(since)
+            if len(counted) == 15:  # 3 s later, when one looks back
+                live.add(moments[3])
+        return asked(episode, since)
+
+    counted = []
+    monkeypatch.setattr(live, "page", driven)
+    monkeypatch.setattr(live, "frames", goes_on)
+    found = probed(live.address, tmp_path)
+    live.close()
+    assert found["failures"] == []
+    first, second, third = found["seen"]
+    assert (first["T"], first["clock"], first["title"]) == (1, "day 1, 06:00", HOSTILE)
+    assert (second["T"], second["t"], second["clock"], second["live"]) == (3, 2, "day 1, 06:30", "live")
+    assert f"{series.vm[2, 3]:.5f}" in second["bus"]
+    assert second["path"] > first["path"]  # the chart has grown
+    assert (third["T"], third["t"], third["clock"]) == (4, 0, "day 1, 06:00")

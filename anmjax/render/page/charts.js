@@ -85,10 +85,8 @@ function scaleOf(spec, policies) {
 
 class Chart {
   constructor(parent, spec, policy, policies, onSeek) {
-    // Costs stay after a collapse; nothing else does.
-    const known = (values) => (spec.accrues ? values : values.map((x, t) => (policy.alive(t) ? x : NaN)));
-    const lines = spec.lines(policy).map((line) => ({ ...line, values: known(line.values) }));
-    Object.assign(this, { spec, t: 0, lines, scale: scaleOf(spec, policies) });
+    Object.assign(this, { spec, t: 0 });
+    this.read(policy, policies);
     const box = document.createElement("div");
     box.className = "chart";
     this.box = box;
@@ -114,6 +112,15 @@ class Chart {
     this.svg.addEventListener("pointerdown", seek);
     this.svg.addEventListener("pointermove", (event) => { if (event.buttons) seek(event); });
     new ResizeObserver(() => requestAnimationFrame(() => this.draw())).observe(box);
+  }
+
+  read(policy, policies) {
+    const { spec } = this;
+    // Costs stay after a collapse; nothing else does.
+    const known = (values) => (spec.accrues ? values : values.map((x, t) => (policy.alive(t) ? x : NaN)));
+    this.lines = spec.lines(policy).map((line) => ({ ...line, values: known(line.values) }));
+    this.scale = scaleOf(spec, policies);
+    this.width = null; // what is drawn is of before
   }
 
   draw() {

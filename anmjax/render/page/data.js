@@ -2,11 +2,14 @@
 // The data of the page, its units, and the colours of what it shows.
 
 const DATA = JSON.parse(document.getElementById("data").textContent);
-const GRID = DATA.network, T = DATA.steps;
+const GRID = DATA.network;
+let T = DATA.steps; // which grows on a page that follows a running environment
 const byId = (id) => document.getElementById(id);
 
-// Columns of 16-bit codes, see quantised() of the Python side.
-function decode({ low, step, codes }) {
+// Columns of 16-bit codes, see quantised() of the Python side; or columns as they are.
+function decode(series) {
+  if (Array.isArray(series)) return series;
+  const { low, step, codes } = series;
   const bytes = Uint8Array.from(atob(codes), (c) => c.charCodeAt(0));
   const view = new DataView(bytes.buffer);
   return low.map((base, k) => {
@@ -68,7 +71,7 @@ const number = (x, digits = 4) => {
   return x.toFixed(places).replace("-", "−");
 };
 const clockText = (t) => {
-  const hours = (DATA.start_hour ?? 0) + (t + 1) * DATA.delta_t;
+  const hours = (DATA.start_hour ?? 0) + (t + DATA.lead) * DATA.delta_t;
   const minutes = Math.round(hours * 60), day = Math.floor(minutes / 1440) + 1, rest = minutes % 1440;
   const clock = `${String(Math.floor(rest / 60)).padStart(2, "0")}:${String(rest % 60).padStart(2, "0")}`;
   return DATA.start_hour === null ? `${number(hours, 4)} h` : `day ${day}, ${clock}`;

@@ -1,6 +1,6 @@
 // The page: panels of the policies, one clock, keyboard.
 
-const POLICIES = DATA.policies.map(readPolicy);
+let POLICIES = DATA.policies.map(readPolicy);
 const state = { t: 0, playing: false, pinned: null, hover: null };
 const panels = byId("panels"), slider = byId("time");
 
@@ -161,6 +161,21 @@ function pin(element) {
     if (one.pinnedChart) one.side.prepend(one.pinnedChart.box);
   }
   update();
+}
+
+// What has come to the rollouts since, on a page that follows a running environment.
+function refresh() {
+  POLICIES = DATA.policies.map(readPolicy);
+  slider.max = T - 1;
+  PANELS.forEach((one, k) => {
+    if (state.hover?.policy === one.policy) state.hover.policy = POLICIES[k];
+    one.policy = one.diagram.policy = POLICIES[k];
+    for (const chart of [...one.charts, one.pinnedChart].filter(Boolean)) {
+      chart.read(one.policy, POLICIES);
+      chart.draw();
+    }
+  });
+  drawStrips();
 }
 
 // ---- begin
