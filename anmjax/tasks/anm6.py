@@ -31,6 +31,7 @@ class ANM6(DailyTask):
     - Action (6): P of PV and wind, Q of them, P and Q of the storage unit; MW, MVAr.
     - Step: 15 minutes. gamma 0.995, lambda 100, costs clipped to (1, 100) p.u.h on 100 MVA.
     - Starts: a uniform time of day and charge, z of its stationary distribution, no reactive power.
+    - Doing nothing violates a branch rating in 87 % of the steps.
     - A state's key says all that is to come, so that planners may be told of it (``mpc-perfect``).
 
     Reference: Henry & Ernst, "Gym-ANM: Reinforcement learning environments for active network management

@@ -20,8 +20,8 @@ class IEEE69(DrawnTask):
       18, 61 (0.6 MW and 2.4 MWh, 1.0 MW and 4.0 MWh). Inverters give up to 60 % of their power as Q.
     - Limits: voltages within 0.95..1.05 p.u. The load of 1.2 MW at bus 61, 17 spans out, pulls
       voltages below: with the nominal loads alone losses are 225.0 kW, the lowest voltage is 0.9092 p.u.
-      Ratings: the trunk 6 to 3.2 MVA, enough for the load; the laterals to 27 and 65 between 1.6 and 1 MVA
-      in the end, less than wind and PV at their ends give together.
+      Ratings: the trunk carries the load, 6 to 3.2 MVA; the spans from 12 to 27 and from 61 to 65 carry
+      1 MVA, less than wind and PV on them can give.
     - Year: 35,040 quarters of an hour. Homes, shops and factories by hour, weekday and season with correlated
       noise, at most their nominal power; sun at 37 degrees north with clouds; wind with a memory of 14 h.
     - Observation (125): P and Q of 57 devices (MW, MVAr), charge (MWh) of 2 storage units, potential of 6
