@@ -15,11 +15,13 @@ from anmjax.cli.screen import say_starting
 from anmjax.cli.typed_numbers import within
 
 HORIZONS = Whole(1, 10**5)  # a browser holds all of it
+FILMS = (".gif", ".mp4")
 
 EXAMPLES = """\
 examples:
   anmjax render do-nothing mpc-constant --task ANM6Easy-v0 --out day.html
   anmjax render runs/ANM6Easy-v0-seed0-20260101-120000 do-nothing --out day.html
+  anmjax render shac@ANM6Easy-v0 --horizon 96 --out day.gif
 """
 
 
@@ -33,13 +35,21 @@ def add_render_options(parser: argparse.ArgumentParser, _: str) -> None:
     )
     parser.add_argument("--task", help="task to act on (default: that of the checkpoint)")
     parser.add_argument(
-        "--out", required=True, metavar="FILE", help="the page to write: open it in a browser"
+        "--out",
+        required=True,
+        metavar="FILE",
+        help="the page to write, which a browser opens; or a film, if it ends in .gif or .mp4",
     )
     parser.add_argument(
         "--horizon", type=within(HORIZONS), metavar="N", help="steps to replay (default: two days of them)"
     )
     parser.add_argument("--seed", type=within(SEEDS), default=0, metavar="N", help="random seed (default: 0)")
     add_cache_option(parser)
+
+
+def is_film(out: str) -> bool:
+    """Whether a file is to be a film, by its ending, and not a page."""
+    return Path(out).suffix.lower() in FILMS
 
 
 def run_render(arguments: argparse.Namespace) -> int:
