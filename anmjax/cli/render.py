@@ -13,7 +13,7 @@ from anmjax.agents.seeds import key_of_seed
 from anmjax.cli.compiled_programs import keep_programs
 from anmjax.cli.errors import CommandError
 from anmjax.cli.evaluate import baseline_of, find_checkpoint, policy_of, task_of_all, write
-from anmjax.cli.render_options import is_film
+from anmjax.cli.outputs import is_film
 from anmjax.cli.screen import reporter, say
 from anmjax.render.animation import animate, check_film
 from anmjax.render.web_page import page

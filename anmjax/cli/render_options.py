@@ -15,7 +15,6 @@ from anmjax.cli.screen import say_starting
 from anmjax.cli.typed_numbers import within
 
 HORIZONS = Whole(1, 10**5)  # a browser holds all of it
-FILMS = (".gif", ".mp4")
 
 EXAMPLES = """\
 examples:
@@ -45,11 +44,6 @@ def add_render_options(parser: argparse.ArgumentParser, _: str) -> None:
     )
     parser.add_argument("--seed", type=within(SEEDS), default=0, metavar="N", help="random seed (default: 0)")
     add_cache_option(parser)
-
-
-def is_film(out: str) -> bool:
-    """Whether a file is to be a film, by its ending, and not a page."""
-    return Path(out).suffix.lower() in FILMS
 
 
 def run_render(arguments: argparse.Namespace) -> int:
