@@ -44,8 +44,10 @@ OPTIONAL = (
     "gymnax",
     "jaxmarl",
     "matplotlib",
+    "minari",
     "pandapower",
     "pandas",
+    "pyarrow",
     "stable_baselines3",
     "torch",
 )

@@ -41,6 +41,15 @@ class Rollout:
     action_names: tuple[str, ...] = struct.field(pytree_node=False)
     cost_names: tuple[str, ...] = struct.field(pytree_node=False)
 
+    def returns(self, gamma: float = 1.0) -> np.ndarray:
+        """(n,) sums of the rewards of each episode, by default undiscounted.
+
+        Args:
+          gamma: discount factor of a step.
+        """
+        discounts = gamma ** np.arange(self.reward.shape[1])
+        return np.where(self.valid, self.reward, 0).astype(float) @ discounts
+
     def columns(self) -> dict[str, np.ndarray]:
         """One row for each step taken, lane after lane; steps after the end of an episode are left out.
 

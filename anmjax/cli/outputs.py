@@ -8,6 +8,8 @@ from pathlib import Path
 
 from anmjax.cli.errors import CommandError
 
+FILMS = (".gif", ".mp4")
+
 
 def check_files(files: Mapping[str, str | None], inputs: Sequence[Path]) -> None:
     """Refuses files that could not be written, or that would be written over something needed.
@@ -54,6 +56,11 @@ def check_plot(name: str | None) -> None:
     ending = Path(name).suffix.removeprefix(".")
     if ending.lower() not in formats:
         raise CommandError(f"--plot is {name}, but must end in one of .{', .'.join(formats)}.")
+
+
+def is_film(out: str) -> bool:
+    """Whether a file is to be a film, by its ending, and not a page."""
+    return Path(out).suffix.lower() in FILMS
 
 
 def check_folder(flag: str, name: str) -> None:

@@ -297,7 +297,7 @@ COMMANDS: dict[str, tuple[str, str, Any, Any]] = {
     ),
     "render": (
         "POLICY [POLICY ...] --out FILE [options]",
-        "write a page that replays policies on the diagram of their grid",
+        "write a page, or a film, that replays policies on the diagram of their grid",
         add_render_options,
         run_render,
     ),

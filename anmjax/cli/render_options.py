@@ -20,6 +20,7 @@ EXAMPLES = """\
 examples:
   anmjax render do-nothing mpc-constant --task ANM6Easy-v0 --out day.html
   anmjax render runs/ANM6Easy-v0-seed0-20260101-120000 do-nothing --out day.html
+  anmjax render shac@ANM6Easy-v0 --horizon 96 --out day.gif
 """
 
 
@@ -33,7 +34,10 @@ def add_render_options(parser: argparse.ArgumentParser, _: str) -> None:
     )
     parser.add_argument("--task", help="task to act on (default: that of the checkpoint)")
     parser.add_argument(
-        "--out", required=True, metavar="FILE", help="the page to write: open it in a browser"
+        "--out",
+        required=True,
+        metavar="FILE",
+        help="the page to write, which a browser opens; or a film, if it ends in .gif or .mp4",
     )
     parser.add_argument(
         "--horizon", type=within(HORIZONS), metavar="N", help="steps to replay (default: two days of them)"

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +15,10 @@ from anmjax.agents.seeds import key_of_seed
 from anmjax.cli.compiled_programs import keep_programs
 from anmjax.cli.errors import CommandError
 from anmjax.cli.evaluate import baseline_of, find_checkpoint, policy_of, task_of_all
-from anmjax.cli.screen import say
+from anmjax.cli.screen import reporter, say
 
 WRITERS = {".npz": Rollout.to_npz, ".csv": Rollout.to_csv, ".parquet": Rollout.to_parquet}
 DRAWN = 96  # starts, where none are asked for and the task has none of its own
-INTERVAL = 5.0  # s between lines of progress
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -34,7 +31,9 @@ def run(arguments: argparse.Namespace) -> int:
     starts = starts_for(env, arguments.starts, drawn=arguments.drawn)
     lanes = starts if isinstance(starts, int) else len(jax.tree.leaves(starts)[0])
     say(f"Following {name} from {lanes:,} starts, {steps:,} steps each, compiling first...")
-    recorded = rollout(env, policy, starts, steps, key_of_seed(arguments.seed), progress=reporter(steps))
+    recorded = rollout(
+        env, policy, starts, steps, key_of_seed(arguments.seed), progress=reporter(steps, "steps")
+    )
     try:
         WRITERS[Path(out).suffix](recorded, out)
     except OSError as error:
@@ -63,16 +62,3 @@ def starts_for(env: Any, count: int | None, *, drawn: bool) -> Any:
         raise CommandError(f"--starts is {count:,}, but the task has {known:,} of its own: add --drawn.")
     spread = np.arange(count) * known // count
     return jax.tree.map(lambda x: x[spread], starts)
-
-
-def reporter(steps: int) -> Callable[[int], None]:
-    """Says now and then how many of the steps are done."""
-    said = time.monotonic()
-
-    def report(done: int) -> None:
-        nonlocal said
-        if time.monotonic() - said >= INTERVAL and done < steps:
-            said = time.monotonic()
-            say(f"{done:,} of {steps:,} steps, {100 * done / steps:.0f} %")
-
-    return report

@@ -5,6 +5,10 @@ from __future__ import annotations
 import shutil
 import sys
 import textwrap
+import time
+from collections.abc import Callable
+
+INTERVAL = 5.0  # s between lines of progress
 
 
 def say(message: str) -> None:
@@ -17,6 +21,19 @@ def say_starting() -> None:
     """What a command does first takes some seconds, where JAX has not started yet."""
     if sys.modules.get("jax") is None:
         say("Starting JAX: some seconds...")
+
+
+def reporter(total: int, what: str) -> Callable[[int], None]:
+    """Says now and then how many of a command's steps, or pictures, are done."""
+    said = time.monotonic()
+
+    def report(done: int) -> None:
+        nonlocal said
+        if time.monotonic() - said >= INTERVAL and done < total:
+            said = time.monotonic()
+            say(f"{done:,} of {total:,} {what}, {100 * done / total:.0f} %")
+
+    return report
 
 
 def width() -> int:

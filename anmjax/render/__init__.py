@@ -1,6 +1,7 @@
-"""Pictures of grids and of what policies do on them: ``diagram``, ``page``; plots need ``anmjax[plot]``."""
+"""Pictures of grids and of what policies do on them; plots and films need ``pip install anmjax[plot]``."""
 
+from anmjax.render.animation import animate
 from anmjax.render.diagram import diagram
 from anmjax.render.web_page import page
 
-__all__ = ["diagram", "page"]
+__all__ = ["animate", "diagram", "page"]

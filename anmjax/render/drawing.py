@@ -45,7 +45,7 @@ class Drawing:
         ahead = [0.78 if changes else 0.5 for changes in self._transformer]
         paths = zip(self.places.branch, ahead, strict=True)
         self._arrow = np.array([_middle(path, far) for path, far in paths]).reshape(-1, 4)
-        self._loading = branch_numbers(self.places, self._arrow)
+        self._loading = branch_numbers(self._arrow)
         everything = np.concatenate([self.places.bus, self.places.device, *self.places.branch])
         self._low, self._high = everything.min(0) - EDGE, everything.max(0) + EDGE
 
@@ -67,7 +67,9 @@ class Drawing:
         axes.set_xlim(middle[0] - half[0], middle[0] + half[0])
         axes.set_ylim(middle[1] + half[1], middle[1] - half[1])
         axes.set_axis_off()
-        self._branches(axes, moment, unit)
+        loads = loading(self.net, moment)
+        self._wires(axes, loads)
+        self._on_wires(axes, moment, loads, unit)
         self._buses(axes, moment, unit)
         if unit >= ROOM_FOR_NAMES:
             self._devices(axes, moment, unit)
@@ -75,37 +77,38 @@ class Drawing:
         if moment.terminated:
             self._collapse(axes)
 
-    def _branches(self, axes: Axes, moment: Series, unit: float) -> None:
-        from matplotlib.collections import LineCollection, PolyCollection
+    def _wires(self, axes: Axes, loads: np.ndarray) -> None:
+        from matplotlib.collections import LineCollection
 
-        loads, closed = loading(self.net, moment), self._closed
+        closed, palette = self._closed, self.palette
         paths = [np.asarray(path) for path in self.places.branch]
-        over = [path for path, load in zip(paths, loads, strict=True) if load > 1.0001]
-        alarm = {"colors": [self.palette.bad], "linewidths": 9.4, "alpha": 0.33, "capstyle": "round"}
-        axes.add_collection(LineCollection(over, zorder=1, **alarm))
-        colours = loading_colours(self.palette, loads)
+
+        def some(which: np.ndarray) -> list[np.ndarray]:
+            return [path for path, is_one in zip(paths, which, strict=True) if is_one]
+
+        alarm: dict[str, Any] = {"colors": [palette.bad], "linewidths": 9.4, "alpha": 0.33}
+        axes.add_collection(LineCollection(some(loads > 1.0001), zorder=1, capstyle="round", **alarm))
         widths = 0.72 * (1.6 + 3.4 * np.minimum(loads, 1.4))
-        some = [path for path, on in zip(paths, closed, strict=True) if on]
-        axes.add_collection(
-            LineCollection(
-                some, colors=colours[closed], linewidths=widths[closed], zorder=2, joinstyle="round"
-            )
-        )
-        opened = [path for path, on in zip(paths, closed, strict=True) if not on]
-        dashes = {"colors": [self.palette.soft], "linewidths": 0.9, "linestyles": [(0, (4, 4))]}
-        axes.add_collection(LineCollection(opened, zorder=2, **dashes))
+        wire = {"colors": loading_colours(palette, loads)[closed], "linewidths": widths[closed]}
+        axes.add_collection(LineCollection(some(closed), zorder=2, joinstyle="round", **wire))
+        dashed: dict[str, Any] = {"colors": [palette.soft], "linewidths": 0.9, "linestyles": [(0, (4, 4))]}
+        axes.add_collection(LineCollection(some(~closed), zorder=2, **dashed))
+
+    def _on_wires(self, axes: Axes, moment: Series, loads: np.ndarray, unit: float) -> None:
+        """Arrows, windings of transformers and, where there is room, loadings."""
+        from matplotlib.collections import PolyCollection
+
         arrows = []
-        for k in np.flatnonzero(closed).tolist():
+        for k in np.flatnonzero(self._closed).tolist():
             place, along = self._arrow[k, :2], self._arrow[k, 2:]
             if self._transformer[k]:
-                self._windings(axes, _middle(paths[k], 0.5)[:2], along)
+                self._windings(axes, _middle(self.places.branch[k], 0.5)[:2], along)
             power = float(moment.p_from_mw[k])
             if abs(power) > 1e-6:
                 arrows.append(place + _turned(ARROW, along * np.sign(power)))
             if unit >= ROOM_FOR_NUMBERS and loads[k]:
-                self._text(
-                    axes, self._loading[k], f"{100 * loads[k]:.0f} %", 6.5, bad=loads[k] > 1.0001, zorder=8
-                )
+                text, bad = f"{100 * loads[k]:.0f} %", loads[k] > 1.0001
+                self._text(axes, self._loading[k], text, 6.5, bad=bad, zorder=8)
         axes.add_collection(PolyCollection(arrows, facecolors=[self.palette.ink], linewidths=0, zorder=4))
 
     def _windings(self, axes: Axes, place: np.ndarray, along: np.ndarray) -> None:
@@ -144,7 +147,8 @@ class Drawing:
             axes.plot(*zip(bus, place, strict=True), color=self.palette.soft, lw=0.72, zorder=3)
             draw_symbol(axes, kind, place, self._reading(k, moment), self.palette, size=size)
             if unit >= ROOM_FOR_NUMBERS and size == 1:
-                self._text(axes, self._power[k], f"{moment.p_mw[k]:.3g} MW", 6.5, zorder=8)
+                text = f"{moment.p_mw[k]:.3g} MW".replace("-", "\N{MINUS SIGN}")
+                self._text(axes, self._power[k], text, 6.5, zorder=8)
 
     def _reading(self, k: int, moment: Series) -> Reading:
         """What a device does; zero is exact only to the quantum of the numbers of a page."""

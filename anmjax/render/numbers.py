@@ -11,11 +11,10 @@ SIDES = np.array([[0.42, 0], [-0.42, 0], [0, 0.27], [0, -0.27]])  # of a device'
 BELOW = np.array([0, 0, 0.02, 0])  # the usual side
 
 
-def branch_numbers(places: Layout, along: np.ndarray) -> np.ndarray:
+def branch_numbers(along: np.ndarray) -> np.ndarray:
     """Places of the loadings of branches, (n_branch, 2): above them, or to the right of upright ones.
 
     Args:
-      places: of the elements.
       along: (n_branch, 4), a place of each branch and the direction there.
     """
     at, direction = along[:, :2], along[:, 2:]

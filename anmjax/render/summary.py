@@ -56,7 +56,9 @@ def outside_limits(net: Network, moment: Series) -> str:
         if (sides == side).any()
     ]
     branches = [f"{branch_name(net, k)} ({100 * loads[k]:.0f} %)" for k in over]
-    parts = [f"buses {', '.join(buses)}"] * bool(buses) + [f"branches {_first(branches)}"] * bool(branches)
+    parts = [f"bus{'' if len(off) == 1 else 'es'} {', '.join(buses)}"] if buses else []
+    if branches:
+        parts.append(f"branch{'' if len(over) == 1 else 'es'} {_first(branches)}")
     return f"outside limits: {'; '.join(parts)}" if parts else ""
 
 

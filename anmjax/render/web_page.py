@@ -39,7 +39,7 @@ def page(rollouts: Mapping[str, Replay], *, title: str = "", coordinates: Any = 
       ValueError: there is no rollout, or they differ in grid, steps or length of a step; the coordinates have
         the wrong shape or are not finite.
     """
-    _check(rollouts)
+    check_rollouts(rollouts)
     first = next(iter(rollouts.values()))
     data = {
         "title": title,
@@ -118,7 +118,12 @@ def rounded(values: Any, digits: int = 6) -> list[Any]:
     return [float(f"{x:.{digits}g}") if np.isfinite(x) else None for x in array.tolist()]
 
 
-def _check(rollouts: Mapping[str, Replay]) -> None:
+def check_rollouts(rollouts: Mapping[str, Replay]) -> None:
+    """Refuses rollouts that no one clock can play.
+
+    Raises:
+      ValueError: there is none, or they differ in grid, steps, or length of a step.
+    """
     if not rollouts:
         raise ValueError("rollouts is empty, but a page needs at least one")
     names = list(rollouts)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 import re
 import subprocess
 import sys
@@ -11,7 +12,7 @@ from pathlib import Path
 import pytest
 
 PAGE = Path(__file__).parent.parent.parent / "docs" / "adapters.md"
-LIBRARIES = ("brax", "gymnax", "jaxmarl", "stable_baselines3")
+LIBRARIES = ("brax", "gymnax", "jaxmarl", "minari", "stable_baselines3")
 
 
 @pytest.mark.slow
@@ -25,7 +26,12 @@ def test_the_programs_of_the_page_run(tmp_path: Path) -> None:
     assert all(f"{name}" in program for name in LIBRARIES)
     (tmp_path / "page.py").write_text(program, encoding="utf-8")
     done = subprocess.run(
-        [sys.executable, "page.py"], cwd=tmp_path, capture_output=True, text=True, check=False
+        [sys.executable, "page.py"],
+        cwd=tmp_path,
+        env={**os.environ, "MINARI_DATASETS_PATH": str(tmp_path / "minari")},
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "steps.npz").exists()

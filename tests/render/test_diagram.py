@@ -77,7 +77,7 @@ def test_the_words_above_name_extremes_and_what_is_outside_limits():
     summary = next(text for text in written if "p.u. at bus" in text)
     ends = f"{NET.from_bus[2]}\N{EN DASH}{NET.to_bus[2]}"
     assert summary.startswith(f"0.940 p.u. at bus 5 to 1.060 at bus 4; fullest branch {ends}: 120 %; load ")
-    assert f"outside limits: buses 4 above, 5 below; branches {ends} (120 %)" in written
+    assert f"outside limits: buses 4 above, 5 below; branch {ends} (120 %)" in written
 
 
 def test_a_collapse_is_shown_as_one():
