@@ -52,6 +52,15 @@ def test_loads_and_potentials_are_the_table_times_factors_within_their_limits(en
     assert factor[..., 3].max() <= 1
 
 
+def test_doing_nothing_violates_a_rating_in_the_stated_share_of_the_steps(env, rollout):
+    assert not rollout.terminated.any()
+    voltage, branch = np.moveaxis(np.asarray(rollout.costs)[1:] > 0, -1, 0)
+    assert "a branch rating in 87 % of the steps" in (type(env).__doc__ or "")
+    # 64 lanes of half a day: some 64 x 6 memories of the noise.
+    assert abs(branch.mean() - 0.87) < 0.05
+    assert not voltage.any()
+
+
 def test_noise_is_stationary_from_the_start_and_remembers_two_hours(rollout):
     z = np.where(np.asarray(rollout.terminated)[..., None], np.nan, rollout.aux[..., :-1])
     # 64 x 5 independent values at the start; later some 5 memories of each lane more.

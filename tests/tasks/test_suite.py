@@ -38,12 +38,14 @@ def idle(env: DrawnTask, rows: np.ndarray) -> Any:
     def one(row: jax.Array) -> anmjax.State:
         return env.step(env.reset_to(KEY, env.start_at(row, half)), action)
 
-    return jax.jit(jax.vmap(one))(jnp.asarray(rows))
+    run = jax.jit(jax.vmap(one))
+    parts = [jax.device_get(run(jnp.asarray(part)).replace(key=None)) for part in np.split(rows, 8)]
+    return jax.tree.map(lambda *x: np.concatenate(x), *parts)
 
 
 def shares(states: Any) -> tuple[float, float, float]:
     """Of steps in which a voltage limit, a rating, or either is violated."""
-    voltage, branch = (np.asarray(states.costs)[:, k] > 0 for k in range(2))
+    voltage, branch = (states.costs[:, k] > 0 for k in range(2))
     return float(voltage.mean()), float(branch.mean()), float((voltage | branch).mean())
 
 
