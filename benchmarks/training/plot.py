@@ -68,13 +68,15 @@ def draw_trade_off(made: dict[str, Any], path: Path) -> None:
         for agent, kind in dict.fromkeys((row["agent"], row["kind"]) for row in rows):
             own = [row for row in rows if (row["agent"], row["kind"]) == (agent, kind)]
             own.sort(key=lambda row: row["cost"])
-            label = f"{NAMES.get(agent, agent)}, {kind}s" if kind else agent
             x, y = ([row[name] for row in own] for name in ("cost", "energy_mwh_a_day"))
             colour, style = COLOURS.get(agent, "0.4"), "-" if kind == "limit" else "--"
+            label = f"{NAMES.get(agent, agent)}, {kind}s" if kind else None
             axis.plot(x, y, color=colour, marker=MARKERS[kind], ls=style if kind else "", lw=1, label=label)
-        axis.set_xscale("symlog", linthresh=1e-4)
-        axis.set_xlim(left=0)
-        axis.set_ylim(bottom=0)
+            if kind is None:
+                axis.annotate(agent, (x[0], y[0]), (6, 6), textcoords="offset points", fontsize=8)
+        axis.set_xscale("symlog", linthresh=1e-3)
+        axis.set_xlim(-2e-4, 5 * max(row["cost"] for row in rows))
+        axis.set_ylim(0, 1.15 * max(row["energy_mwh_a_day"] for row in rows))
         axis.set_xlabel("violations a step, p.u.")
         axis.set_ylabel("energy lost, MWh a day")
         axis.set_title(task, loc="left")
