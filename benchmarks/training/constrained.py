@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 import tempfile
 import time
 from collections.abc import Sequence
@@ -101,6 +102,8 @@ def measure(task: str, variant: Variant, options: argparse.Namespace) -> dict[st
         begun = time.perf_counter()
         config = AGENTS[variant.agent].config()(**told)
         training = train(env, config, seed=options.seed, out=folder, task=task, quiet=True)
+        if training.interrupted:
+            sys.exit("stopped in the middle of a training, which has no row")
         seconds = time.perf_counter() - begun
         lines = (Path(folder) / METRICS_FILE).read_text().splitlines()
     costs = [json.loads(line).get("cost") for line in lines]

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from anmjax.grid import Network, pandapower_bus_index
+from anmjax.grid.pandapower_net.names import element_name
 from tests.grid.power_balance import admittance, assert_solves
 
 with warnings.catch_warnings():
@@ -33,12 +34,13 @@ def voltages(net: pp.pandapowerNet, network: Network) -> np.ndarray:
         assert (k < 0) == np.isnan(net.res_bus.vm_pu[bus])
         if k >= 0:
             v[k] = reference[bus]
-    first_inner = int(net.bus.index.max()) + 1
-    for k, inner in enumerate(net.res_xward.itertuples()):
-        if first_inner + k in network.bus_ids:
-            v[network.bus_ids.index(first_inner + k)] = inner.vm_internal_pu * np.exp(
-                1j * np.deg2rad(inner.va_internal_degree)
-            )
+    # The inner bus of an extended ward is the end of its branch that is no bus of the net.
+    branches, outer = list(network.branch_names), set(index.values())
+    for inner in net.res_xward.itertuples():
+        if (name := element_name(net, "xward", inner.Index)) in branches:
+            k = branches.index(name)
+            (end,) = {network.from_bus[k], network.to_bus[k]} - outer
+            v[end] = inner.vm_internal_pu * np.exp(1j * np.deg2rad(inner.va_internal_degree))
     # Open ends and star points, which pandapower does not report, have nothing connected to them.
     idle = np.isnan(v)
     y = admittance(network).tocsc()
