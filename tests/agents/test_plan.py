@@ -221,6 +221,7 @@ class WindyHour(anmjax.ANMEnv):
         return jnp.stack([jnp.where(state[-1] < 1, 2.0, 0.0), state[-1] + 1])
 
 
+@pytest.mark.long
 def test_a_battery_keeps_the_surplus_of_one_hour_for_the_next():
     # 1 MW of the wind fits through the line. The other 1 MW curtailed: losses are
     # 1 (wind) - 1 (sent) + 1 (curtailed) = 1 MWh, then none. Stored: 2 - 1 = 1 MWh, of which the next hour

@@ -168,6 +168,7 @@ def test_a_killed_and_a_terminated_training_go_on_bit_for_bit_with_one_row_a_mom
     ]
 
 
+@pytest.mark.long
 def test_a_training_writes_nothing_outside_its_folder(place, whole):
     assert {path.name for path in whole.iterdir()} == {
         ".lock",
@@ -182,6 +183,7 @@ def test_a_training_writes_nothing_outside_its_folder(place, whole):
         assert list((place / name).rglob("*")) == []
 
 
+@pytest.mark.long
 def test_two_trainings_cannot_share_a_folder(place):
     out = place / "shared"
     first = start(place, *TRAIN, "--total-steps", "1e9", "--out", out)

@@ -129,6 +129,7 @@ def test_branches_are_switched_under_vmap(state: State) -> None:
     assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(after))
 
 
+@pytest.mark.long
 def test_the_gradient_by_every_leaf_of_the_network_equals_central_differences(state: State) -> None:
     weights = jax.random.normal(jax.random.key(1), (16,))
 

@@ -154,6 +154,7 @@ def test_any_nesting_of_vmap_gives_the_same(batch):
         )
 
 
+@pytest.mark.long
 def test_constraints_may_be_absent():
     (P, q, A, b, G, h), _ = drawn("strict")
     lane = [jnp.asarray(x[0]) for x in (P, q, A, b, G, h)]

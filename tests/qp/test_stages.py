@@ -86,7 +86,12 @@ def whole_solutions(programs: list[StagedProgram]) -> tuple[np.ndarray, np.ndarr
 
 
 @pytest.mark.parametrize(
-    "kind", [KINDS[0], *(pytest.param(kind, marks=pytest.mark.slow) for kind in KINDS[1:])], ids=str
+    "kind",
+    [
+        pytest.param(KINDS[0], marks=pytest.mark.long),
+        *(pytest.param(kind, marks=pytest.mark.slow) for kind in KINDS[1:]),
+    ],
+    ids=str,
 )
 def test_it_finds_the_optimum_of_the_program_written_down_whole(kind):
     program, in_axes = drawn(*kind), axes(*kind[:2:-1])
