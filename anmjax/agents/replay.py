@@ -72,18 +72,9 @@ def replay(
 
 
 def hour_of(env: Any, state: State) -> float | None:
-    """The time of day, h, in a task of days that repeat: its one auxiliary variable is the row of the day.
-
-    Args:
-      env: the environment.
-      state: of one lane.
-
-    Returns:
-      None where the task has no clock.
-    """
-    if not hasattr(env, "steps_per_day"):
-        return None
-    return float(state.aux[0]) * float(env.delta_t) % 24
+    """The time of day of a state of one lane, h; None where the task has no clock, no method ``hour``."""
+    clock = getattr(env, "hour", None)
+    return None if clock is None else float(clock(state))
 
 
 @jax.jit

@@ -78,9 +78,7 @@ class ANM6(DailyTask):
             return variables[_DEVICES:], variables[:_DEVICES]
 
         times = state.t + jnp.arange(num_steps, dtype=jnp.int32)
-        rows = jax.lax.scan(step, state.aux, times)[1].T / self.network.base_mva
-        n_load = len(self.network.loads)
-        return rows[:n_load], rows[n_load:]
+        return self.profiles_of(jax.lax.scan(step, state.aux, times)[1])
 
     def _after(self, key: jax.Array, aux: jax.Array) -> jax.Array:
         """MW of loads and generators in the next step, its noise and its time, given the variables now."""

@@ -43,6 +43,10 @@ class DailyTask(TabledTask):
         """Number of steps after which the tables repeat."""
         return self.tables.shape[0]
 
+    def hour(self, state: State) -> jax.Array:
+        """See ``TabledTask``."""
+        return state.aux[-1] * self.delta_t % 24
+
     @property
     def observation_cycles(self) -> tuple[tuple[int, float], ...]:
         """(index, period) of the cyclic entries of the observation: the time of day, where it is observed.
@@ -84,29 +88,6 @@ class DailyTask(TabledTask):
         """
         return self.started(self.rows(time), jnp.asarray(time, self.network.dtype)[None], soc, q)
 
-    def started(
-        self, row: jax.Array, aux: jax.Array, soc: jax.Array, q: jax.Array | None = None
-    ) -> InitialState:
-        """A start with generators at their potential and storage units idle.
-
-        Args:
-          row: (n_load + n_generator,) MW, what loads draw and generators could give.
-          aux: (K,) auxiliary variables.
-          soc: (n_storage,) MWh, state of charge.
-          q: (n_generator,) MVAr, the generators' reactive power; None: none.
-        """
-        net = self.network
-        loads, generators = np.array(net.loads, int), np.array(net.generators, int)
-        p_load, p_max = row[: len(loads)], row[len(loads) :]
-        zero = jnp.zeros(net.n_device, net.dtype)
-        return InitialState(
-            p_dev=zero.at[loads].set(p_load).at[generators].set(p_max),
-            q_dev=zero.at[loads].set(p_load * net.qp_ratio[loads]).at[generators].set(0 if q is None else q),
-            soc=soc,
-            p_max=p_max,
-            aux=aux,
-        )
-
     def next_vars(self, key: jax.Array, state: jax.Array) -> jax.Array:
         """The next row of the tables; ``key`` is not used."""
         time = (jnp.round(state[-1]).astype(jnp.int32) + 1) % self.steps_per_day
@@ -123,11 +104,9 @@ class DailyTask(TabledTask):
           (n_load, num_steps) p.u., active power of the loads; (n_generator, num_steps) p.u., active power
           that the non-slack generators could give, as tabled, above PMAX or not; both by device id.
         """
-        net = self.network
         time = jnp.round(state.aux[-1]).astype(jnp.int32)
         coming = (time + 1 + jnp.arange(num_steps, dtype=jnp.int32)) % self.steps_per_day
-        rows = self.rows(coming).T / net.base_mva
-        return rows[: len(net.loads)], rows[len(net.loads) :]
+        return self.profiles_of(self.rows(coming))
 
     def evaluation_starts(self, soc_mwh: float | None = None) -> InitialState:
         """Starts at every time of day with storage half full.
@@ -140,8 +119,5 @@ class DailyTask(TabledTask):
         Returns:
           Starts with a leading axis of ``steps_per_day``.
         """
-        net = self.network
-        storage = np.array(net.storage, int)
-        half = 0.5 * (net.soc_min + net.soc_max)[storage] * net.base_mva
-        soc = half if soc_mwh is None else jnp.full(len(storage), soc_mwh, net.dtype)
-        return jax.vmap(self.start_at, in_axes=(0, None))(jnp.arange(self.steps_per_day), soc)
+        times, soc = jnp.arange(self.steps_per_day), self.charges(soc_mwh)
+        return jax.vmap(self.start_at, in_axes=(0, None))(times, soc)

@@ -161,6 +161,10 @@ class GridTask(TabledTask):
         """Steps of an episode."""
         return self._num_steps
 
+    def hour(self, state: State) -> jax.Array:
+        """See ``TabledTask``."""
+        return state.aux[0]
+
     @property
     def observation_cycles(self) -> tuple[tuple[int, float], ...]:
         """(index, period) of the cyclic entries of the observation: hour of day, day of week and year."""
@@ -186,17 +190,7 @@ class GridTask(TabledTask):
           row: () row of ``tables``.
           soc: (n_storage,) MWh, state of charge.
         """
-        net = self.network
-        loads, generators = np.array(net.loads, int), np.array(net.generators, int)
-        p_load, p_max = jnp.split(self.rows(row), [len(loads)])
-        zero = jnp.zeros(net.n_device, net.dtype)
-        return InitialState(
-            p_dev=zero.at[loads].set(p_load).at[generators].set(p_max),
-            q_dev=zero.at[loads].set(p_load * net.qp_ratio[loads]),
-            soc=soc,
-            p_max=p_max,
-            aux=self._aux(row),
-        )
+        return self.started(self.rows(row), self._aux(row), soc)
 
     def next_vars(self, key: jax.Array, state: jax.Array) -> jax.Array:
         """The next row of the table; ``key`` is not used."""
@@ -211,10 +205,8 @@ class GridTask(TabledTask):
 
     def coming_profiles(self, state: State, num_steps: int) -> tuple[jax.Array, jax.Array]:
         """What the coming steps will bring, see ``DailyTask.coming_profiles``."""
-        n_load = len(self.network.loads)
         rows = self._rows_after(state.aux[-1], 1 + jnp.arange(num_steps, dtype=jnp.int32))
-        coming = self.rows(rows).T / self.network.base_mva
-        return coming[:n_load], coming[n_load:]
+        return self.profiles_of(self.rows(rows))
 
     def evaluation_starts(self, soc_mwh: float | None = None) -> InitialState:
         """Starts of up to 96 days of the part, spread evenly, with storage half full.
@@ -225,13 +217,10 @@ class GridTask(TabledTask):
         Returns:
           Starts with a leading axis.
         """
-        net, storage = self.network, np.array(self.network.storage, int)
-        half = 0.5 * (net.soc_min + net.soc_max)[storage] * net.base_mva
-        soc = half if soc_mwh is None else jnp.full(len(storage), soc_mwh, net.dtype)
         count = self.starts.shape[0]
         chosen = np.unique(np.linspace(0, count - 1, min(count, MAX_EVALUATION_STARTS)).round().astype(int))
         rows = self.starts[chosen].astype(jnp.int32)
-        return jax.vmap(self.start_at, in_axes=(0, None))(rows, soc)
+        return jax.vmap(self.start_at, in_axes=(0, None))(rows, self.charges(soc_mwh))
 
     def _rows_after(self, row: jax.Array, steps: jax.Array) -> jax.Array:
         """Rows so many steps after one, within its stretch of the part."""

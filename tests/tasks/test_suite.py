@@ -167,3 +167,10 @@ def test_planners_run_on_every_task(task, baseline):
     assert np.isfinite(actions).all()
     after = jax.jit(jax.vmap(task.step))(states, actions)
     assert not after.terminated.any()
+
+
+@pytest.mark.parametrize("name", ["ANM6Easy-v0", "ANM6-v0", "CIGREMV-v0"])
+def test_the_clock_of_a_task_is_its_time_of_day_whatever_else_it_remembers(name):
+    env = anmjax.make(name)
+    for row in (0, 61, 95):  # quarters of an hour
+        assert float(env.hour(env.start_at(jnp.int32(row), env.charges(None)))) == row / 4
