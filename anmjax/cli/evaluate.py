@@ -38,12 +38,8 @@ def run(arguments: argparse.Namespace) -> int:
     check_plot(arguments.plot)
     keep_programs(arguments.no_cache)
     use_devices(arguments.devices)
-    checkpoints = {name: find_checkpoint(name) for name in arguments.policy if name not in BASELINES}
-    task, env = task_of_all(arguments.task, list(checkpoints.values()))
-    policies = {
-        name: policy_of(checkpoints[name], env) if name in checkpoints else baseline_of(name, task, env)
-        for name in arguments.policy
-    }
+    task, env, checkpoints = task_and_checkpoints(arguments.policy, arguments.task)
+    policies = policies_of(arguments.policy, task, env, checkpoints)
     if arguments.plot and not hasattr(env, "network"):
         raise CommandError(f"--plot draws a day on a grid, and {task} has none.")
     gamma = discount_of(env, [checkpoint.config for checkpoint in checkpoints.values()])
@@ -65,6 +61,22 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.plot:
         _plot(arguments.plot, task, env, policies, seed=arguments.seed, **chosen)
     return 0
+
+
+def task_and_checkpoints(names: Sequence[str], task: str | None) -> tuple[str, Any, dict[str, Checkpoint]]:
+    """The one task, by name and made, that policies act on, and the checkpoints of those that have one."""
+    checkpoints = {name: find_checkpoint(name) for name in names if name not in BASELINES}
+    return *task_of_all(task, list(checkpoints.values())), checkpoints
+
+
+def policies_of(
+    names: Sequence[str], task: str, env: Any, checkpoints: dict[str, Checkpoint]
+) -> dict[str, Any]:
+    """Policies by the names that a command was given."""
+    return {
+        name: policy_of(checkpoints[name], env) if name in checkpoints else baseline_of(name, task, env)
+        for name in names
+    }
 
 
 def write(file: str, text: str) -> None:

@@ -6,13 +6,12 @@ import argparse
 
 import jax
 
-from anmjax.agents.baselines import BASELINES
 from anmjax.agents.evaluation import starts_of
 from anmjax.agents.replay import replay
 from anmjax.agents.seeds import key_of_seed
 from anmjax.cli.compiled_programs import keep_programs
 from anmjax.cli.errors import CommandError
-from anmjax.cli.evaluate import baseline_of, find_checkpoint, policy_of, task_of_all, write
+from anmjax.cli.evaluate import policies_of, task_and_checkpoints, write
 from anmjax.cli.outputs import is_film
 from anmjax.cli.screen import reporter, say
 from anmjax.render.animation import animate, check_film
@@ -24,14 +23,10 @@ def run(arguments: argparse.Namespace) -> int:
     if is_film(arguments.out):
         check_film_of(arguments.out)
     keep_programs(arguments.no_cache)
-    checkpoints = {name: find_checkpoint(name) for name in arguments.policy if name not in BASELINES}
-    task, env = task_of_all(arguments.task, list(checkpoints.values()))
+    task, env, checkpoints = task_and_checkpoints(arguments.policy, arguments.task)
     if not hasattr(env, "network"):
         raise CommandError(f"a page shows a grid, and {task} has none.")
-    policies = {
-        name: policy_of(checkpoints[name], env) if name in checkpoints else baseline_of(name, task, env)
-        for name in arguments.policy
-    }
+    policies = policies_of(arguments.policy, task, env, checkpoints)
     steps = arguments.horizon or max(1, round(48 / float(env.delta_t)))
     starts_key, policy_key = jax.random.split(key_of_seed(arguments.seed))
     starts, _ = starts_of(env, starts_key, num_starts=1)

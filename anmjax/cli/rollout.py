@@ -10,11 +10,10 @@ import jax
 import numpy as np
 
 from anmjax.adapters.recording import Rollout, rollout
-from anmjax.agents.baselines import BASELINES
 from anmjax.agents.seeds import key_of_seed
 from anmjax.cli.compiled_programs import keep_programs
 from anmjax.cli.errors import CommandError
-from anmjax.cli.evaluate import baseline_of, find_checkpoint, policy_of, task_of_all
+from anmjax.cli.evaluate import policies_of, task_and_checkpoints
 from anmjax.cli.screen import reporter, say
 
 WRITERS = {".npz": Rollout.to_npz, ".csv": Rollout.to_csv, ".parquet": Rollout.to_parquet}
@@ -25,9 +24,8 @@ def run(arguments: argparse.Namespace) -> int:
     """Follows the policy from every start, and writes its steps."""
     keep_programs(arguments.no_cache)
     name, steps, out = arguments.policy, arguments.steps, arguments.out
-    checkpoint = None if name in BASELINES else find_checkpoint(name)
-    task, env = task_of_all(arguments.task, [] if checkpoint is None else [checkpoint])
-    policy = baseline_of(name, task, env) if checkpoint is None else policy_of(checkpoint, env)
+    task, env, checkpoints = task_and_checkpoints([name], arguments.task)
+    policy = policies_of([name], task, env, checkpoints)[name]
     starts = starts_for(env, arguments.starts, drawn=arguments.drawn)
     lanes = starts if isinstance(starts, int) else len(jax.tree.leaves(starts)[0])
     say(f"Following {name} from {lanes:,} starts, {steps:,} steps each, compiling first...")
