@@ -75,7 +75,9 @@ COMPILE = Column("compile, s", lambda row: row["trace_s"] + row["compile_s"], ".
 def source(made: Row) -> str:
     """Where and with what a record was measured."""
     jax, date = made["versions"]["jax"], made["date"][:10]
-    return f"{place(made)}; jax {jax}; {commit(made)}; {date}; `{made['command']}`."
+    earlier = ", ".join(f"`{one['command']}`" for one in made.get("earlier", ()))
+    before = f"; earlier rows by {earlier}" if earlier else ""
+    return f"{place(made)}; jax {jax}; {commit(made)}; {date}; `{made['command']}`{before}."
 
 
 def place(made: Row) -> str:

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 import functools
-import json
 import os
 import time
 from collections.abc import Sequence
@@ -138,7 +137,7 @@ def main() -> None:
     options = parse()
     load_before, clock = os.getloadavg()[0], time.perf_counter()
     jax.config.update("jax_enable_x64", True)
-    rows = json.loads(options.resume.read_text())["rows"] if options.resume else []
+    rows, earlier = record.gone_on_with(options.resume)
     for task in options.tasks:
         env: Any = anmjax.make(task, dtype="float64")
         starts = jax.tree.map(lambda x: x[:: options.every], starts_of(env, jax.random.key(0))[0])
@@ -154,8 +153,9 @@ def main() -> None:
             minutes = (time.perf_counter() - clock) / 60
             print(f"{task}, {name}, {minutes:.0f} min: {mean['before']:.5f}, improved {mean['return']:.5f}")
             if options.out or not options.smoke:  # what there is, should it be stopped
-                told = {"minutes": minutes, "load_average_before": load_before, "horizon": options.horizon}
-                record.write(record.make("policies.clairvoyant", rows, **told), options.out)
+                told = {"minutes": minutes, "load_average_before": load_before, "earlier": earlier}
+                made = record.make("policies.clairvoyant", rows, horizon=options.horizon, **told)
+                record.write(made, options.out)
 
 
 def with_beginning(

@@ -166,7 +166,7 @@ def main() -> None:
     """Runs the benchmark; leaves with 1 where the tests fail without a fault."""
     options = parse()
     explained = json.loads(options.explained.read_text())
-    before = json.loads(options.resume.read_text())["rows"] if options.resume else []
+    before, earlier = record.gone_on_with(options.resume)
     done = {(row["file"], row["what"]): row_of(row, explained) for row in before}
     planned = drawn(options.files, options.number, options.seed)
     rows = [done[file, fault.what] for file, fault in planned if (file, fault.what) in done]
@@ -176,7 +176,7 @@ def main() -> None:
         if options.out or not options.smoke:
             caught = sum(row["caught"] for row in rows)
             made = record.make("robustness.planted_faults", rows, caught=caught, planted=len(rows))
-            record.write(made | {"of": len(planned), "resumed": bool(options.resume)}, options.out)
+            record.write(made | {"of": len(planned), "earlier": earlier}, options.out)
 
     with tempfile.TemporaryDirectory(prefix="planted-") as scratch:
         shops: queue.Queue[Workshop] = queue.Queue()

@@ -17,12 +17,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import jax
+import jax.numpy as jnp
 import numpy as np
 
 import anmjax
 from anmjax.agents.baselines import BASELINES
-from anmjax.agents.evaluation import actions_of
 from anmjax.agents.registry import AGENTS
 from anmjax.agents.training.loop import train
 from anmjax.agents.training.run_folder import METRICS_FILE
@@ -67,25 +66,14 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
 
 def score(env: Any, policy: Any, horizon: int) -> dict[str, float]:
     """Energy lost in the last day, MWh, and violations a step of it; means over the task's starts."""
-    states = jax.jit(jax.vmap(env.reset_to, (None, 0)))(jax.random.key(0), env.evaluation_starts())
-    day = env.steps_per_day
-
-    @jax.jit
-    def run(env: Any, policy: Any, states: Any) -> tuple[jax.Array, ...]:
-        def step(states: Any, _: None) -> Any:
-            states = jax.vmap(env.step)(states, actions_of(policy, keys, states))
-            return states, (states.metrics["e_loss"], states.costs.sum(-1), violates(states.metrics))
-
-        keys = jax.random.split(jax.random.key(0), len(states.reward))
-        after, found = jax.lax.scan(step, states, length=horizon)
-        return *(x[-day:].mean() for x in found), after.terminated.mean()
-
-    energy, cost, share, collapsed = (float(x) for x in run(env, policy, states))
+    followed = anmjax.rollout(env, policy, env.evaluation_starts(), horizon)
+    day, base = round(24 / float(env.delta_t)), float(env.network.base_mva)
+    last = {name: jnp.asarray(values[:, -day:]) for name, values in followed.metrics.items()}
     return {
-        "energy_mwh_a_day": energy * day * float(env.network.base_mva),
-        "cost": cost,
-        "violation_share": share,
-        "collapsed_share": collapsed,
+        "energy_mwh_a_day": float(last["e_loss"].mean()) * day * base,
+        "cost": float(followed.costs[:, -day:].sum(-1).mean()),
+        "violation_share": float(violates(last).mean()),
+        "collapsed_share": float(followed.terminated.any(1).mean()),
     }
 
 

@@ -139,7 +139,7 @@ def main() -> None:
     """Runs the benchmark."""
     options = parse(sys.argv[1:])
     command_line.mesh_of(options.devices)  # a CPU is made one device a core
-    rows = json.loads(options.resume.read_text())["rows"] if options.resume else []
+    rows, earlier = record.gone_on_with(options.resume)
     for task in options.tasks:
         score = scores(anmjax.make(task), options.horizon)
         for agent, seed in itertools.product(options.agents, options.seeds):
@@ -147,7 +147,8 @@ def main() -> None:
                 continue
             rows.append(measure(task, agent, seed, options, score))
             if options.out or not options.smoke:  # what there is, should it be stopped
-                record.write(record.make("training.returns", rows, horizon=options.horizon), options.out)
+                made = record.make("training.returns", rows, horizon=options.horizon, earlier=earlier)
+                record.write(made, options.out)
 
 
 if __name__ == "__main__":

@@ -135,7 +135,8 @@ def constrained(made: dict[str, Any]) -> str:
     parts = [source(made)]
     for task in dict.fromkeys(row["task"] for row in made["rows"]):
         parts += ["", f"{task}:", "", table(columns, [row for row in made["rows"] if row["task"] == task])]
-    steps = ", ".join(f"{name} {millions(count)}" for name, count in made["steps"].items())
+    trained = {row["agent"] for row in made["rows"] if row["kind"]}
+    steps = ", ".join(f"{name} {millions(n)}" for name, n in made["steps"].items() if name in trained)
     note = (
         f"M env steps: {steps}; one seed. Limit: on the mean, over training steps, of the sum of "
         "`state.costs`, p.u., with the energy lost as reward. Weight: `lamb` of the reward, without a limit. "
