@@ -29,7 +29,7 @@ from anmjax.agents.violation import violates
 from benchmarks.harness import command_line, record
 
 TASKS = ("ANM6Easy-v0", "IEEE33Easy-v0")
-LIMITS = (0.001, 0.004, 0.016)  # p.u., mean of the sum of state.costs
+LIMITS = (0.001, 0.002, 0.004, 0.016)  # p.u., mean of the sum of state.costs
 WEIGHTS = (1.0, 10.0, 100.0)  # lamb of the reward; the last is the tasks' own
 STEPS = {"shac": 4_000_000, "ppo": 12_000_000}  # environment steps of a training, about equally long ones
 HORIZON = 384  # steps until the score is taken: four days, past what the start leaves behind
@@ -53,6 +53,7 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--limits", nargs="*", type=float, default=list(LIMITS), help="p.u.")
     parser.add_argument("--weights", nargs="*", type=float, default=list(WEIGHTS))
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--resume", type=Path, help="record of a run that was stopped: its rows stand")
     command_line.add_budget(parser)
     command_line.add_devices(parser)
     command_line.add_record(parser)
@@ -102,11 +103,23 @@ def measure(task: str, variant: Variant, options: argparse.Namespace) -> dict[st
     return found | score(env, training.policy, options.horizon)
 
 
+def place(row: dict[str, Any]) -> tuple[Any, ...]:
+    """Where a row belongs among those of its task: what is told of violations, learner, how much."""
+    if row["kind"] is None:
+        return (0,)
+    return ("limit", "weight").index(row["kind"]) + 1, list(STEPS).index(row["agent"]), row["value"]
+
+
 def main() -> None:
     """Runs the benchmark."""
     options = parse()
     command_line.mesh_of(options.devices)
-    begun, rows = time.monotonic(), []
+    begun = time.monotonic()
+    rows, earlier = record.gone_on_with(options.resume)
+
+    def stands(task: str, *variant: str | float | None) -> bool:
+        return any((row["task"], row["agent"], row["kind"], row["value"]) == (task, *variant) for row in rows)
+
     variants = [
         Variant(agent, kind, value)
         for kind, agents, values in (
@@ -119,18 +132,23 @@ def main() -> None:
     for task in options.tasks:
         env = anmjax.make(task)
         for name in ("do-nothing", "mpc-perfect")[: 1 if options.smoke else None]:
+            if stands(task, name, None, None):
+                continue
             scored = score(env, BASELINES[name](env), options.horizon)
             rows.append({"task": task, "agent": name, "kind": None, "value": None, **scored})
             print(f"{task} {name}: {scored}", flush=True)
         for variant in variants:
+            if stands(task, *variant):
+                continue
             if time.monotonic() - begun > options.budget:
                 print(f"{task} {variant}: not begun, time is up", flush=True)
                 continue
             rows.append(measure(task, variant, options))
             print({name: rows[-1][name] for name in rows[-1]}, flush=True)
             if options.out or not options.smoke:  # what there is, should it be stopped
-                made = record.make("training.constrained", rows, steps=STEPS, horizon=options.horizon)
-                record.write(made, options.out)
+                rows.sort(key=place)
+                told = {"steps": STEPS, "horizon": options.horizon, "earlier": earlier}
+                record.write(record.make("training.constrained", rows, **told), options.out)
 
 
 if __name__ == "__main__":
