@@ -32,6 +32,7 @@ from anmjax.agents.training.checkpoint import load as load_checkpoint
 from anmjax.agents.training.checkpoint import restore_policy
 from anmjax.envs.records import State
 from benchmarks.harness import command_line, record
+from benchmarks.policies import trees
 
 TASK = "ANM6Easy-v0"
 POLICIES, BY_AC = ("random", "do-nothing", "mpc-constant", "mpc-perfect"), "mpc-perfect-ac"
@@ -48,6 +49,7 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument(
         "--checkpoints", nargs="+", type=Path, help="trained policies (default: the package's)"
     )
+    parser.add_argument("--trees", type=Path, help="published decision trees, see benchmarks.policies.trees")
     parser.add_argument("--dtype", choices=("float64", "float32"), default="float32")
     parser.add_argument("--parts", nargs="+", choices=PARTS, default=list(PARTS))
     command_line.add_devices(parser)
@@ -137,6 +139,8 @@ def main() -> None:
         for k, (title, checkpoint) in enumerate(zip(titles, checkpoints, strict=True))
     }
     known = {name: BASELINES[name](table.env) for name in options.policies}
+    if options.trees:
+        learned = {"decision trees": trees.read(options.trees, table.env), **learned}
     summary: dict[str, Any] = {"task": TASK, "dtype": options.dtype, "load_average_before": load}
     if "all" in options.parts:
         for name, policy in {**known, **learned}.items():
