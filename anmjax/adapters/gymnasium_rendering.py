@@ -61,7 +61,7 @@ class Screen:
             self.page = LivePage(self._env.network, float(self._env.delta_t), title=self._name)
             _tell(self.page.address)
         if begins:
-            self.page.begin(moment, hour_of(self._env, state))
+            self.page.begin(moment, start_hour=hour_of(self._env, state))
         else:
             self.page.add(moment)
 

@@ -182,6 +182,11 @@ def _add_train_options(parser: Parser, agent: str) -> None:
     parser.add_argument(
         "--together", action="store_true", help="train the seeds side by side in one program: for GPUs"
     )
+    parser.add_argument(
+        "--watch",
+        action="store_true",
+        help="serve a page, on this machine alone, of a day under the newest policy",
+    )
     parser.add_argument("--quiet", action="store_true", help="show no progress")
     add_cache_option(parser)
     group = parser.add_argument_group("devices and processes")

@@ -18,8 +18,9 @@ from anmjax.agents.baselines import do_nothing_policy
 from anmjax.agents.config import AgentConfig, CannotLearnError
 from anmjax.agents.registry import AGENTS, name_of
 from anmjax.agents.training.checkpoint import Checkpoint, CheckpointError
+from anmjax.agents.training.chunk_metrics import DivergedError
 from anmjax.agents.training.lock import LockedError
-from anmjax.agents.training.loop import DivergedError, Training, train, train_seeds
+from anmjax.agents.training.loop import Training, Watch, train, train_seeds
 from anmjax.agents.training.metrics_file import read_rows
 from anmjax.agents.training.run_folder import RunFolder, RunFolderError
 from anmjax.agents.training.sharding import mesh_for
@@ -33,6 +34,7 @@ from anmjax.cli.report import markdown, table
 from anmjax.cli.screen import say, wrapped
 from anmjax.cli.stopping import exit_code
 from anmjax.cli.tasks import make_task, scoring_task_of, task_of
+from anmjax.cli.watching import Watched
 from anmjax.render.learning_curve import plot_learning_curve
 
 CURVE_FILE = "learning_curve.png"
@@ -49,6 +51,8 @@ def run(arguments: argparse.Namespace, config: AgentConfig | None) -> int:
     devices = arguments.devices if jax.process_count() == 1 else None
     quiet = arguments.quiet or jax.process_index() > 0
     common: dict[str, Any] = {"devices": devices, "quiet": quiet, "command": arguments.command}
+    if arguments.watch and arguments.together:
+        raise CommandError("--watch follows one training, and --together makes several at a time.")
     if config is None:
         checkpoint = _resumed(arguments)
         config = _lengthened(checkpoint, typed_options(arguments).get("total_steps"))
@@ -58,6 +62,7 @@ def run(arguments: argparse.Namespace, config: AgentConfig | None) -> int:
         env = task_of(checkpoint)
         _announce(checkpoint.task, {checkpoint.seed: folder}, config, checkpoint.env_steps, quiet)
         with _sentences(folder):
+            common["watch"] = _watching(env, checkpoint.task, arguments.watch)
             training = train(env, config, out=folder.path, resume=checkpoint, **made, **common)
         scored = scoring_task_of(checkpoint)
         return _report(scored, checkpoint.task, {checkpoint.seed: (folder, training)}, quiet)
@@ -76,6 +81,7 @@ def run(arguments: argparse.Namespace, config: AgentConfig | None) -> int:
             trainings = train_seeds(env, config, outs=outs, **made, **common)
         done = dict(zip(folders, zip(folders.values(), trainings, strict=True), strict=True))
         return _report(scored, task, done, quiet)
+    common["watch"] = _watching(env, task, arguments.watch)
     for seed, folder in folders.items():
         _announce(task, {seed: folder}, config, 0, quiet)
         with _sentences(folder):
@@ -83,6 +89,13 @@ def run(arguments: argparse.Namespace, config: AgentConfig | None) -> int:
         if code := _report(scored, task, {seed: (folder, training)}, quiet):
             return code
     return 0
+
+
+def _watching(env: Any, task: str, wanted: bool) -> Watch | None:
+    """What shows a training's policies, if somebody wants to watch; the first of several processes does."""
+    if not wanted:
+        return None
+    return Watched(env, task) if jax.process_index() == 0 else lambda policy, env_steps: None
 
 
 def _folders(arguments: argparse.Namespace) -> dict[int, RunFolder]:

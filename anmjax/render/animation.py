@@ -38,7 +38,7 @@ def animate(
       path: of the file; ``.gif`` is written by Pillow, ``.mp4`` by ffmpeg.
       fps: pictures a second.
       title: begins the title of each picture.
-      coordinates: (n_bus, 2) places of the buses, x to the right and y up; None: computed.
+      coordinates: places of the buses, see ``page``; None: computed.
       dark: on a dark ground.
       progress: called after each picture with how many there are.
 

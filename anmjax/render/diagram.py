@@ -42,7 +42,7 @@ def diagram(
       network: the grid.
       state: of one lane of a task on it, or one moment of a ``Series``, without its axis of time.
       title: above all.
-      coordinates: (n_bus, 2) places of the buses, x to the right and y up; None: computed.
+      coordinates: places of the buses, see ``page``; None: computed.
       dark: on a dark ground.
       figsize: inches, width and height.
 

@@ -10,6 +10,7 @@ import numpy as np
 from anmjax.grid.network import Network
 from anmjax.grid.topology import islands
 from anmjax.render.fold import best_fold
+from anmjax.render.geography import places_of
 from anmjax.render.mesh_layout import mesh_layout
 from anmjax.render.tree_layout import tree_layout
 
@@ -38,8 +39,8 @@ def layout(net: Network, coordinates: Any = None) -> Layout:
 
     Args:
       net: network.
-      coordinates: (n_bus, 2) places of the buses, x to the right and y up, such as geographical ones; None:
-        computed.
+      coordinates: (n_bus, 2) places of the buses, x to the right and y up, such as geographical ones, or by
+        bus id, see ``places_of``; None: computed.
 
     Returns:
       Finite places.
@@ -109,7 +110,7 @@ def _tree(
 
 
 def _given(net: Network, coordinates: Any, ends: np.ndarray) -> np.ndarray:
-    place = np.asarray(coordinates, float)
+    place = np.asarray(places_of(net, coordinates) if hasattr(coordinates, "items") else coordinates, float)
     if place.shape != (net.n_bus, 2):
         raise ValueError(f"coordinates have shape {place.shape}, expected ({net.n_bus}, 2)")
     if not np.isfinite(place).all():

@@ -50,7 +50,7 @@ class LivePage:
         self._still = {"title": title, "delta_t": delta_t, "network": described(self._network)}
         self._token, self._lock = secrets.token_urlsafe(24), threading.Lock()
         self._moments: list[Series] = []
-        self._episode, self._dropped = 0, 0
+        self._episode, self._dropped, self._name = 0, 0, ""
         self._start_hour: float | None = None
         self._server = _Server((LOOPBACK, 0), functools.partial(_Handler, self))
         self.port: int = self._server.server_address[1]
@@ -62,16 +62,19 @@ class LivePage:
         """Where the page is; whoever has it may look."""
         return f"http://{LOOPBACK}:{self.port}/{self._token}/"
 
-    def begin(self, moment: Series, start_hour: float | None = None) -> None:
+    def begin(self, *moments: Series, start_hour: float | None = None, name: str = "now") -> None:
         """A new episode in the place of the last one.
 
         Args:
-          moment: of its start, see ``moment_of``.
+          *moments: its start, see ``moment_of``, and what has come after it so far.
           start_hour: h after midnight; None: the task has no clock.
+          name: of who acts, shown above the grid.
         """
         with self._lock:
             self._episode += 1
-            self._moments, self._dropped, self._start_hour = [moment], 0, start_hour
+            self._dropped = max(0, len(moments) - MOST_MOMENTS)
+            self._moments = list(moments[self._dropped :])
+            self._start_hour, self._name = start_hour, name
 
     def add(self, moment: Series) -> None:
         """The moment after a step."""
@@ -95,7 +98,7 @@ class LivePage:
         """The page, with all that has been since the episode began."""
         news = self.frames(-1, 0)
         series = news.pop("series")
-        policy = {"name": "now", "series": series}
+        policy = {"name": news["name"], "series": series}
         data = {**self._still, **news, "policies": [policy]}
         return document(
             data,
@@ -108,13 +111,14 @@ class LivePage:
         """What has been after the first ``since`` moments of an episode; all that is kept if that is over.
 
         Returns:
-          ``episode``, ``start_hour``, ``lead``, the number in its episode of the first moment that follows,
-          ``steps``, how many follow, and by name the columns of ``series``.
+          ``episode``, ``name`` and ``start_hour`` of it, ``lead``, the number in its episode of the first
+          moment that follows, ``steps``, how many follow, and by name the columns of ``series``.
         """
         with self._lock:
             lead = max(self._dropped, since if episode == self._episode else 0)
             moments = self._moments[lead - self._dropped :]
-            news = {"episode": self._episode, "start_hour": self._start_hour, "lead": lead}
+            news = {"episode": self._episode, "name": self._name, "start_hour": self._start_hour}
+            news["lead"] = lead
         series = {}
         for name in Series._fields if moments else ():
             values = np.stack([np.asarray(getattr(moment, name), float) for moment in moments])

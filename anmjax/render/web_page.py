@@ -22,7 +22,15 @@ CONTENT_POLICY = "default-src 'none'; style-src 'unsafe-inline'; script-src 'uns
 TOP_CODE = 65534  # of a quantised number; the one above it stands for what is not finite
 
 
-def page(rollouts: Mapping[str, Replay], *, title: str = "", coordinates: Any = None) -> str:
+class Page(str):
+    """The HTML of a page, which notebooks show in a frame of its own."""
+
+    def _repr_html_(self) -> str:
+        frame = 'width="100%" height="720" style="border: 0" title="replay"'
+        return f'<iframe srcdoc="{html.escape(self)}" {frame}></iframe>'
+
+
+def page(rollouts: Mapping[str, Replay], *, title: str = "", coordinates: Any = None) -> Page:
     """A page that plays rollouts side by side, by one clock.
 
     Numbers are kept to 1 / 65534 of the range that each quantity of each element has in its rollout.
@@ -30,10 +38,11 @@ def page(rollouts: Mapping[str, Replay], *, title: str = "", coordinates: Any = 
     Args:
       rollouts: of the same grid and length, by name of the policy.
       title: of the page.
-      coordinates: (n_bus, 2) places of the buses, x to the right and y up; None: computed.
+      coordinates: (n_bus, 2) places of the buses, x to the right and y up, or by bus id GeoJSON points, such
+        as ``bus.geo`` of a pandapower net; None: computed.
 
     Returns:
-      HTML, to be written as UTF-8.
+      HTML, to be written as UTF-8; a notebook shows it.
 
     Raises:
       ValueError: there is no rollout, or they differ in grid, steps or length of a step; the coordinates have
@@ -56,7 +65,7 @@ def page(rollouts: Mapping[str, Replay], *, title: str = "", coordinates: Any = 
             for name, replay in rollouts.items()
         ],
     }
-    return document(data, title=title or "Replay")
+    return Page(document(data, title=title or "Replay"))
 
 
 def document(

@@ -99,6 +99,16 @@ def test_the_policy_of_a_checkpoint_acts_as_the_one_that_was_trained(whole):
         np.testing.assert_array_equal(whole[0].policy(None, obs), expected)
 
 
+def test_who_watches_sees_the_policy_after_the_first_chunk_and_at_the_end(whole):
+    seen = []
+    done = train(Match(), CONFIG, watch=lambda policy, steps: seen.append((policy, steps)), **OPTIONS)
+    # In no time: nothing in between is due.
+    assert [steps for _, steps in seen] == [32, 96]
+    obs = jnp.array([0.5, 7.0])
+    np.testing.assert_array_equal(seen[-1][0](None, obs), whole[0].policy(None, obs))
+    np.testing.assert_array_equal(done.learner.best, whole[0].learner.best)
+
+
 def test_options_of_another_agent_do_not_go_on_with_a_training(whole):
     with pytest.raises(CheckpointError, match="has other options; go on with its own"):
         train(Match(), PPOConfig(), resume=load(whole[0].checkpoint))
@@ -137,6 +147,7 @@ def test_the_command_line_trains_evaluates_and_goes_on(whole, tmp_path, capsys):
         ("--agent serach", "unknown agent serach; did you mean search? There are: ppo, shac, search."),
         ("--agent=zzz", "unknown agent zzz. There are: ppo, shac, search."),
         ("--agent", "--agent: expected one argument."),
+        ("--agent search --watch", "--watch shows a grid, and Match-v0 has none."),
         ("--algo search", "unknown option --algo; did you mean --agent?"),
         ("--agent search --reach 0", "--reach is 0.0, but must be a number above 0 and at most 10."),
         (

@@ -25,7 +25,7 @@ from anmjax.agents.ppo import (
 from anmjax.agents.starts import exploring_starts
 from anmjax.agents.training import checkpoint as checkpoint_module
 from anmjax.agents.training import sharding
-from anmjax.agents.training.loop import DivergedError
+from anmjax.agents.training.chunk_metrics import DivergedError
 from anmjax.agents.training.progress import Progress
 from anmjax.agents.training.run_folder import RunFolderError
 from tests.agents.probes import Match, TwoSteps

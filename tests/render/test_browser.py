@@ -141,7 +141,7 @@ def test_a_live_page_goes_on_with_the_grid_and_lets_one_look_back(tmp_path, monk
     series = rollout(net, steps=9).series
     moments = [Series(*(np.asarray(x)[t] for x in series)) for t in range(8)]
     live = LivePage(net, 0.25, title=HOSTILE)
-    live.begin(moments[0], 6.0)
+    live.begin(moments[0], start_hour=6.0)
     plain, asked = live.page, live.frames
 
     def driven():

@@ -11,6 +11,7 @@ from scipy.spatial.distance import pdist
 
 from anmjax.grid.network import Network
 from anmjax.render.fold import fold
+from anmjax.render.geography import places_of
 from anmjax.render.layout import layout
 from anmjax.render.mesh_layout import LEAST_DISTANCE, mesh_layout
 from anmjax.render.tree_layout import tree_layout
@@ -112,9 +113,26 @@ def test_given_coordinates_are_kept_but_for_their_scale_and_their_up():
     np.testing.assert_allclose(places.bus, [[0, 1], [1, 1], [1, 0], [0, 0]])
 
 
+def test_points_of_geojson_are_places_and_who_has_none_stands_between_its_neighbours():
+    net = grid(5, reach=1)  # a chain
+    points = {
+        0: '{"type": "Point", "coordinates": [7.0, 48.0, 300.0]}',
+        1: {"type": "Point", "coordinates": (8.0, 48.0)},
+        2: None,
+        3: (10.0, 50.0),
+        99: "of another grid",
+    }
+    expected = [[7, 48], [8, 48], [9, 49], [10, 50], [10, 50]]
+    np.testing.assert_allclose(places_of(net, points), expected)
+    np.testing.assert_allclose(layout(net, points).bus, layout(net, expected).bus)
+
+
 @pytest.mark.parametrize(
     ("coordinates", "sentence"),
     [
+        ({0: '{"type": "LineString"}'}, "coordinates of bus 0 are .*LineString.*, which is no point"),
+        ({3: "{"}, "coordinates of bus 3 are '{', which is no point"),
+        ({}, "neither bus 0 nor any bus it is connected to has a place"),
         ([[0, 0]], r"coordinates have shape \(1, 2\), expected \(4, 2\)"),
         ([[0, 0], [1, 0], [np.nan, 0], [3, 0]], "coordinates of bus 2 are not finite"),
     ],

@@ -27,7 +27,7 @@ def moment(t: int) -> Series:
 @pytest.fixture
 def page():
     page = LivePage(NET, 0.25, title=HOSTILE)
-    page.begin(moment(0), 6.0)
+    page.begin(moment(0), start_hour=6.0)
     yield page
     page.close()
 
@@ -67,11 +67,21 @@ def test_who_loads_it_anew_or_comes_after_a_reset_gets_all_of_the_episode(page):
     first, again = ask(page)[1], ask(page)[1]
     assert first == again
     assert data_of(again)["steps"] == 2
-    page.begin(moment(3), 7.0)
+    assert data_of(again)["policies"][0]["name"] == "now"
+    page.begin(moment(3), start_hour=7.0, name=HOSTILE)
     episode = data_of(first)["episode"]
     news = json.loads(ask(page, f"frames?episode={episode}&since=2")[1])
     assert (news["episode"], news["steps"], news["lead"], news["start_hour"]) == (episode + 1, 1, 0, 7.0)
+    assert news["name"] == HOSTILE
     np.testing.assert_allclose(np.ravel(news["series"]["p_mw"]), SERIES.p_mw[3], rtol=1e-8)
+
+
+def test_an_episode_may_begin_with_all_that_has_been(page, monkeypatch):
+    monkeypatch.setattr(live, "MOST_MOMENTS", 3)
+    page.begin(*map(moment, range(5)))
+    data = data_of(ask(page)[1])
+    assert (data["steps"], data["lead"], data["start_hour"]) == (3, 2, None)
+    np.testing.assert_allclose(data["policies"][0]["series"]["e_loss"][0], SERIES.e_loss[2:], rtol=1e-8)
 
 
 def test_the_newest_moments_are_kept_and_say_where_they_stand(page, monkeypatch):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import json
 import re
 from base64 import b64decode
@@ -88,6 +89,12 @@ def test_a_page_holds_each_number_of_each_policy_and_loads_nothing():
     assert tags.text["title"][0] == HOSTILE
     policies = [names["content"] for tag, names in tags.tags if names.get("http-equiv")]
     assert policies == ["default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'"]
+
+
+def test_a_notebook_shows_it_in_a_frame_that_is_all_of_it():
+    text = page({HOSTILE: rollout(grid(3), steps=2)})
+    framed = re.fullmatch(r'<iframe srcdoc="([^"]*)" [^>]*></iframe>', text._repr_html_())
+    assert html.unescape(framed[1]) == text
 
 
 def test_a_day_of_a_hundred_buses_is_small():

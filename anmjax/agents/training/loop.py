@@ -6,10 +6,10 @@ import contextlib
 import math
 import signal
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import jax
 import jax.numpy as jnp
@@ -17,7 +17,6 @@ import numpy as np
 
 from anmjax.agents.agent import Agent, Policy
 from anmjax.agents.config import AgentConfig
-from anmjax.agents.metrics import Metrics
 from anmjax.agents.registry import AGENTS, name_of
 from anmjax.agents.seeds import key_of_seed
 from anmjax.agents.training import sharding
@@ -28,6 +27,7 @@ from anmjax.agents.training.checkpoint import (
     restore_learner,
     save,
 )
+from anmjax.agents.training.chunk_metrics import check_finite, of_each, row_of
 from anmjax.agents.training.metrics_file import MetricsFile
 from anmjax.agents.training.pools import Pools
 from anmjax.agents.training.processes import Together
@@ -36,16 +36,13 @@ from anmjax.agents.training.run_folder import RunFolder
 from anmjax.envs.protocol import Environment
 
 CHECKPOINT_INTERVAL = 30.0  # s between checkpoints
+WATCH_INTERVAL = 10.0  # s between them where somebody watches
 STARTING = "Compiling: half a minute on two idle cores, longer on busy ones."
 STOPPED = "Interrupted: saving what was learned so far."
 
 
-class DivergedError(ValueError):
-    """A training computes numbers that are not finite, and will never leave them."""
-
-    def __init__(self, message: str, options: type[AgentConfig]) -> None:
-        super().__init__(message)
-        self.options = options  # some of which the message may name
+# Shown the policy of a training as it learns, and the environment steps that it has taken.
+Watch: TypeAlias = Callable[[Policy, int], None]
 
 
 @dataclass(frozen=True)
@@ -81,6 +78,7 @@ def train(
     devices: int | None = None,
     quiet: bool = False,
     command: str = "",
+    watch: Watch | None = None,
 ) -> Training:
     """Trains an agent on an environment, on one device or many.
 
@@ -112,6 +110,8 @@ def train(
         64 each, of several processes all.
       quiet: show nothing.
       command: what the user called, for ``run.json``.
+      watch: called by the first process with the policy and the environment steps that it has taken, after
+        the first chunk, every ten seconds and at the end; the training stands still meanwhile.
 
     Returns:
       The training.
@@ -138,6 +138,7 @@ def train(
         devices=devices,
         quiet=quiet,
         command=command,
+        watch=watch,
     )
     return training
 
@@ -184,6 +185,7 @@ def train_seeds(
         devices=devices,
         quiet=quiet,
         command=command,
+        watch=None,
     )
 
 
@@ -213,6 +215,7 @@ def _train(
     devices: int | None,
     quiet: bool,
     command: str,
+    watch: Watch | None,
 ) -> list[Training]:
     """Trains the seeds of ``outs``, side by side, or goes on with the one that ``resume`` holds."""
     started = time.monotonic()
@@ -260,10 +263,12 @@ def _train(
                 if folder:
                     seconds = time.monotonic() - begun_at
                     save(folder.checkpoint, agent, learner, seed=seed, seconds=seconds, **made)
+            if watch and is_first:
+                watch(agent.policy(each[0]), done * config.steps_per_update)
             return each
 
         together = stack.enter_context(Together())
-        saved = -math.inf
+        saved, interval = -math.inf, WATCH_INTERVAL if watch else CHECKPOINT_INTERVAL
         try:
             pools = Pools(agent, mesh)
             if done < config.num_updates:
@@ -277,15 +282,15 @@ def _train(
                 after, sums = sharding.run_chunk(placed, learners, np.int32(count), mesh)
                 learners, done = jax.block_until_ready(after), done + count
                 took = time.monotonic() - begun
-                each = _of_each(sums, len(outs))
-                rows = [_row(sums, config, count, done, took, begun_at) for sums in each]
-                _check_finite(each, config, done)
+                each = of_each(sums, len(outs))
+                rows = [row_of(sums, config, count, done, took, time.monotonic() - begun_at) for sums in each]
+                check_finite(each, config, done)
                 together.learned_something = True
                 for file, row in zip(metrics, rows, strict=True):
                     if file:
                         file.add(row)
                 progress.add(*rows)
-                stop, due = together.agree(time.monotonic() - saved > CHECKPOINT_INTERVAL)
+                stop, due = together.agree(time.monotonic() - saved > interval)
                 if stop:
                     break
                 if due:
@@ -319,32 +324,3 @@ def _described(mesh: Any) -> str:
     """The devices of a mesh: '2 x cpu'."""
     kinds = [device.device_kind for device in mesh.devices.flat]
     return ", ".join(f"{kinds.count(kind)} x {kind}" for kind in dict.fromkeys(kinds))
-
-
-def _of_each(sums: Metrics, num_seeds: int) -> list[Metrics]:
-    """Metrics of every seed, as plain numbers."""
-    values = jax.device_get(sums)
-    return [jax.tree.map(lambda x: float(x[i]), values) for i in range(num_seeds)]  # noqa: B023
-
-
-def _check_finite(each: list[Metrics], config: AgentConfig, done: int) -> None:
-    """Stops when no training learns any more, before a checkpoint of that replaces the last good one."""
-    if all(sums.diverged for sums in each):
-        hint = "; a smaller learning_rate may help" if hasattr(config, "learning_rate") else ""
-        steps = done * config.steps_per_update
-        message = f"the training diverged: after {steps:,} steps its losses are not finite{hint}."
-        raise DivergedError(message, type(config))
-
-
-def _row(
-    sums: Metrics, config: AgentConfig, count: int, done: int, seconds: float, begun_at: float
-) -> dict[str, float]:
-    """A row of metrics of ``count`` updates, from their sums."""
-    steps = count * config.steps_per_update
-    return {
-        "env_steps": done * config.steps_per_update,
-        "updates": done,
-        "seconds": time.monotonic() - begun_at,
-        "steps_per_second": steps / seconds,
-        **sums.row(count, steps),
-    }

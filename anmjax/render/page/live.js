@@ -14,6 +14,7 @@ function append(news) {
     for (const columns of Object.values(series)) for (const column of columns) column.length = 0;
     T = 0;
   }
+  DATA.policies[0].name = news.name;
   if (!news.steps) return;
   for (const [name, columns] of Object.entries(news.series)) {
     columns.forEach((column, k) => { for (const x of column) series[name][k].push(x ?? NaN); });
@@ -32,7 +33,7 @@ async function follow() {
   } catch (error) {
     unanswered += 1;
   }
-  badge.textContent = unanswered === 0 ? "live" : unanswered < PATIENCE ? "waiting" : "the environment has closed";
+  badge.textContent = unanswered === 0 ? "live" : unanswered < PATIENCE ? "waiting" : "closed";
   if (unanswered < PATIENCE) setTimeout(follow, EVERY);
 }
 

@@ -29,7 +29,7 @@ const PANELS = POLICIES.map((policy) => {
   const diagram = new Diagram(make("div", body), policy, togglePin, hover);
   const side = make("div", body, "charts");
   const charts = SPECS.map((spec) => new Chart(side, spec, policy, POLICIES, seek));
-  return { policy, panel, cost, difference, collapse, summary, diagram, side, charts, pinnedChart: null };
+  return { policy, panel, heading, cost, difference, collapse, summary, diagram, side, charts, pinnedChart: null };
 });
 
 function summaryOf(policy, t, into) {
@@ -170,6 +170,7 @@ function refresh() {
   PANELS.forEach((one, k) => {
     if (state.hover?.policy === one.policy) state.hover.policy = POLICIES[k];
     one.policy = one.diagram.policy = POLICIES[k];
+    one.heading.textContent = one.heading.title = one.policy.name;
     for (const chart of [...one.charts, one.pinnedChart].filter(Boolean)) {
       chart.read(one.policy, POLICIES);
       chart.draw();
