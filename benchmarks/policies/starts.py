@@ -12,6 +12,7 @@ import argparse
 import time
 from collections.abc import Sequence
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
@@ -35,7 +36,7 @@ class Part(NamedTuple):
 
 PARTS = {
     "charges": Part("ANM6Easy-v0", ("shac", "ppo", "mpc-perfect"), charges=tuple(range(0, 101, 10))),
-    "drawn": Part("ANM6Easy-v0", ("shac", "ppo", "mpc-perfect"), drawn=1024),
+    "drawn": Part("ANM6Easy-v0", ("shac", "ppo", "mpc-perfect"), drawn=256),
     "feeder": Part("IEEE33Easy-v0", ("shac", "mpc-perfect", "do-nothing")),
     "feeder ac": Part("IEEE33Easy-v0", ("shac", "mpc-perfect-ac"), every=6),
 }
@@ -46,6 +47,7 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.policies.starts", description=__doc__)
     parser.add_argument("--parts", nargs="+", choices=PARTS, default=list(PARTS))
     parser.add_argument("--horizon", type=int, default=HORIZON, help="steps a start (default: %(default)s)")
+    parser.add_argument("--resume", type=Path, help="record of a run that was stopped: its parts stand")
     command_line.add_devices(parser)
     command_line.add_record(parser)
     options = parser.parse_args(arguments)
@@ -95,11 +97,14 @@ def main() -> None:
     """Runs the benchmark."""
     options = parse()
     command_line.mesh_of(options.devices)
-    rows: list[dict[str, Any]] = []
+    rows, earlier = record.gone_on_with(options.resume)
     for name in options.parts:
+        if any(row["part"] == name for row in rows):
+            continue
         rows += measure(name, PARTS[name], options.horizon, smoke=options.smoke)
         if options.out or not options.smoke:  # what there is, should it be stopped
-            record.write(record.make("policies.starts", rows, horizon=options.horizon), options.out)
+            made = record.make("policies.starts", rows, horizon=options.horizon, earlier=earlier)
+            record.write(made, options.out)
 
 
 if __name__ == "__main__":
