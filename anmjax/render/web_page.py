@@ -163,6 +163,7 @@ def described(net: Network, coordinates: Any = None) -> dict[str, Any]:
     return {
         "bus": {
             "id": net.bus_ids,
+            "name": net.bus_names,
             "kv": rounded(net.base_kv),
             "v_min": rounded(net.v_min),
             "v_max": rounded(net.v_max),
@@ -171,6 +172,7 @@ def described(net: Network, coordinates: Any = None) -> dict[str, Any]:
             "name_side": rounded(places.name, 3),
         },
         "branch": {
+            "name": net.branch_names,
             "from": net.from_bus,
             "to": net.to_bus,
             "rating": rounded(np.asarray(net.rating) * base),
@@ -180,6 +182,7 @@ def described(net: Network, coordinates: Any = None) -> dict[str, Any]:
         },
         "device": {
             "id": net.device_ids,
+            "name": net.device_names,
             "bus": net.device_bus,
             "kind": kinds_of(net),
             "at": rounded(places.device, 4),

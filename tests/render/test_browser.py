@@ -7,6 +7,7 @@ import json
 import re
 import shutil
 import subprocess
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -54,6 +55,8 @@ seen.pinned = titles.filter((title) => title.startsWith("bus 3,")).length;
 const before = view.w;
 press("+"); seen.zoomed = view.w < before;
 press("Escape"); seen.unpinned = document.querySelectorAll(".pinned").length;
+seen.called = ["bus 5", "branch 0", "device 0", "device 1"].map((value) =>
+  document.querySelector(`#element option[value="${value}"]`).textContent);
 seen.names = [...document.querySelectorAll("h2")].map((h) => h.textContent);
 seen.loaded = performance.getEntriesByType("resource").map((entry) => entry.name);
 seen.failures = failures;
@@ -79,6 +82,9 @@ def probed(address, tmp_path):
 @pytest.mark.skipif(BROWSER is None, reason="needs Chromium")
 def test_the_screen_shows_the_rollout_and_obeys(tmp_path):
     net = grid(33, ties=2)
+    # Names for the devices alone: elements are called by their numbers elsewhere.
+    names = (HOSTILE, *(f"unit {k}" for k in range(1, net.n_device)))
+    net = replace(net, device_names=names)
     rollouts = {"first": rollout(net, steps=STEPS, seed=1), HOSTILE: rollout(net, steps=STEPS, seed=2)}
     driver = DRIVER.replace("MOMENTS", json.dumps(MOMENTS))
     text = page(rollouts, title="test").replace("<head>", f"<head>{NOTE_ERRORS}")
@@ -89,6 +95,10 @@ def test_the_screen_shows_the_rollout_and_obeys(tmp_path):
     assert seen["failures"] == []
     assert seen["loaded"] == []
     assert seen["names"] == ["first", HOSTILE]
+    branch = f"branch {net.bus_ids[net.from_bus[0]]} \N{EN DASH} {net.bus_ids[net.to_bus[0]]}"
+    cut, unit = f"\u2068{HOSTILE[:39]}…\u2069 (outer grid)", "\u2068unit 1\u2069"
+    assert seen["called"][:3] == ["bus 5", branch, cut]
+    assert re.fullmatch(rf"{unit} \((load|renewable|storage)\)", seen["called"][3])
     first = rollouts["first"].series
     for shown in seen["moments"]:
         t, k = shown["t"], shown["k"]

@@ -76,9 +76,17 @@ const clockText = (t) => {
   const clock = `${String(Math.floor(rest / 60)).padStart(2, "0")}:${String(rest % 60).padStart(2, "0")}`;
   return DATA.start_hour === null ? `${number(hours, 4)} h` : `day ${day}, ${clock}`;
 };
-const busName = (k) => `bus ${GRID.bus.id[k]}`;
-const branchName = (k) => `branch ${GRID.bus.id[GRID.branch.from[k]]} – ${GRID.bus.id[GRID.branch.to[k]]}`;
-const deviceName = (k) => `${GRID.device.kind[k] === "slack" ? "outer grid" : GRID.device.kind[k]} ${GRID.device.id[k]}`;
+// Names as they are in the data of the grid: no longer than a line has room for, each in its own direction of writing.
+const called = (name) => `\u2068${name.length > 40 ? `${name.slice(0, 39)}…` : name}\u2069`;
+const busName = (k) => (k in GRID.bus.name ? called(GRID.bus.name[k]) : `bus ${GRID.bus.id[k]}`);
+const branchName = (k) => {
+  const ends = `${GRID.bus.id[GRID.branch.from[k]]} – ${GRID.bus.id[GRID.branch.to[k]]}`;
+  return k in GRID.branch.name ? `${called(GRID.branch.name[k])} (${ends})` : `branch ${ends}`;
+};
+const deviceName = (k) => {
+  const kind = GRID.device.kind[k] === "slack" ? "outer grid" : GRID.device.kind[k];
+  return k in GRID.device.name ? `${called(GRID.device.name[k])} (${kind})` : `${kind} ${GRID.device.id[k]}`;
+};
 const nameOf = { bus: busName, branch: branchName, device: deviceName };
 
 const range = (low, high, unit) => (low === null && high === null ? "" : `  (${number(low)} to ${number(high)} ${unit})`);
