@@ -15,6 +15,7 @@ from typing import NamedTuple
 from benchmarks import headline
 from benchmarks.env_step import tables as env_step_tables
 from benchmarks.harness import record
+from benchmarks.page import tables as page_tables
 from benchmarks.policies import tables as policy_tables
 from benchmarks.power_flow import tables as power_flow_tables
 from benchmarks.projection import tables as projection_tables
@@ -28,6 +29,7 @@ DOCUMENTS = tuple(
         "README.md",
         "docs/index.md",
         "docs/pandapower-nets.md",
+        "docs/replay.md",
         "docs/performance/index.md",
         "docs/performance/environment-steps.md",
         "docs/performance/learning.md",
@@ -51,6 +53,7 @@ class Table(NamedTuple):
 OWN: dict[str, Callable[..., str]] = {
     "env_step": env_step_tables.env_step,
     "env_step.parts": env_step_tables.env_step_parts,
+    "page.frames": page_tables.frames,
     "policies.anm6easy": policy_tables.anm6easy,
     "policies.clairvoyant": policy_tables.clairvoyant,
     "policies.mpc": policy_tables.mpc,
