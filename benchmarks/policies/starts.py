@@ -1,7 +1,7 @@
 """Does a learned policy hold wherever a day may begin? It is compared with others start by start.
 
-Parts: ``charges``, all starts of ANM6Easy-v0 with eleven charges of its battery each; ``drawn``, starts that
-the task draws; ``feeder``, all starts of IEEE33Easy-v0; ``feeder ac``, every sixth of them, with planning by
+Parts: ``charges``, all starts of ANM6Easy-v0 with eleven charges of its battery each; ``charges planned``,
+every fourth of them, with a planner, which is slow; ``drawn``, starts that the task draws; ``feeder``, all starts of IEEE33Easy-v0; ``feeder ac``, every sixth of them, with planning by
 the AC power flow that is told the future. The first policy of a part is compared with each of the others:
 differences of discounted returns from the same start, with a 95 % interval.
 """
@@ -34,8 +34,10 @@ class Part(NamedTuple):
     every: int = 1  # of the starts
 
 
+CHARGES = tuple(range(0, 101, 10))
 PARTS = {
-    "charges": Part("ANM6Easy-v0", ("shac", "ppo", "mpc-perfect"), charges=tuple(range(0, 101, 10))),
+    "charges": Part("ANM6Easy-v0", ("shac", "ppo"), charges=CHARGES),
+    "charges planned": Part("ANM6Easy-v0", ("shac", "mpc-perfect"), charges=CHARGES, every=4),
     "drawn": Part("ANM6Easy-v0", ("shac", "ppo", "mpc-perfect"), drawn=256),
     "feeder": Part("IEEE33Easy-v0", ("shac", "mpc-perfect", "do-nothing")),
     "feeder ac": Part("IEEE33Easy-v0", ("shac", "mpc-perfect-ac"), every=6),
