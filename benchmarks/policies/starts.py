@@ -1,9 +1,10 @@
 """Does a learned policy hold wherever a day may begin? It is compared with others start by start.
 
 Parts: ``charges``, all starts of ANM6Easy-v0 with eleven charges of its battery each; ``charges planned``,
-every fourth of them, with a planner, which is slow; ``drawn``, starts that the task draws; ``feeder``, all starts of IEEE33Easy-v0; ``feeder ac``, every sixth of them, with planning by
-the AC power flow that is told the future. The first policy of a part is compared with each of the others:
-differences of discounted returns from the same start, with a 95 % interval.
+every fourth of them, with a planner, which is slow; ``drawn``, starts that the task draws; ``feeder``, all
+starts of IEEE33Easy-v0; ``feeder ac``, every sixth of them, with planning by the AC power flow that is told
+the future. The first policy of a part is compared with each of the others: differences of discounted returns
+from the same start, with a 95 % interval.
 """
 
 from __future__ import annotations

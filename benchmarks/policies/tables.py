@@ -224,7 +224,8 @@ def starts(made: dict[str, Any]) -> str:
         charges = by_charge[0]["by_charge"]
         of_charges = [Column(f"{charge} MWh", f"by_charge.{charge}", ".2f") for charge in charges]
         parts += ["", "Discounted return by the charge at the start:", ""]
-        parts += [table([Column("policy", "policy"), *of_charges], by_charge)]
+        of_whom = Column("policy", lambda row: f"{row['policy']}, {row['evaluation']['num_starts']} starts")
+        parts += [table([of_whom, *of_charges], by_charge)]
     return "\n".join(parts)
 
 
