@@ -28,7 +28,7 @@ _TABLES = {"load": ("load", "_pload"), "sgen": ("renewables", ""), "gen": ("powe
 class SimBenchYear(NamedTuple):
     """What ``Profiles.from_numpy`` takes."""
 
-    columns: dict[int, np.ndarray]  # (n_steps,) MW, positive, by id of the device
+    columns: dict[int | str, np.ndarray]  # (n_steps,) MW, positive, by id of the device
     step_hours: float  # h, length of a step
     start: str  # time of the first step
 
@@ -48,7 +48,7 @@ def simbench_year(source: Any, net: Network) -> SimBenchYear:
         raise ProfileError(
             "the net has no profiles: expected one of simbench.get_simbench_net, with a table net.profiles"
         )
-    columns: dict[int, np.ndarray] = {}
+    columns: dict[int | str, np.ndarray] = {}
     unknown: list[str] = []
     for table, (kind, ending) in _TABLES.items():
         rows = source[table]
