@@ -58,6 +58,7 @@ OWN: dict[str, Callable[..., str]] = {
     "policies.clairvoyant": policy_tables.clairvoyant,
     "policies.mpc": policy_tables.mpc,
     "policies.starts": policy_tables.starts,
+    "policies.suite": policy_tables.suite,
     "power_flow": power_flow_tables.speed,
     "power_flow.accuracy": power_flow_tables.accuracy,
     "power_flow.parts": power_flow_tables.parts,

@@ -15,6 +15,8 @@ from anmjax.envs.reward import REWARDS
 from anmjax.grid.network import Network
 from anmjax.projection.controls import check_real
 
+FLAGS = ("voltage_control", "enforce_q_lims")
+
 
 class ArgumentError(ValueError):
     """A constructor argument of a task is out of range."""
@@ -35,42 +37,32 @@ def parse_costs_clipping(costs_clipping: Any) -> tuple[float, float]:
     return math.inf if c1 is None else float(c1), math.inf if c2 is None else float(c2)
 
 
-def check_arguments(
-    *,
-    n_slack: int,
-    K: int,
-    delta_t: float,
-    gamma: float,
-    lamb: float,
-    aux_bounds: np.ndarray | None,
-    costs_clipping: tuple[float, float],
-    reward: str,
-    num_iters: int,
-    tol: float,
-) -> None:
-    """Checks the arguments of ``ANMEnv``, named and meant as there.
+def check_arguments(env: Any) -> None:
+    """Checks the arguments of ``ANMEnv``, which it holds under their names.
 
     Raises:
       ArgumentError: naming the argument, its value and what is allowed.
     """
-    c1, c2 = costs_clipping
+    n_slack, K, (c1, c2) = env.network.n_slack, env.K, env.costs_clipping
+    both = "True or False"
     rules = (
         ("network", f"one with {n_slack} slack buses", n_slack == 1, "one with exactly one slack bus"),
         ("K", K, K >= 0, ">= 0"),
-        ("delta_t", delta_t, 0 < delta_t < math.inf, "> 0 and finite, in hours"),
-        ("gamma", gamma, 0 <= gamma <= 1, "in [0, 1]"),
-        ("lamb", lamb, 0 <= lamb < math.inf, ">= 0 and finite"),
-        ("costs_clipping", costs_clipping, c1 >= 0 and c2 >= 0, "two numbers >= 0, or None"),
-        ("reward", repr(reward), reward in REWARDS, f"one of {', '.join(map(repr, REWARDS))}"),
-        ("num_iters", num_iters, num_iters >= 1, ">= 1"),
-        ("tol", tol, 0 < tol < math.inf, "> 0 and finite, in p.u."),
+        ("delta_t", env.delta_t, 0 < env.delta_t < math.inf, "> 0 and finite, in hours"),
+        ("gamma", env.gamma, 0 <= env.gamma <= 1, "in [0, 1]"),
+        ("lamb", env.lamb, 0 <= env.lamb < math.inf, ">= 0 and finite"),
+        ("costs_clipping", env.costs_clipping, c1 >= 0 and c2 >= 0, "two numbers >= 0, or None"),
+        ("reward", repr(env.reward), env.reward in REWARDS, f"one of {', '.join(map(repr, REWARDS))}"),
+        ("num_iters", env.num_iters, env.num_iters >= 1, ">= 1"),
+        ("tol", env.tol, 0 < env.tol < math.inf, "> 0 and finite, in p.u."),
+        *((name, repr(x := getattr(env, name)), isinstance(x, bool), both) for name in FLAGS),
     )
     for name, value, ok, allowed in rules:
         if not ok:
             raise ArgumentError(f"{name} is {value}, but must be {allowed}")
-    if aux_bounds is not None and aux_bounds.shape != (K, 2):
+    if env.aux_bounds is not None and env.aux_bounds.shape != (K, 2):
         raise ArgumentError(
-            f"aux_bounds has shape {aux_bounds.shape}, but must be ({K}, 2): low and high for each "
+            f"aux_bounds has shape {env.aux_bounds.shape}, but must be ({K}, 2): low and high for each "
             f"of the K = {K} auxiliary variables"
         )
 

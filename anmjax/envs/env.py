@@ -28,6 +28,7 @@ from anmjax.envs.reward import COST_NAMES, Costs, metrics_of, reward_of, state_c
 from anmjax.envs.simulator_names import SimulatorNames
 from anmjax.envs.spaces import Box
 from anmjax.envs.transition import Setpoints, Simulated, as_jax, simulation
+from anmjax.envs.voltage_control import VoltageControl, unlimited
 from anmjax.grid.network import Network
 from anmjax.lanes.varying import as_varying
 from anmjax.powerflow.power_flow import DEFAULT_NUM_ITERS, DEFAULT_TOL
@@ -81,6 +82,8 @@ class ANMEnv(PyTree):
         costs_clipping: tuple[float | None, float | None] | None = None,
         *,
         reward: str = "penalized",
+        voltage_control: bool = False,
+        enforce_q_lims: bool = True,
         num_iters: int = DEFAULT_NUM_ITERS,
         tol: float = DEFAULT_TOL,
         dtype: Any = None,
@@ -100,6 +103,9 @@ class ANMEnv(PyTree):
             None: not clipped.
           reward: "penalized", or "energy": without the penalty, for learners that limit ``state.costs``.
             Metrics and the reward of a collapse are the same.
+          voltage_control: generators hold the voltage of PV buses, and the Q of their actions plays no part,
+            see ``anmjax.envs.voltage_control``; False: all buses but the slack are PQ buses, as in gym-anm.
+          enforce_q_lims: those that hold a voltage keep to their limits of Q.
           num_iters: Newton updates of the power flow at most.
           tol: p.u., largest power-balance error of a power flow.
           dtype: floating point type; None: JAX's default (float32, or float64 where x64 is enabled).
@@ -115,24 +121,13 @@ class ANMEnv(PyTree):
         self.aux_bounds = None if aux_bounds is None else np.asarray(aux_bounds, float)
         self.costs_clipping = parse_costs_clipping(costs_clipping)
         self.reward = reward
+        self.voltage_control, self.enforce_q_lims = voltage_control, enforce_q_lims
         self.num_iters, self.tol = int(num_iters), float(tol)
-        check_arguments(
-            n_slack=network.n_slack,
-            K=self.K,
-            delta_t=self.delta_t,
-            gamma=self.gamma,
-            lamb=self.lamb,
-            aux_bounds=self.aux_bounds,
-            costs_clipping=self.costs_clipping,
-            reward=self.reward,
-            num_iters=self.num_iters,
-            tol=self.tol,
-        )
-        if callable(observation):
-            self._observed: Any = observation
-        else:
+        check_arguments(self)
+        if not callable(observation):
             entries = [(name, "all") for name in STATE_QUANTITIES] if observation == "state" else observation
-            self._observed = parse_observation(entries, network, self.K)
+            observation = parse_observation(entries, network, self.K)
+        self._observed: Any = observation
 
     def init_state(self, key: jax.Array) -> InitialState | jax.Array:
         """Draws a start: an ``InitialState`` or the state vector in its order and units."""
@@ -305,18 +300,23 @@ class ANMEnv(PyTree):
             vector = jax.ShapeDtypeStruct((sum(sizes_of_state(self.network, self.K)),), self.network.dtype)
             shape = jax.eval_shape(self._observed, vector).shape
             return Box(*(jnp.full(shape, side, self.network.dtype) for side in (-jnp.inf, jnp.inf)))
-        unbounded = np.tile([-np.inf, np.inf], (self.K, 1))
-        aux_bounds = unbounded if self.aux_bounds is None else self.aux_bounds
-        return Box(*bounds(self._observed, self.network, aux_bounds))
+        aux_bounds = np.tile([-np.inf, np.inf], (self.K, 1)) if self.aux_bounds is None else self.aux_bounds
+        net = unlimited(self.network) if self._control else self.network
+        return Box(*bounds(self._observed, net, aux_bounds))
 
     def _observe(self, grid: GridState, d: jax.Array, aux: jax.Array) -> jax.Array:
         if callable(self._observed):
             return jnp.asarray(self._observed(self.state_vector(grid, aux)), self.network.dtype)
-        box = self.observation_space
-        return jnp.clip(observe(self._observed, Point(self.network, grid, d, aux)), box.low, box.high)
+        box, at = self.observation_space, Point(self.network, grid, d, aux)
+        return jnp.clip(observe(self._observed, at), box.low, box.high)
 
     def _simulate(self, soc: jax.Array, wanted: Setpoints) -> Simulated:
-        return simulation(self.delta_t, self.num_iters, self.tol)(self.network, soc, wanted)
+        run = simulation(self.delta_t, self.num_iters, self.tol, self._control)
+        return run(self.network, soc, wanted)
+
+    @property
+    def _control(self) -> VoltageControl | None:
+        return VoltageControl(self.enforce_q_lims) if self.voltage_control and self.network.pv else None
 
     def _state(
         self,

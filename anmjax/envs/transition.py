@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -19,6 +19,7 @@ import numpy as np
 
 from anmjax.envs.records import GridState
 from anmjax.envs.reward import Costs, costs
+from anmjax.envs.voltage_control import Holders, VoltageControl, held_power_flow
 from anmjax.grid.network import Network
 from anmjax.lanes import phasor
 from anmjax.lanes.empty import made_here
@@ -62,13 +63,23 @@ class Simulated(NamedTuple):
     cost: Costs
 
 
-def dispatch(net: Network, soc: jax.Array, wanted: Setpoints, *, delta_t: float) -> Dispatch:
-    """Reachable injections nearest to the set-points, and the charge they leave behind."""
+def dispatch(
+    net: Network, soc: jax.Array, wanted: Setpoints, *, delta_t: float, control: VoltageControl | None = None
+) -> Dispatch:
+    """Reachable injections nearest to the set-points, and the charge they leave behind.
+
+    With voltages held the nearest P alone counts of the generators that hold them.
+    """
     loads, generators, storage = (np.array(x, int) for x in (net.loads, net.generators, net.storage))
     p_load = jnp.clip(wanted.p_load, take(net.p_min, loads), take(net.p_max, loads))
     p_potential = jnp.clip(wanted.p_potential, take(net.p_min, generators), take(net.p_max, generators))
     soc_max, soc_min, eff = (take(x, storage) for x in (net.soc_max, net.soc_min, net.eff))
-    p, q = project_to_device_region(wanted.p, wanted.q, *reach(net, soc, p_potential, delta_t=delta_t))
+    reached = reach(net, soc, p_potential, delta_t=delta_t)
+    p, q = project_to_device_region(wanted.p, wanted.q, *reached)
+    if control is not None:
+        holds = Holders.of(net).in_controls(net).reshape(-1, *[1] * (p.ndim - 1))
+        low, high = jnp.maximum(reached.p_low, reached.limits.p_min), reached.p_high
+        p = jnp.where(holds, jnp.clip(wanted.p, low, jnp.minimum(high, reached.limits.p_max)), p)
 
     own = ControlLayout.of(net).kinds["storage"]
     # An empty unit told to give does nothing, and has the limit's derivative: so by what it was told. At rest
@@ -90,16 +101,27 @@ def dispatch(net: Network, soc: jax.Array, wanted: Setpoints, *, delta_t: float)
 
 
 def advance(
-    net: Network, soc: jax.Array, wanted: Setpoints, *, delta_t: float, num_iters: int, tol: float
+    net: Network,
+    soc: jax.Array,
+    wanted: Setpoints,
+    *,
+    delta_t: float,
+    num_iters: int,
+    tol: float,
+    control: VoltageControl | None = None,
 ) -> tuple[GridState, Solution]:
     """Dispatch, then power flow; batch trailing.
 
     All of the slack bus's power goes to the slack device, as in the reference simulator, also where
     other devices share its bus.
     """
-    done = dispatch(net, soc, wanted, delta_t=delta_t)
-    p, q = phasor.unstack(injected(net, done.p, done.q))
-    solution, sent_by_bus = solve_power_flow(net, p, q, num_iters=num_iters, tol=tol)
+    done = dispatch(net, soc, wanted, delta_t=delta_t, control=control)
+    if control is None:
+        p, q = phasor.unstack(injected(net, done.p, done.q))
+        solution, sent_by_bus = solve_power_flow(net, p, q, num_iters=num_iters, tol=tol)
+    else:
+        held = held_power_flow(net, done.p, done.q, control, num_iters=num_iters, tol=tol)
+        solution, sent_by_bus, done = held.solution, held.sent, done._replace(q=held.q)
     is_slack = (np.arange(net.n_device) == net.slack_device).reshape(-1, *[1] * (done.p.ndim - 1))
     p, q = (
         jnp.where(is_slack, sent[net.slack][None], x)
@@ -119,7 +141,7 @@ def advance(
 
 @functools.lru_cache(maxsize=256)
 def simulation(
-    delta_t: float, num_iters: int, tol: float
+    delta_t: float, num_iters: int, tol: float, control: VoltageControl | None = None
 ) -> Callable[[Network, jax.Array, Setpoints], Simulated]:
     """The simulator step of a task with its costs, as a function of (network, state of charge, set-points).
 
@@ -130,10 +152,12 @@ def simulation(
       delta_t: h, length of a step.
       num_iters: Newton updates at most.
       tol: p.u., largest power-balance error of a solution.
+      control: how generators hold voltages; None: they do not, all buses but the slack are PQ buses.
     """
+    options: dict[str, Any] = {"delta_t": delta_t, "num_iters": num_iters, "tol": tol, "control": control}
 
     def run(net: Network, soc: jax.Array, wanted: Setpoints) -> Simulated:
-        grid, solution = advance(net, soc, wanted, delta_t=delta_t, num_iters=num_iters, tol=tol)
+        grid, solution = advance(net, soc, wanted, **options)
         return Simulated(grid, solution.d, costs(net, grid, solution, delta_t=delta_t))
 
     lane = differentiable_batch_trailing(run, fit=FIT)

@@ -51,13 +51,14 @@ class Equations(NamedTuple):
     given: jax.Array  # (2, n_unknown, *batch) p.u., injections P and Q; at PV buses P and v_set - 1
     further: FurtherSlacks | None = None  # None: there is one slack
     current: jax.Array | None = None  # (2, n_unknown, *batch) p.u., s_i; None: no load of constant current
+    hold: jax.Array | None = None  # (n_unknown, *batch) bool, PV buses that hold their voltage; None: all
 
 
-def given_of(plan: SolverPlan, s: jax.Array, excess: jax.Array) -> jax.Array:
+def given_of(plan: SolverPlan, s: jax.Array, excess: jax.Array, hold: jax.Array | None = None) -> jax.Array:
     """What the equations are to come to: injections ``s``, at PV buses P and the excess to hold."""
     if not plan.is_pv.any():
         return s
-    return jnp.where(held_rows(plan, s), excess[None, : plan.n_unknown], s)
+    return jnp.where(held_rows(plan, s, hold), excess[None, : plan.n_unknown], s)
 
 
 def deviation(plan: SolverPlan, equations: Equations, x: jax.Array) -> jax.Array:
@@ -115,6 +116,7 @@ def asked(
     d: jax.Array,
     sent: jax.Array,
     excess: jax.Array | None = None,
+    hold: jax.Array | None = None,
 ) -> jax.Array:
     """What the voltages ask for, and get where the equations hold, (2, n_unknown, *batch) p.u.
 
@@ -126,6 +128,7 @@ def asked(
       d: (2, n_bus, *batch) p.u., voltage deviations, at least of the unknown buses.
       sent: (2, n_bus, *batch) p.u., the power S there.
       excess: (n_unknown, *batch) p.u., |V| - 1 there; None: follows from ``d``.
+      hold: (n_unknown, *batch) bool, PV buses that hold their voltage, the others are PQ; None: all.
     """
     n = plan.n_unknown
     s = sent[:, :n]
@@ -134,19 +137,20 @@ def asked(
     if not plan.is_pv.any():
         return s
     excess = phasor.magnitude(voltage(d)[:, :n]) - 1 if excess is None else excess
-    return jnp.where(held_rows(plan, s), excess[None], s)
+    return jnp.where(held_rows(plan, s, hold), excess[None], s)
 
 
 def residual(
     plan: SolverPlan, equations: Equations, d: jax.Array, sent: jax.Array, excess: jax.Array | None = None
 ) -> jax.Array:
     """F, what is asked for less what is given, (2, n_unknown, *batch) p.u.; see ``asked``."""
-    return asked(plan, equations.current, d, sent, excess) - equations.given
+    return asked(plan, equations.current, d, sent, excess, equations.hold) - equations.given
 
 
-def held_rows(plan: SolverPlan, error: jax.Array) -> np.ndarray:
+def held_rows(plan: SolverPlan, error: jax.Array, hold: jax.Array | None = None) -> np.ndarray | jax.Array:
     """Mask of the equations, (2, n_unknown, *batch), that hold a voltage magnitude."""
-    return column(list(plan.is_pv), 1, error.ndim) & column([False, True], 0, error.ndim)
+    rows = column(list(plan.is_pv), 1, error.ndim) & column([False, True], 0, error.ndim)
+    return rows if hold is None else rows & hold[None]
 
 
 def largest_entry(error: jax.Array) -> jax.Array:

@@ -26,7 +26,7 @@ from anmjax.lanes.varying import as_varying, tangents_of
 from anmjax.powerflow.admittance import Admittance, admittance
 from anmjax.powerflow.elimination.plan import SolverPlan
 from anmjax.powerflow.equations import asked, bus_power, polar_deviation
-from anmjax.powerflow.inputs import Inputs, unknown_current
+from anmjax.powerflow.inputs import Inputs, unknown_current, unknown_hold
 from anmjax.powerflow.newton import Stopping
 from anmjax.powerflow.solve import Solution, solve_jacobian_lanes, solve_lanes
 
@@ -52,10 +52,13 @@ def differentiable_solve(
     lane = batch_trailing(functools.partial(solve_lanes, plan, stopping, schedule), schedule)
 
     def lane_jacobian(
-        transposed: bool, at: tuple[Admittance, _Pair, _Pair | None], converged: jax.Array, rhs: _Pair
+        transposed: bool,
+        at: tuple[Admittance, _Pair, _Pair | None, jax.Array | None],
+        converged: jax.Array,
+        rhs: _Pair,
     ) -> _Pair:
-        adm, d, current = at
-        given = phasor.stack(*d), converged, phasor.stack(*rhs), current
+        adm, d, current, hold = at
+        given = phasor.stack(*d), converged, phasor.stack(*rhs), current, hold
         return phasor.unstack(solve_jacobian_lanes(plan, transposed, schedule, adm, *given))
 
     lane_solve = {
@@ -71,10 +74,11 @@ def differentiable_solve(
     at_slack = np.isin(np.arange(len(plan.order)), slacks)
     is_pv = np.append(plan.is_pv, [False] * plan.n_slack)[plan.position]
 
-    def asked_by_bus(adm: Admittance, current: _Pair | None, d: _Pair) -> _Pair:
+    def asked_by_bus(adm: Admittance, current: _Pair | None, hold: jax.Array | None, d: _Pair) -> _Pair:
         """What voltages ask for, by bus index; zeros at slacks."""
         by_plan = take(phasor.stack(*d), plan.order, 1)
-        by_plan = asked(plan, unknown_current(plan, current), by_plan, bus_power(plan, adm, by_plan))
+        drawn, holding = unknown_current(plan, current), unknown_hold(plan, hold)
+        by_plan = asked(plan, drawn, by_plan, bus_power(plan, adm, by_plan), hold=holding)
         padded = jnp.pad(by_plan, [(0, 0), (0, plan.n_slack), *[(0, 0)] * (by_plan.ndim - 2)])
         return phasor.unstack(take(padded, plan.position, 1))
 
@@ -92,10 +96,12 @@ def differentiable_solve(
         return jnp.where(slack, own[0], others[0]), jnp.where(slack, own[1], others[1])
 
     @jax.jit
-    def equations_change(adm: Admittance, current: _Pair | None, d: _Pair, dv: _Pair) -> _Pair:
+    def equations_change(
+        adm: Admittance, current: _Pair | None, hold: jax.Array | None, d: _Pair, dv: _Pair
+    ) -> _Pair:
         """Change of the equations with the voltages; at slacks the voltages' own."""
         moved = at_slack_or_not(jax.tree.map(jnp.zeros_like, dv), dv)
-        out = jax.jvp(functools.partial(asked_by_bus, adm, current), (d,), (moved,))[1]
+        out = jax.jvp(functools.partial(asked_by_bus, adm, current, hold), (d,), (moved,))[1]
         return at_slack_or_not(dv, out)
 
     def rule(primals: tuple[Inputs], tangents: tuple[Inputs]) -> tuple[Solution, Solution]:
@@ -105,26 +111,27 @@ def differentiable_solve(
         # custom_linear_solve casts what its functions close over, but not those functions: second derivatives
         # want closures that vary as the solution does, and constants inside a function of their own.
         adm = admittance(plan, inputs.branch, inputs.shunts)
-        adm, current = as_varying((adm, inputs.current), result)
+        adm, current, hold = as_varying((adm, inputs.current, inputs.hold), result)
         held = is_pv.reshape(-1, *[1] * (result.re.ndim - 1))
+        held = held if hold is None else held & hold
 
         def error(inputs: Inputs) -> _Pair:
             excess, of_slacks = inputs.v_set - 1, held_at_slacks(inputs)
             given = inputs.p, jnp.where(held, excess, inputs.q) if is_pv.any() else inputs.q
             adm = admittance(plan, inputs.branch, inputs.shunts)
-            got = asked_by_bus(adm, inputs.current, at_slack_or_not(of_slacks, d))
+            got = asked_by_bus(adm, inputs.current, hold, at_slack_or_not(of_slacks, d))
             missed = jax.tree.map(jnp.subtract, got, given)
             return at_slack_or_not(jax.tree.map(jnp.negative, of_slacks), missed)
 
         def jacobian_solve(transposed: bool, _: Callable, rhs: _Pair) -> _Pair:
-            at = jax.lax.stop_gradient((adm, d, current))
+            at = jax.lax.stop_gradient((adm, d, current, hold))
             return lane_solve[transposed](at, converged, rhs)
 
         _, (re, im) = jvp_of_perturbed(error, primals, tangents)
         # Both parts have to be functions of the tangents for custom_linear_solve to be transposed.
         rhs = -jnp.where(False, im, re), -jnp.where(False, re, im)
         dre, dim = jax.lax.custom_linear_solve(
-            functools.partial(equations_change, adm, current, d),
+            functools.partial(equations_change, adm, current, hold, d),
             rhs,
             solve=functools.partial(jacobian_solve, False),
             transpose_solve=functools.partial(jacobian_solve, True),

@@ -30,6 +30,9 @@ class Inputs(NamedTuple):
     # (n_slack - 1, *batch) rad, angles held at slacks after the first, counted from its; None: there is one
     apart: jax.Array | None = None
     current: tuple[jax.Array, jax.Array] | None = None  # (n_bus, *batch) p.u., P and Q at 1 p.u. of voltage
+    hold: jax.Array | None = (
+        None  # (n_bus, *batch) bool, PV buses that hold their voltage, by lane; None: all
+    )
 
     @property
     def s(self) -> jax.Array:
@@ -46,13 +49,19 @@ def equations_of(plan: SolverPlan, inputs: Inputs) -> Equations:
         d = phasor.stack(*polar_deviation(inputs.apart, excess[plan.n_unknown + 1 :]))
         angle = jnp.concatenate([jnp.zeros_like(inputs.apart[:1]), inputs.apart])
         further = FurtherSlacks(d, angles_of_slacks(plan, inputs.branch.in_service, angle))
-    given = given_of(plan, of_unknown(plan, inputs.s), excess)
-    return Equations(adm, excess, given, further, unknown_current(plan, inputs.current))
+    hold = unknown_hold(plan, inputs.hold)
+    given = given_of(plan, of_unknown(plan, inputs.s), excess, hold)
+    return Equations(adm, excess, given, further, unknown_current(plan, inputs.current), hold)
 
 
 def unknown_current(plan: SolverPlan, current: tuple[jax.Array, jax.Array] | None) -> jax.Array | None:
     """Loads of constant current in the plan's order, (2, n_unknown, *batch), of all by bus index."""
     return None if current is None else of_unknown(plan, phasor.stack(*current))
+
+
+def unknown_hold(plan: SolverPlan, hold: jax.Array | None) -> jax.Array | None:
+    """PV buses that hold their voltage in the plan's order, (n_unknown, *batch), of all by bus index."""
+    return None if hold is None else take(hold, plan.order[: plan.n_unknown])
 
 
 def of_unknown(plan: SolverPlan, x: jax.Array) -> jax.Array:

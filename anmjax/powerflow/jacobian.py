@@ -59,6 +59,7 @@ def factorise(
     v: jax.Array,
     sent: jax.Array,
     current: jax.Array | None = None,
+    hold: jax.Array | None = None,
 ) -> Jacobian:
     """Factorises the Jacobian.
 
@@ -69,11 +70,12 @@ def factorise(
       v: (2, n_bus, *batch) p.u., voltages.
       sent: (2, n_bus, *batch) p.u., the power that each bus sends into the network there.
       current: (2, n_unknown, *batch) p.u., s_i of loads of constant current; None: there is none.
+      hold: (n_unknown, *batch) bool, PV buses that hold their voltage, the others are PQ; None: all.
     """
     unknown = v[:, : plan.n_unknown]
     own = evaluated(_over_square)(sent[:, : plan.n_unknown], unknown)
     if plan.is_pv.any():
-        return Jacobian(unknown, own, linear.factor(*_polar_blocks(plan, adm, v, sent, current)))
+        return Jacobian(unknown, own, linear.factor(*_polar_blocks(plan, adm, v, sent, current, hold)))
     edges, diagonal = _current_blocks(adm, own)
     load = None if current is None else _load_blocks(current, unknown)
     diagonal = diagonal if load is None else diagonal + load
@@ -98,7 +100,12 @@ def _over_square(s: jax.Array, v: jax.Array) -> jax.Array:
 
 
 def _polar_blocks(
-    plan: SolverPlan, adm: Admittance, v: jax.Array, sent: jax.Array, current: jax.Array | None
+    plan: SolverPlan,
+    adm: Admittance,
+    v: jax.Array,
+    sent: jax.Array,
+    current: jax.Array | None,
+    hold: jax.Array | None,
 ) -> tuple[jax.Array, jax.Array]:
     """Blocks of the edges and diagonal blocks, (2, 2, component, *batch), by (theta, ln |V|)."""
     n_pair, n = len(plan.edge_tail) // 2, plan.n_unknown
@@ -111,13 +118,13 @@ def _polar_blocks(
     edges = _blocks(jnp.concatenate([along, against], 1), ((1, 1), (-1, 1)))
     diagonal = _blocks(own, ((1, 1), (-1, 1))) + _blocks(sent[:, :n], ((-1, 1), (1, 1)))
     is_pv = np.append(plan.is_pv, [False] * plan.n_slack)
-    edges = jnp.where(_second_rows(is_pv[plan.edge_tail], edges), 0, edges)
+    edges = jnp.where(_held_rows(is_pv, plan.edge_tail, hold, edges), 0, edges)
     magnitude = phasor.magnitude(v[:, :n])[None, None]
     if current is not None:
         drawn = (current * magnitude[0])[:, None]
         diagonal = diagonal + jnp.concatenate([jnp.zeros_like(drawn), drawn], 1)
     magnitude = magnitude * np.array([0, 1], v.dtype).reshape(1, 2, *[1] * (v.ndim - 1))
-    return edges, jnp.where(_second_rows(plan.is_pv, diagonal), magnitude, diagonal)
+    return edges, jnp.where(_held_rows(is_pv, np.arange(n), hold, diagonal), magnitude, diagonal)
 
 
 def relative_change(plan: SolverPlan, linear: LinearSolver, jac: Jacobian, error: jax.Array) -> jax.Array:
@@ -168,8 +175,18 @@ def _blocks(t: jax.Array, signs: tuple[tuple[int, int], tuple[int, int]]) -> jax
     return jnp.stack([phasor.signed(jnp.flip(t, 0), a, b), phasor.signed(t, c, d)])
 
 
-def _second_rows(chosen: np.ndarray, blocks: jax.Array) -> np.ndarray:
-    """Mask of the second rows of the chosen components, for blocks (2, 2, component, *batch)."""
-    return chosen.reshape(-1, *[1] * (blocks.ndim - 3)) & np.array([False, True]).reshape(
-        2, *[1] * (blocks.ndim - 1)
-    )
+def _held_rows(
+    is_pv: np.ndarray, bus: np.ndarray, hold: jax.Array | None, blocks: jax.Array
+) -> np.ndarray | jax.Array:
+    """Mask of the second rows of the blocks (2, 2, component, *batch) whose bus holds its voltage.
+
+    Args:
+      is_pv: (n_bus,) bool, in the plan's order.
+      bus: (n_component,) the bus of each block's rows.
+      hold: (n_unknown, *batch) bool, see ``factorise``.
+      blocks: the blocks.
+    """
+    second = np.array([False, True]).reshape(2, *[1] * (blocks.ndim - 1))
+    rows = is_pv[bus].reshape(-1, *[1] * (blocks.ndim - 3)) & second
+    # Blocks of a slack's rows are of no bus in ``hold``; whose they are taken for does not matter.
+    return rows if hold is None else rows & take(hold, np.minimum(bus, len(hold) - 1))[None, None]

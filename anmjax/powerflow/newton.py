@@ -127,7 +127,9 @@ def iterate_newton(
     """
 
     def step(at: Iterate) -> Iterate:
-        jac = factorise(plan, linear, equations.adm, voltage(at.d), at.sent, equations.current)
+        jac = factorise(
+            plan, linear, equations.adm, voltage(at.d), at.sent, equations.current, equations.hold
+        )
         return update(plan, linear, equations, at, jac, moving(at, stopping))
 
     done = int(at.shared)

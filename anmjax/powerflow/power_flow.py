@@ -56,6 +56,7 @@ def solve_voltages(
     num_iters: int,
     tol: float,
     pv: tuple[int, ...] = (),
+    hold: jax.Array | None = None,
     start: jax.Array | None = None,
     base: jax.Array | None = None,
     schedule: Schedule | None = None,
@@ -69,6 +70,7 @@ def solve_voltages(
       num_iters: Newton updates at most.
       tol: p.u., largest power-balance error of a solution.
       pv: buses whose voltage magnitude is held at ``net.v_set``; all others are PQ buses.
+      hold: (n_bus, *batch) bool, which of ``pv`` hold their voltage, the others are PQ buses; None: all.
       start: (2, n_bus, *batch) angle from the first slack's in rad, |V| - 1 in p.u.; None: flat.
       base: (2, n_bus, *batch) p.u., injections near those of most lanes, so that many lanes of one network
         may share a Jacobian; None: every lane makes the very iterates of Newton's method.
@@ -84,6 +86,7 @@ def solve_voltages(
         base=base,
         apart=angles_apart(net),
         current=current_by_bus(net),
+        hold=hold,
     )
     return differentiable_solve(network_plan(net, pv), Stopping(num_iters, tol), schedule)(inputs)
 

@@ -24,7 +24,7 @@ from anmjax.powerflow.connectivity import all_energised
 from anmjax.powerflow.elimination.plan import SolverPlan
 from anmjax.powerflow.elimination.solver import linear_solver
 from anmjax.powerflow.equations import Equations, bus_power, deviation, given_of, rounding_floor, voltage
-from anmjax.powerflow.inputs import Inputs, equations_of, of_unknown, unknown_current
+from anmjax.powerflow.inputs import Inputs, equations_of, of_unknown, unknown_current, unknown_hold
 from anmjax.powerflow.jacobian import factorise, transposed_voltage_change, voltage_change
 from anmjax.powerflow.newton import (
     Iterate,
@@ -87,6 +87,7 @@ class _JacobianArgs(NamedTuple):
     converged: jax.Array  # which lanes have one
     rhs: jax.Array
     current: tuple[jax.Array, jax.Array] | None
+    hold: jax.Array | None
 
 
 def solve_jacobian_lanes(
@@ -98,6 +99,7 @@ def solve_jacobian_lanes(
     converged: jax.Array,
     rhs: jax.Array,
     current: tuple[jax.Array, jax.Array] | None = None,
+    hold: jax.Array | None = None,
 ) -> jax.Array:
     """Solves with the equations' derivative by the voltages at ``d``, or its transpose.
 
@@ -110,16 +112,18 @@ def solve_jacobian_lanes(
       converged: (*batch) bool.
       rhs: (2, n_bus, *batch) by bus index.
       current: P and Q of loads of constant current, (n_bus, *batch) p.u. by bus index; None: there is none.
+      hold: (n_bus, *batch) bool, PV buses that hold their voltage, by bus index; None: all.
 
     Returns:
       (2, n_bus, *batch) by bus index, at slacks the right-hand side's; zero where not converged.
     """
 
     def solved(schedule: Schedule, args: _JacobianArgs) -> jax.Array:
-        adm, d, converged, rhs, current = args
+        adm, d, converged, rhs, current, hold = args
         linear, d = linear_solver(plan, schedule), take(d, plan.order, 1)
         drawn = unknown_current(plan, current)
-        jac = factorise(plan, linear, adm, voltage(d), bus_power(plan, adm, d), drawn)
+        holding = unknown_hold(plan, hold)
+        jac = factorise(plan, linear, adm, voltage(d), bus_power(plan, adm, d), drawn, holding)
         change = transposed_voltage_change if transposed else voltage_change
         x = change(plan, linear, jac, of_unknown(plan, rhs))
         held = take(rhs, plan.order[plan.n_unknown :], 1)
@@ -136,7 +140,7 @@ def solve_jacobian_lanes(
 
         return with_lanes(blocks, args, args.rhs.ndim - 2)
 
-    return scheduled(run, _JacobianArgs(adm, d, converged, rhs, current), schedule)
+    return scheduled(run, _JacobianArgs(adm, d, converged, rhs, current, hold), schedule)
 
 
 def _start(plan: SolverPlan, inputs: Inputs, equations: Equations) -> jax.Array:
@@ -206,10 +210,12 @@ def _solve_by_chord(plan: SolverPlan, stopping: Stopping, schedule: CPUBlocks, i
     energised = all_energised(plan, inputs.branch.in_service)
     base = start_at(plan, of_base, flat_start(plan, of_base))
     base = iterate_newton(plan, linear, of_base, base, Stopping(BASE_UPDATES, 0.0), leave=0)
-    jac = factorise(plan, linear, of_base.adm, voltage(base.d), base.sent, of_base.current)
+    held = of_base.current, of_base.hold
+    jac = factorise(plan, linear, of_base.adm, voltage(base.d), base.sent, *held)
 
     def begin(s: jax.Array, start: jax.Array | None) -> tuple[Equations, jax.Array]:
-        equations = of_base._replace(given=given_of(plan, of_unknown(plan, s), of_base.excess))
+        given = given_of(plan, of_unknown(plan, s), of_base.excess, of_base.hold)
+        equations = of_base._replace(given=given)
         return equations, flat_start(plan, equations) if start is None else of_unknown(plan, start)
 
     def block(own: tuple[jax.Array, jax.Array | None]) -> Solution:

@@ -51,6 +51,23 @@ def storage_power_limits(
     return (soc - soc_max) / (delta_t * eff), eff * (soc - soc_min) / delta_t
 
 
+def reactive_range(p: jax.Array, limits: DeviceLimits) -> tuple[jax.Array, jax.Array]:
+    """Least and largest Q at some P, both (n, *batch) p.u.; infinite where there is no limit.
+
+    Args:
+      p: (n, *batch) p.u., within p_min and p_max.
+      limits: the devices' fixed limits.
+    """
+    right, left = _slope(limits.p_max - limits.p_plus), _slope(limits.p_min - limits.p_minus)
+
+    def bound(height: jax.Array, end: jax.Array) -> jax.Array:
+        fall = jnp.where(jnp.isfinite(height) & jnp.isfinite(end), end - height, 0)
+        p_minus, p_plus = (jnp.where(jnp.isfinite(x), x, p) for x in (limits.p_minus, limits.p_plus))
+        return _height(_Cap(height, fall * right, fall * left, p_plus, p_minus), p)
+
+    return bound(limits.q_min, limits.q_minus), bound(limits.q_max, limits.q_plus)
+
+
 def project_to_device_region(
     p: jax.Array, q: jax.Array, limits: DeviceLimits, p_low: jax.Array, p_high: jax.Array
 ) -> tuple[jax.Array, jax.Array]:

@@ -9,7 +9,7 @@ import numpy as np
 
 from anmjax.tasks.time_series import Profiles
 
-SPLITS = ("train", "test")
+SPLITS = ("train", "test", "stress", "low_sun", "outage")
 YEAR = 365.25  # days
 
 
@@ -23,7 +23,7 @@ class Parts(NamedTuple):
 def parts_of(
     series: Profiles, test: Sequence[str] | float, split: str, num_steps: int, every_hours: float
 ) -> Parts:
-    """The part of a split, and the starts whose episodes lie in it from beginning to end.
+    """The days of a split, and the starts whose episodes lie in them from beginning to end.
 
     Args:
       series: profiles.
@@ -38,11 +38,11 @@ def parts_of(
     if split not in SPLITS:
         raise ValueError(f"split is {split!r}, but must be one of {', '.join(map(repr, SPLITS))}")
     held_out = _held_out(series, test)
-    if split == "test" and not held_out.any():
+    if split not in ("train", "outage") and not held_out.any():
         raise ValueError(
-            "split is 'test', but nothing is held out: give test, such as ('2016-11', '2016-12')"
+            f"split is {split!r}, but nothing is held out: give test, such as ('2016-11', '2016-12')"
         )
-    mine = held_out if split == "test" else ~held_out
+    mine = held_out if split != "train" and held_out.any() else ~held_out
     edges = np.flatnonzero(np.diff(np.concatenate([[False], mine, [False]]).astype(int)))
     stretches = tuple(zip(edges[::2].tolist(), edges[1::2].tolist(), strict=True))
     stride = every_hours / series.step_hours

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from dataclasses import replace
 from typing import Any, TypeVar
 
@@ -15,7 +14,7 @@ from anmjax.envs.pytree import PyTree
 from anmjax.envs.transition import as_jax
 from anmjax.grid import tables
 from anmjax.grid.network import Network
-from anmjax.grid.topology import islands
+from anmjax.grid.topology import on_loops
 from anmjax.lanes.gather import take
 
 _Env = TypeVar("_Env", bound=ANMEnv)
@@ -129,7 +128,7 @@ def _one_open(net: Network, key: jax.Array, probability: float) -> jax.Array:
             "outage needs a grid whose branches in service are known: let jax trace the key alone"
         )
     closed = tuple(bool(x) for x in np.asarray(net.in_service) != 0)
-    candidates = np.array(_on_loops(net.n_bus, net.slacks, net.from_bus, net.to_bus, closed), int)
+    candidates = np.array(on_loops(net.n_bus, net.slacks, net.from_bus, net.to_bus, closed), int)
     if not len(candidates):
         raise ValueError(
             f"outage is {probability}, but every outage of this grid would island a bus: it has no loop"
@@ -138,25 +137,3 @@ def _one_open(net: Network, key: jax.Array, probability: float) -> jax.Array:
     which = jax.random.choice(key_which, candidates)
     opened = jax.random.bernoulli(key_whether, probability)
     return jnp.where(opened & (np.arange(net.n_branch) == which), 0, 1).astype(net.dtype)
-
-
-@functools.lru_cache(maxsize=64)
-def _on_loops(
-    n_bus: int,
-    slacks: tuple[int, ...],
-    from_bus: tuple[int, ...],
-    to_bus: tuple[int, ...],
-    closed: tuple[bool, ...],
-) -> tuple[int, ...]:
-    """Branches in service without which every bus still has a path to a slack."""
-    up = np.array(closed)
-    # Slacks hold their voltages, each by itself: one bus, as far as paths to them go.
-    merged = np.where(np.isin(np.arange(n_bus), slacks), slacks[0], np.arange(n_bus))
-    ends = merged[np.array([from_bus, to_bus])]
-
-    def count(branches: np.ndarray) -> int:
-        return int(islands(n_bus, *ends[:, branches]).max())
-
-    whole = count(up)
-    each = np.eye(len(closed), dtype=bool)
-    return tuple(int(k) for k in np.flatnonzero(up) if count(up & ~each[k]) == whole)

@@ -19,6 +19,7 @@ from anmjax.grid import tables
 from anmjax.grid.network import Network
 from anmjax.grid.phase_shifts import without_level_shifts
 from anmjax.tasks.calendar import features_of, parts_of
+from anmjax.tasks.splits import hard_starts, with_outage
 from anmjax.tasks.tabled import TabledTask
 from anmjax.tasks.time_series import Profiles
 
@@ -68,6 +69,7 @@ class GridTask(TabledTask):
         delta_t: float | None = None,
         test: Sequence[str] | float = (),
         split: str = "train",
+        outage: int | str | None = None,
         start_every_hours: float = 24.0,
         gamma: float = 0.995,
         lamb: float = 100.0,
@@ -83,7 +85,12 @@ class GridTask(TabledTask):
           delta_t: h, length of a step; None: that of the profiles, which are else averaged or interpolated.
           test: what is held out from training: periods such as "2016-11" (a month), "2016-11-07" (a day) or
             "2016-11-07/2016-11-20" (both days included); or the share of the steps at the end.
-          split: "train" or "test": the part to start in.
+          split: the part to start in: "train" or "test"; of the latter "stress", the tenth of its days with
+            the highest peaks of net load (demand less what renewables could give), or "low_sun", the tenth
+            with the least that renewables could give; or "outage", its days (all, where none is held out)
+            with a branch out of service.
+          outage: the branch of the split "outage", by row or name; None: the most loaded one in the step of
+            the highest net load, of those without which every bus is still supplied.
           start_every_hours: h, from one start to the next, counted from midnight.
           gamma: as in ``ANMEnv``, and so are all further arguments.
           lamb: see ``gamma``.
@@ -111,6 +118,8 @@ class GridTask(TabledTask):
         self._num_steps = round(steps)
         part = parts_of(series, test, split, self._num_steps, start_every_hours)
         self._stretches = part.stretches
+        starts = hard_starts(series, net, part.starts, split, self._num_steps)
+        net = with_outage(net, series, outage) if split == "outage" else net
         self._features = features_of(series)
         bounds = [[0, period] for _, period, _ in self._features] + [[0, series.num_steps - 1]]
         observed = [*OBSERVATION, ("aux", list(range(len(self._features))))]
@@ -127,7 +136,7 @@ class GridTask(TabledTask):
         self.tables = jnp.asarray(series.values, self.network.dtype)
         self.scale = None
         # Whole numbers as floats: what differentiates a task wants no other leaves.
-        self.starts = jnp.asarray(part.starts, self.network.dtype)  # (n_starts,) rows of the table
+        self.starts = jnp.asarray(starts, self.network.dtype)  # (n_starts,) rows of the table
 
     def replace(self: _Self, **changes: Any) -> _Self:
         """The task with other arguments, or with other attributes, such as ``network``.

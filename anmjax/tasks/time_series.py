@@ -23,6 +23,7 @@ from anmjax.tasks.series_checks import (
     positions_of,
     shown,
 )
+from anmjax.tasks.simbench import simbench_year
 
 # NumPy as built; whatever a transformation makes of it afterwards.
 Array: TypeAlias = Any
@@ -133,6 +134,25 @@ class Profiles:
             raise ProfileError(f"start is {start!r}, but must be a time such as '2016-01-01T00:00'") from None
         read = cls._read(list(columns), arrays, net, None, step_hours, fill)
         return read if first is None else dataclasses.replace(read, start=str(first))
+
+    @classmethod
+    def from_simbench(cls, source: Any, net: Network) -> Profiles:
+        """Profiles that a SimBench net carries, a year of quarters of an hour.
+
+        A device without a profile does always what it does in the case; Q of loads follows their P by the
+        ratio of the case, not by SimBench's profiles of Q. Those of storage units are not used: they are
+        controlled. Times are winter time throughout.
+
+        Args:
+          source: the net, of ``simbench.get_simbench_net``.
+          net: the network that ``Network.from_pandapower`` makes of it, with further devices or without some.
+
+        Raises:
+          ProfileError: the net has no profiles, or an element names one that is not there; and as in
+            ``from_dataframe``.
+        """
+        year = simbench_year(source, net)
+        return cls.from_numpy(year.columns, net, step_hours=year.step_hours, start=year.start, fill="case")
 
     @classmethod
     def from_processes(

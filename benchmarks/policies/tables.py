@@ -229,5 +229,29 @@ def starts(made: dict[str, Any]) -> str:
     return "\n".join(parts)
 
 
+def suite(made: dict[str, Any]) -> str:
+    """Every policy on every part of every task."""
+    columns = [
+        Column("part", "part"),
+        Column("policy", "policy"),
+        Column("seed", "seed", missing=""),
+        Column("discounted return", "evaluation", discounted_return),
+        Column("cost a day", "evaluation", lambda result: shown(result["cost_per_day"])),
+        Column("violating steps", "evaluation.violation_share", percent),
+        Column("of voltages", "evaluation.voltage_share", percent),
+        Column("of ratings", "evaluation.branch_share", percent),
+        Column("collapses", "evaluation.collapses"),
+    ]
+    parts = [source(made)]
+    for task in dict.fromkeys(row["task"] for row in made["rows"]):
+        rows = [row for row in made["rows"] if row["task"] == task]
+        order = list(dict.fromkeys(row["part"] for row in rows))
+        of_parts = {row["part"]: row["evaluation"]["num_starts"] for row in rows}
+        starts = ", ".join(f"{count} of {part}" for part, count in of_parts.items())
+        rows.sort(key=lambda row: order.index(row["part"]))
+        parts += ["", f"{task}, starts: {starts}.", "", table(columns, rows)]
+    return "\n".join(parts)
+
+
 def _interval(less: dict[str, float]) -> str:
     return f"{less['low']:+.3f} to {less['high']:+.3f}"

@@ -253,7 +253,8 @@ def test_devices_without_limits_have_those_of_their_profile(task):
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        ({"split": "stress"}, "split is 'stress'"),
+        ({"split": "winter"}, "split is 'winter', but must be one of 'train', 'test', 'stress', 'low_sun'"),
+        ({"split": "stress"}, "split is 'stress', but nothing is held out"),
         ({"split": "test"}, "nothing is held out"),
         ({"test": ("2017-01",)}, "test has '2017-01', but the profiles are from 2016-10-27"),
         ({"test": ("November",)}, "test has 'November'"),
