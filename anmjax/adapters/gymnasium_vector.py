@@ -6,11 +6,12 @@ from collections.abc import Sequence
 from typing import Any
 
 import gymnasium
+import jax.numpy as jnp
 import numpy as np
 from gymnasium.vector import AutoresetMode
 
 from anmjax.adapters.gymnasium_spaces import gymnasium_box
-from anmjax.adapters.lanes import Lanes
+from anmjax.adapters.lanes import Lanes, Seen
 from anmjax.adapters.tasks import task_of
 
 
@@ -18,7 +19,7 @@ class VectorEnv(gymnasium.vector.VectorEnv):
     """Lanes of a task, stepped in one compiled call.
 
     What it returns is what ``gymnasium.vector.SyncVectorEnv`` of so many ``Env`` returns, in each of its
-    modes; arrays are NumPy's and may be written to. ``metadata["autoreset_mode"]`` says the mode:
+    modes; arrays are NumPy's and may be written to, or JAX's. ``metadata["autoreset_mode"]`` says the mode:
 
     - NEXT_STEP: the step after an end begins the next episode, whatever its action; reward 0.
     - SAME_STEP: the step that ends an episode returns the start of the next; the last observation of the
@@ -35,6 +36,7 @@ class VectorEnv(gymnasium.vector.VectorEnv):
         autoreset_mode: AutoresetMode | str = AutoresetMode.NEXT_STEP,
         max_episode_steps: int | None = None,
         rescale_actions: bool = False,
+        arrays: str = "numpy",
         render_mode: str | None = None,
         **options: Any,
     ) -> None:
@@ -46,6 +48,8 @@ class VectorEnv(gymnasium.vector.VectorEnv):
           autoreset_mode: one of Gymnasium's three.
           max_episode_steps: steps after which an episode is truncated; None: no limit.
           rescale_actions: actions are from -1 to 1 and not in MW and MVAr.
+          arrays: "numpy", or "jax" for JAX arrays, which stay on the device: rewards then have the task's
+            dtype, and ``info["final_obs"]`` is one array, 0 in lanes that have not ended.
           render_mode: None, there are no others.
           **options: arguments of a named task's constructor, e.g. ``dtype``.
 
@@ -54,6 +58,9 @@ class VectorEnv(gymnasium.vector.VectorEnv):
         """
         if render_mode is not None:
             raise ValueError(f"render_mode is {render_mode!r}, but must be None: there is nothing to show")
+        if arrays not in ("numpy", "jax"):
+            raise ValueError(f"arrays is {arrays!r}, but must be 'numpy' or 'jax'")
+        self._on_device = arrays == "jax"
         self._mode = AutoresetMode(autoreset_mode)
         self.metadata = {"render_modes": [], "autoreset_mode": self._mode}
         self.env = task_of(task, options, rescale_actions=rescale_actions, max_steps=max_episode_steps)
@@ -98,7 +105,7 @@ class VectorEnv(gymnasium.vector.VectorEnv):
         self._seed(seeds, which)
         self._lanes.begin(which, options.get("state"))
         self._ended = self._ended & ~which
-        seen = self._lanes.seen()
+        seen = self._seen()
         return seen.obs, _info(seen.metrics, which)
 
     def step(self, actions: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, dict[str, Any]]:
@@ -120,26 +127,21 @@ class VectorEnv(gymnasium.vector.VectorEnv):
         self._lanes.step(actions)
         if self._mode is AutoresetMode.NEXT_STEP and self._ended.any():
             self._lanes.begin(self._ended)  # in place of the step
-        seen = self._lanes.seen()
-        self._ended = seen.ended
-        if self._mode is not AutoresetMode.SAME_STEP or not seen.ended.any():
+        seen = self._seen()
+        ended = self._ended = np.asarray(seen.ended)
+        if self._mode is not AutoresetMode.SAME_STEP or not ended.any():
             return *seen[:4], _info(seen.metrics, everywhere)
-        self._lanes.begin(seen.ended)
-        start = self._lanes.seen()
-        final_obs = np.full(self.num_envs, None, object)
-        for lane in np.flatnonzero(seen.ended).tolist():
-            final_obs[lane] = seen.obs[lane]
-        of_ended = {
-            name: np.where(_beside(seen.ended, value), value, np.zeros_like(value))
-            for name, value in seen.metrics.items()
-        }
+        self._lanes.begin(ended)
+        start = self._seen()
         final = {
-            "final_obs": final_obs,
-            "_final_obs": seen.ended.copy(),
-            "final_info": _info(of_ended, seen.ended),
-            "_final_info": seen.ended.copy(),
+            "final_obs": _only(ended, seen.obs) if self._on_device else _each(ended, seen.obs),
+            "final_info": _info(seen.metrics, ended),
         }
-        return start.obs, *seen[1:4], final | _info(start.metrics, everywhere)
+        flags = {f"_{name}": _flags(ended, seen.obs) for name in final}
+        return start.obs, *seen[1:4], final | flags | _info(start.metrics, everywhere)
+
+    def _seen(self) -> Seen:
+        return self._lanes.seen(on_device=self._on_device)
 
     def _seed(self, seeds: Sequence[int | None] | None, which: np.ndarray) -> None:
         if seeds is None:
@@ -165,14 +167,29 @@ def _checked(mask: Any, num_envs: int) -> np.ndarray:
     return mask
 
 
-def _beside(flags: np.ndarray, value: np.ndarray) -> np.ndarray:
-    return flags.reshape(flags.shape + (1,) * (value.ndim - 1))
+def _each(which: np.ndarray, values: np.ndarray) -> np.ndarray:
+    """Gymnasium's form of what some lanes have: objects, None in the others."""
+    found = np.full(len(which), None, object)
+    for lane in np.flatnonzero(which).tolist():
+        found[lane] = values[lane]
+    return found
 
 
-def _info(metrics: dict[str, np.ndarray], which: np.ndarray) -> dict[str, Any]:
+def _only(which: np.ndarray, value: Any) -> Any:
+    """An array of NumPy or JAX where lanes are chosen, and 0 elsewhere."""
+    numpy: Any = np if isinstance(value, np.ndarray) else jnp
+    beside = which.reshape(which.shape + (1,) * (value.ndim - 1))
+    return numpy.where(beside, value, numpy.zeros_like(value))
+
+
+def _flags(which: np.ndarray, beside: Any) -> Any:
+    """The chosen lanes, as an array of the same library."""
+    return which.copy() if isinstance(beside, np.ndarray) else jnp.array(which)
+
+
+def _info(metrics: dict[str, Any], which: np.ndarray) -> dict[str, Any]:
     """Gymnasium's form: each array with another, of the lanes that it holds for."""
     info: dict[str, Any] = {}
     for name, value in metrics.items():
-        info[name] = np.where(_beside(which, value), value, np.zeros_like(value))
-        info[f"_{name}"] = which.copy()
+        info[name], info[f"_{name}"] = _only(which, value), _flags(which, value)
     return info

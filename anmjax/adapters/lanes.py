@@ -20,16 +20,16 @@ _BLOCK = 64
 
 
 class Seen(NamedTuple):
-    """What a learner sees of all lanes, as NumPy arrays that may be written to."""
+    """What a learner sees of all lanes: NumPy arrays that may be written to, or JAX arrays."""
 
-    obs: np.ndarray  # (num_envs, n_obs)
-    reward: np.ndarray  # (num_envs,) float64
-    terminated: np.ndarray  # (num_envs,) bool
-    truncated: np.ndarray  # (num_envs,) bool
-    metrics: dict[str, np.ndarray]  # (num_envs, ..) each
+    obs: Any  # (num_envs, n_obs)
+    reward: Any  # (num_envs,) float64, or the task's dtype in JAX
+    terminated: Any  # (num_envs,) bool
+    truncated: Any  # (num_envs,) bool
+    metrics: dict[str, Any]  # (num_envs, ..) each
 
     @property
-    def ended(self) -> np.ndarray:
+    def ended(self) -> Any:
         """(num_envs,) bool, the episode is over."""
         return self.terminated | self.truncated
 
@@ -98,12 +98,20 @@ class Lanes:
 
     def step(self, actions: Any) -> None:
         """Takes an action in every lane, (num_envs, n_action)."""
-        self.states = self._step(self.states, np.asarray(actions))
+        on_device = isinstance(actions, jax.Array)
+        self.states = self._step(self.states, actions if on_device else np.asarray(actions))
 
-    def seen(self) -> Seen:
-        """What the lanes show after their last step or start."""
+    def seen(self, *, on_device: bool = False) -> Seen:
+        """What the lanes show after their last step or start.
+
+        Args:
+          on_device: as JAX arrays, which stay where they are.
+        """
         at = self.states
-        parts = jax.device_get((at.obs, at.reward, at.terminated, at.truncated, at.metrics))
+        shown = at.obs, at.reward, at.terminated, at.truncated, at.metrics
+        if on_device:
+            return Seen(*shown)
+        parts = jax.device_get(shown)
         obs, reward, terminated, truncated, metrics = jax.tree.map(np.array, parts)
         return Seen(obs, reward.astype(np.float64), terminated, truncated, metrics)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import sys
 import types
+from importlib.metadata import metadata
 from pathlib import Path
 
 import numpy as np
@@ -95,3 +96,19 @@ def test_a_start_or_variables_of_the_wrong_size_are_gym_anms_errors() -> None:
     env.reset(seed=0)
     with pytest.raises(EnvNextVarsError, match="3"):
         env.step(np.zeros(0))
+
+
+def test_the_program_of_gym_anms_readme_runs_with_its_id_changed() -> None:
+    readme = metadata("gym-anm").get_payload()
+    program = next(code for code in re.findall(r"```\w*\n(.*?)```", readme, re.DOTALL) if "gym.make" in code)
+    changes = {
+        "gym_anm:ANM6Easy-v0": "anmjax.adapters.gymnasium:anmjax/ANM6Easy-v0",
+        # What gym-anm 2.0.1 itself answers with: the README is older than Gymnasium's five values.
+        "o, r, done, info": "o, r, done, truncated, info",
+        "sleep(0.5)": "sleep(0)",
+    }
+    for old, new in changes.items():
+        assert program.count(old) == 1
+        program = program.replace(old, new)
+    with pytest.warns(UserWarning, match="nothing to render"):
+        exec(program, {"__name__": "__main__"})

@@ -45,6 +45,12 @@ def test_the_checker_of_gymnasium_has_no_word_to_say_where_actions_are_rescaled(
     check_env(gymnasium.make(TASK, rescale_actions=True).unwrapped)
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("name", anmjax.registered_tasks())
+def test_the_checker_of_gymnasium_has_no_word_to_say_of_any_task(name: str) -> None:
+    check_env(gymnasium.make(f"anmjax/{name}", rescale_actions=True).unwrapped)
+
+
 @pytest.mark.long
 def test_the_checker_of_gymnasium_asks_of_actions_in_mw_only_that_they_be_rescaled(env: Env) -> None:
     with pytest.warns(UserWarning, match="symmetric and normalized") as warned:

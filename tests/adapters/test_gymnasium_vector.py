@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import gymnasium
+import jax
 import numpy as np
 import pytest
+from gymnasium.utils.env_checker import data_equivalence
 from gymnasium.vector import AutoresetMode, SyncVectorEnv
+from gymnasium.vector.utils import batch_space
 
+import anmjax
 from anmjax.adapters.gymnasium import VectorEnv
 
 TASK = "anmjax/ANM6Easy-v0"
@@ -89,6 +94,27 @@ def test_every_mode_is_that_of_gymnasiums_own_vector(mode: AutoresetMode) -> Non
     assert ended.shape == (NUM_ENVS,)
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("name", anmjax.registered_tasks())
+def test_of_every_task_what_a_vector_returns_is_within_its_spaces(name: str) -> None:
+    # What Gymnasium's checker asks of one environment; for vectors it has none. Warnings are errors here.
+    envs = gymnasium.make_vec(f"anmjax/{name}", 2, "vector_entry_point", max_episode_steps=2)
+    assert envs.observation_space == batch_space(envs.single_observation_space, 2)
+    assert envs.action_space == batch_space(envs.single_action_space, 2)
+    starts = [envs.reset(seed=seed) for seed in (3, 3, 4)]
+    assert data_equivalence(starts[0], starts[1], exact=True)
+    assert not np.array_equal(starts[0][0], starts[2][0])
+    envs.action_space.seed(0)
+    for t in range(4):
+        obs, reward, terminated, truncated, _ = envs.step(envs.action_space.sample())
+        assert envs.observation_space.contains(obs)
+        assert (reward.shape, reward.dtype) == ((2,), np.float64)
+        assert terminated.dtype == truncated.dtype == np.bool_
+        if not terminated.any():
+            assert truncated.all() == (t == 1)
+    envs.close()
+
+
 def test_the_last_observation_of_an_episode_is_not_the_start_of_the_next() -> None:
     env = vector(AutoresetMode.SAME_STEP)
     env.reset(seed=0)
@@ -126,3 +152,59 @@ def test_what_a_reset_is_given_is_checked() -> None:
         env.reset(options={"reset_mask": np.zeros(3, bool)})
     with pytest.raises(ValueError, match="num_envs is 0"):
         VectorEnv("ANM6Easy-v0", 0)
+    with pytest.raises(ValueError, match="arrays is 'torch'"):
+        VectorEnv("ANM6Easy-v0", 1, arrays="torch")
+
+
+@pytest.mark.parametrize("mode", list(AutoresetMode))
+def test_jax_arrays_hold_what_numpys_do(mode: AutoresetMode) -> None:
+    ours = VectorEnv("ANM6Easy-v0", NUM_ENVS, autoreset_mode=mode, max_episode_steps=LIMIT, arrays="jax")
+    theirs = vector(mode)
+    same_on_device(ours.reset(seed=5), theirs.reset(seed=5))
+    for actions in actions_of(theirs, LIMIT):
+        same_on_device(ours.step(jax.numpy.asarray(actions)), theirs.step(actions))
+    if mode is AutoresetMode.DISABLED:
+        everywhere = {"reset_mask": np.ones(NUM_ENVS, bool)}
+        same_on_device(ours.reset(options=everywhere), theirs.reset(options=everywhere))
+
+
+def same_on_device(ours: Any, theirs: Any) -> None:
+    """The same numbers, ours in JAX arrays."""
+    for mine, other in zip(ours, theirs, strict=True):
+        assert all(isinstance(leaf, jax.Array) for leaf in jax.tree.leaves(mine))
+        if isinstance(other, dict):
+            final = other.pop("final_obs", None)
+            if final is not None:
+                np.testing.assert_allclose(mine.pop("final_obs"), np.stack(final), **CLOSE)
+            assert mine.keys() == other.keys()
+        jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, **CLOSE), mine, other)
+
+
+@pytest.fixture
+def plain_promotion() -> Iterator[None]:
+    """Gymnasium's wrappers keep statistics in float32, an array of one lane for all."""
+    with jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow"):
+        yield
+
+
+@pytest.mark.usefixtures("plain_promotion")
+@pytest.mark.parametrize("arrays", ["numpy", "jax"])
+def test_gymnasiums_wrappers_of_vectors_work_around_it(arrays: str) -> None:
+    wrappers = gymnasium.wrappers.vector
+    envs = vector_of(arrays)
+    scaled = wrappers.NormalizeObservation(wrappers.RecordEpisodeStatistics(envs))
+    scaled.reset(seed=0)
+    total, bare = np.zeros(NUM_ENVS), vector_of(arrays)
+    bare.reset(seed=0)
+    for actions in actions_of(envs, LIMIT):
+        obs, reward, _, truncated, info = scaled.step(actions)
+        np.testing.assert_allclose(reward, bare.step(actions)[1], rtol=1e-9)
+        total += np.asarray(reward)
+    assert np.asarray(truncated).all()
+    assert obs.shape == (NUM_ENVS, 18)
+    np.testing.assert_allclose(info["episode"]["r"], total, rtol=1e-6)  # float32
+    np.testing.assert_array_equal(info["episode"]["l"], [LIMIT] * NUM_ENVS)
+
+
+def vector_of(arrays: str) -> VectorEnv:
+    return gymnasium.make_vec(TASK, NUM_ENVS, "vector_entry_point", max_episode_steps=LIMIT, arrays=arrays)

@@ -1,0 +1,51 @@
+"""The programs of examples/: each learns, in a short training, what doing nothing does not give."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import jax
+import pytest
+
+import anmjax
+from anmjax.agents.baselines import do_nothing_policy
+from anmjax.agents.evaluation import evaluate, starts_of
+
+ROOT = Path(__file__).parents[2]
+# What an example imports besides the package, and steps after which it is beyond doing nothing.
+NEEDS = {
+    "rejax_ppo": (("rejax", "gymnax"), "4e6"),
+    "stable_baselines3_ppo": (("stable_baselines3",), "1e6"),
+}
+
+
+@pytest.fixture(scope="module")
+def nothing() -> float:
+    """Score of doing nothing, by the protocol that the examples print."""
+    env = anmjax.make("ANM6Easy-v0")
+    starts, _ = starts_of(env, jax.random.key(0))
+    return evaluate(env, do_nothing_policy(env), starts).discounted_return
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("example", sorted(path.stem for path in (ROOT / "examples").glob("*.py")))
+def test_an_example_learns_more_than_doing_nothing(example: str, nothing: float) -> None:
+    libraries, steps = NEEDS[example]
+    for library in libraries:
+        pytest.importorskip(library, exc_type=ImportError)
+    done = subprocess.run(
+        [sys.executable, ROOT / "examples" / f"{example}.py", "--steps", steps],
+        cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    score = re.search(r"discounted return: (-?[\d.]+)", done.stdout)
+    assert score is not None, done.stdout
+    assert float(score[1]) > nothing
