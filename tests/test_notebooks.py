@@ -9,11 +9,15 @@ import nbformat
 import pytest
 
 NOTEBOOKS = sorted((Path(__file__).parents[1] / "notebooks").glob("*.ipynb"))
+LONG = ("06_your_own_grid",)  # minutes
 
 
-@pytest.mark.pages
 @pytest.mark.filterwarnings("ignore:.*:DeprecationWarning")  # from the kernel's own dependencies
-@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+@pytest.mark.parametrize(
+    "path",
+    [pytest.param(p, marks=getattr(pytest.mark, "slow" if p.stem in LONG else "pages")) for p in NOTEBOOKS],
+    ids=lambda path: path.stem,
+)
 def test_a_notebook_runs_and_shows_a_figure(path, tmp_path):
     notebook = nbformat.read(path, as_version=4)
     nbclient.NotebookClient(notebook, timeout=600, resources={"metadata": {"path": str(tmp_path)}}).execute()
