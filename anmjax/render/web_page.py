@@ -25,6 +25,9 @@ TOP_CODE = 65534  # of a quantised number; the one above it stands for what is n
 class Page(str):
     """The HTML of a page, which notebooks show in a frame of its own."""
 
+    def __repr__(self) -> str:
+        return f"<page of {len(self):,} characters>"
+
     def _repr_html_(self) -> str:
         frame = 'width="100%" height="720" style="border: 0" title="replay"'
         return f'<iframe srcdoc="{html.escape(self)}" {frame}></iframe>'

@@ -95,6 +95,7 @@ def test_a_notebook_shows_it_in_a_frame_that_is_all_of_it():
     text = page({HOSTILE: rollout(grid(3), steps=2)})
     framed = re.fullmatch(r'<iframe srcdoc="([^"]*)" [^>]*></iframe>', text._repr_html_())
     assert html.unescape(framed[1]) == text
+    assert len(repr(text)) < 50
 
 
 def test_a_day_of_a_hundred_buses_is_small():
