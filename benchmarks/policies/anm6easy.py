@@ -52,6 +52,7 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--trees", type=Path, help="published decision trees, see benchmarks.policies.trees")
     parser.add_argument("--dtype", choices=("float64", "float32"), default="float32")
     parser.add_argument("--parts", nargs="+", choices=PARTS, default=list(PARTS))
+    parser.add_argument("--resume", type=Path, help="record whose parts stand, but for those of --parts")
     command_line.add_devices(parser)
     command_line.add_record(parser)
     options = parser.parse_args(arguments)
@@ -162,7 +163,9 @@ def main() -> None:
                     settings = {"planning_steps": steps, "safety_margin": margin}
                     table.score("grid", name, policy, every=EVERY, horizon=options.grid_horizon, **settings)
     summary["minutes"] = (time.perf_counter() - begun) / 60
-    made = record.make("policies.anm6easy", table.rows, **summary)
+    stood, summary["earlier"] = record.gone_on_with(options.resume)
+    rows = table.rows + [row for row in stood if row["part"] not in options.parts]
+    made = record.make("policies.anm6easy", rows, **summary)
     if options.out or not options.smoke:
         record.write(made, options.out)
 
