@@ -165,9 +165,9 @@ def main() -> None:
     summary["minutes"] = (time.perf_counter() - begun) / 60
     stood, summary["earlier"] = record.gone_on_with(options.resume)
     rows = table.rows + [row for row in stood if row["part"] not in options.parts]
-    made = record.make("policies.anm6easy", rows, **summary)
+    finished = record.make("policies.anm6easy", rows, **summary)
     if options.out or not options.smoke:
-        record.write(made, options.out)
+        record.write(finished, options.out)
 
 
 if __name__ == "__main__":
