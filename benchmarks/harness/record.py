@@ -8,6 +8,7 @@ import os
 import platform
 import re
 import resource
+import shlex
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -104,7 +105,7 @@ def command(benchmark: str) -> str:
     parser.add_argument("--out")
     parser.add_argument("--resume")
     _, arguments = parser.parse_known_args(sys.argv[1:])
-    return " ".join([*settings, "python -m", f"benchmarks.{benchmark}", *arguments])
+    return " ".join([*settings, "python -m", f"benchmarks.{benchmark}", *map(shlex.quote, arguments)])
 
 
 def make(benchmark: str, rows: Sequence[dict[str, Any]], **summary: Any) -> dict[str, Any]:
