@@ -29,7 +29,7 @@ class ForgettingPPO(PPO):
 def main() -> None:
     """Trains, and scores what was learned."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--steps", type=float, default=10e6, help="environment steps of the training")
+    parser.add_argument("--steps", type=float, default=20e6, help="environment steps of the training")
     parser.add_argument("--num-envs", type=int, default=256, help="lanes that run side by side")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--horizon", type=int, default=HORIZON, help="steps of the evaluation")

@@ -18,6 +18,7 @@ from anmjax.agents.evaluation import evaluate, starts_of
 ROOT = Path(__file__).parents[2]
 # What an example imports besides the package, and steps after which it is beyond doing nothing.
 NEEDS = {
+    "behaviour_cloning": ((), "1000"),
     "rejax_ppo": (("rejax", "gymnax"), "4e6"),
     "stable_baselines3_ppo": (("stable_baselines3",), "1e6"),
 }
