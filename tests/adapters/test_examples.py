@@ -19,6 +19,7 @@ ROOT = Path(__file__).parents[2]
 # What an example imports besides the package, and steps after which it is beyond doing nothing.
 NEEDS = {
     "behaviour_cloning": ((), "1000"),
+    "ppo_in_one_file": (("gymnax",), "2e6"),
     "rejax_ppo": (("rejax", "gymnax"), "4e6"),
     "stable_baselines3_ppo": (("stable_baselines3",), "1e6"),
 }
