@@ -20,6 +20,7 @@ def env():
     return anmjax.make("ANM6Easy-v0")
 
 
+@pytest.mark.long
 def test_each_policy_has_its_day_on_the_page_from_the_start_on(env, capsys):
     shown = Watched(env, "ANM6Easy-v0")
     address = re.fullmatch(r"Watch: (http://127\.0\.0\.1:\d+/\S+/)\n", capsys.readouterr().err)
