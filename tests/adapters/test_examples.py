@@ -21,7 +21,6 @@ NEEDS = {
     "behaviour_cloning": ((), "1000"),
     "ppo_in_one_file": (("gymnax",), "2e6"),
     "rejax_ppo": (("rejax", "gymnax"), "4e6"),
-    "stable_baselines3_ppo": (("stable_baselines3",), "1e6"),
 }
 
 

@@ -64,6 +64,7 @@ def test_starts_that_have_all_ended_are_refused():
         evaluate(env, random_policy(env), ended)
 
 
+@pytest.mark.long
 def test_a_start_that_has_ended_is_scored_as_a_collapse_and_not_as_perfect():
     env = anmjax.make("ANM6Easy-v0", gamma=0.9)
     starts, _ = starts_of(env, KEY)
@@ -145,6 +146,7 @@ def test_the_longest_run_of_violating_steps_is_counted_over_all_starts():
     assert evaluated[0].voltage_margin_low is evaluated[0].branch_margin_median is None
 
 
+@pytest.mark.long
 def test_margins_are_those_of_voltages_and_loadings_step_by_step():
     env = anmjax.make("ANM6Easy-v0")
     starts = jax.tree.map(lambda x: x[::48], starts_of(env, KEY)[0])

@@ -80,7 +80,7 @@ def in_anmjax(policy, t0, num_steps):
 @pytest.mark.parametrize(
     ("agent", "num_steps"),
     [
-        ("shac", 200),
+        pytest.param("shac", 200, marks=pytest.mark.long),
         pytest.param("shac", 3000, marks=pytest.mark.slow),
         pytest.param("ppo", 3000, marks=pytest.mark.slow),
     ],
@@ -94,6 +94,7 @@ def test_a_policy_of_the_package_returns_the_same_in_gym_anm(agent, num_steps):
     np.testing.assert_allclose(discount @ ours, discount @ theirs, rtol=0, atol=1e-6)
 
 
+@pytest.mark.long
 def test_the_command_line_scores_a_policy_of_the_package(capsys):
     assert main(["evaluate", "shac@ANM6Easy-v0", "--horizon", "96", "--num-starts", "2"]) == 0
     assert "shac@ANM6Easy-v0" in capsys.readouterr().out

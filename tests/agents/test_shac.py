@@ -160,6 +160,7 @@ def test_a_truncation_is_worth_what_would_have_come_and_a_termination_nothing():
     assert metrics.episodes[-1] == 16
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "options",
     [{}, {"actor": "gaussian", "entropy_coefficient": 1e-4, "num_critics": 2}, {"layer_norm": False}],
@@ -221,6 +222,7 @@ def test_values_stay_the_same_when_the_scale_of_returns_changes():
     assert np.ptp(before) > 0.1
 
 
+@pytest.mark.long
 def test_a_limit_on_costs_is_kept_and_its_multiplier_is_that_of_the_optimum():
     # Reward a, cost a^2, at most 0.04: a = 0.2 and the multiplier 1 / (2 a) = 2.5, by hand.
     learner, metrics = trained(agent(Capped(), 300, cost_limit=0.04, noise_until=0.5))

@@ -53,6 +53,7 @@ def solved() -> Any:
     return jax.jit(jax.vmap(as_program))
 
 
+@pytest.mark.long
 def test_solve_qp_gives_the_same_points(regions: Regions, solved: Any) -> None:
     x, _ = solved(*regions.arguments())
     ours = jax.vmap(closed_form)(*regions.arguments())
@@ -65,6 +66,7 @@ def clear_of_kinks(slack: Any, dual: Any) -> np.ndarray:
     return np.asarray(jnp.maximum(slack, dual).min(1) > CLEAR)
 
 
+@pytest.mark.long
 def test_solve_qp_gives_the_same_derivatives_by_every_argument(smooth: Regions, solved: Any) -> None:
     arguments = smooth.arguments()
     clear = clear_of_kinks(*solved(*arguments)[1])

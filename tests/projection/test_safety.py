@@ -176,6 +176,7 @@ def test_a_collapsed_lane_is_answered_and_disturbs_no_other(env, project, states
     np.testing.assert_array_equal(mixed.action[1:], safe.action[1:])
 
 
+@pytest.mark.long
 def test_the_wrapper_steps_with_the_safe_action_and_says_how_far_it_moved(env, states, actions, safe):
     wrapped = SafeAction(env, num_linearisations=3, num_iters=25)
     begun = jax.eval_shape(wrapped.reset, jax.random.key(0))

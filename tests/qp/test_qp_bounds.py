@@ -63,6 +63,7 @@ def far_bounds(scale=1.0, size=1.0, w=INF):
     ]
 
 
+@pytest.mark.long
 def test_bounds_of_any_size_change_nothing(solved):
     # x as small as 1e-6 is good to what the tolerance is of terms of size one, hence only up from there.
     cases, sizes = [], []

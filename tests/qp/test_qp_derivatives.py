@@ -124,6 +124,7 @@ def bounded(q: jax.Array, smoothing: jax.Array) -> jax.Array:
     return solve_qp(jnp.ones((1, 1)), q * one, G=jnp.ones((1, 1)), h=one, smoothing=smoothing).x[0]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("smoothing", [1e-1, 1e-3])
 @pytest.mark.parametrize("q", [-3.0, -1.0, 1.0])
 def test_smoothing_gives_the_derivative_of_the_central_path(q, smoothing):

@@ -86,7 +86,11 @@ PLAIN = (
 
 
 @pytest.mark.parametrize(
-    "name", [name if name == "case9" else pytest.param(name, marks=pytest.mark.slow) for name in HELD + PLAIN]
+    "name",
+    [
+        pytest.param(name, marks=getattr(pytest.mark, "long" if name == "case9" else "slow"))
+        for name in HELD + PLAIN
+    ],
 )
 @pytest.mark.filterwarnings("ignore")  # pandas deprecations inside pandapower
 def test_a_do_nothing_step_is_the_power_flow_of_pandapower_with_voltages_held(name):

@@ -15,6 +15,7 @@ def env() -> anmjax.ANMEnv:
     return anmjax.make("ANM6Easy-v0")
 
 
+@pytest.mark.long
 def test_actions_of_all_agents_are_the_action_of_the_task(env: anmjax.ANMEnv) -> None:
     agents = anmjax.MultiAgent(env)
     assert agents.agents == ("device_2", "device_4", "device_6")
