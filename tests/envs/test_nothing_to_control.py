@@ -47,6 +47,7 @@ def test_the_safety_layer_passes_the_empty_action_through(lanes: int) -> None:
     np.testing.assert_allclose(after.metrics["safe_violation"], 0.999 + 2e-3 - vm, atol=1e-12)
 
 
+@pytest.mark.long
 def test_a_batch_without_a_lane_steps_to_a_batch_without_a_lane() -> None:
     env = Feeder()
     state = jax.vmap(lambda key: env.reset_to(key, start()))(jax.random.split(jax.random.key(0), 0))

@@ -71,6 +71,7 @@ def ended(kind: str, loadings: tuple[float, ...] = LOADINGS, solved: bool = Fals
     return Lanes(v, error.ravel(), updates.ravel(), np.asarray(by_newton))
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("kind", KINDS)
 def test_lanes_near_the_base_case_are_solved_in_a_few_updates(kind: str) -> None:
     lanes = ended(kind)

@@ -66,6 +66,7 @@ def test_derivatives_of_a_thousand_are_central_differences(shape):
     check_derivatives(250, shape)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "draw", [*KINDS, infeasible, unbounded], ids=lambda draw: getattr(draw, "__name__", draw)
 )
@@ -110,6 +111,7 @@ def test_second_derivatives_are_differences_of_first_ones():
     np.testing.assert_allclose(ours, ends, atol=1e-6 * (1 + np.abs(ends).max()))
 
 
+@pytest.mark.long
 def test_a_program_of_constants_compiles():
     args = arrays(drawn("regular", batch=2)[0])
     x = jax.jit(lambda: jax.grad(lambda q: jax.vmap(solve_qp)(args[0], q, *args[2:]).x.sum())(args[1]))()
