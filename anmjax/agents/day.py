@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from anmjax.agents.evaluation import actions_of
+from anmjax.agents.acting import actions_of
 from anmjax.envs.protocol import GridEnvironment
 from anmjax.envs.records import State
 from anmjax.powerflow.quantities import branch_loading

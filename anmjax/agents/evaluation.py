@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, cast
@@ -10,20 +9,13 @@ from typing import Any, cast
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.sharding import Mesh, PartitionSpec
 from scipy import stats
 
-from anmjax.agents.margins import branch_margin, voltage_margin
-from anmjax.agents.violation import VIOLATION_TOLERANCE, has_limits, violates
+from anmjax.agents.tally import PIECE, devices_for, go_on, start_tally
 from anmjax.envs.protocol import Environment, GridEnvironment
 from anmjax.envs.records import State
 from anmjax.envs.reward import return_of_collapse
-from anmjax.grid.network import Network
-from anmjax.lanes.empty import shard_map
-from anmjax.lanes.varying import as_varying
 
-# Metrics that are averaged over the steps.
-MEANS = ("e_loss", "penalty", "curtailment")
 QUANTILES = {"low": 0.05, "median": 0.5}  # of margins
 HORIZON = 3000  # steps; at a discount of 0.995, what comes after weighs 3e-7
 
@@ -160,8 +152,9 @@ def evaluate(
     gamma: float | None = None,
     key: jax.Array | None = None,
     described: str = "given starts",
+    progress: Callable[[int], None] | None = None,
 ) -> Evaluation:
-    """Runs a policy from every start, side by side, in one compiled call.
+    """Runs a policy from every start, side by side, by one program for all horizons.
 
     The starts are shared out evenly over JAX's devices in this process, over as many as their number can be.
     On a grid the margins of all steps are kept until the end: 8 bytes a step and start.
@@ -176,6 +169,7 @@ def evaluate(
       gamma: discount factor; None: the environment's.
       key: PRNG key of random policies; None: a fixed one.
       described: where the starts come from, for the record.
+      progress: called every 250 steps and at the end, with the number of steps taken from each start.
 
     Returns:
       The outcome.
@@ -195,9 +189,16 @@ def evaluate(
     collapse, task = (0.0, 0.0, 0.0), cast(Any, env)
     if bool(starts.terminated.any()) and hasattr(task, "costs_clipping"):
         collapse = return_of_collapse(task.costs_clipping[1], task.gamma), *task.costs_clipping
-    totals, margins = jax.device_get(
-        _run(env, policy, starts, keys, gamma, collapse, horizon, day, _shares(len(keys)))
-    )
+    mesh = devices_for(len(keys))
+    tally, rows = start_tally(starts, collapse, mesh), []
+    sizes = np.int32(horizon), np.int32(day), np.asarray(gamma, starts.reward.dtype)
+    for first in range(0, horizon, PIECE):
+        tally, margins = go_on(env, policy, tally, keys, np.int32(first), *sizes, mesh=mesh)
+        rows.append(jax.device_get(margins))
+        if progress is not None:
+            progress(min(first + PIECE, horizon))
+    totals = jax.device_get(tally.totals)
+    margins = {name: np.concatenate([row[name] for row in rows]) for name in (rows[0] if rows else ())}
     returns = np.asarray(totals["discounted"], np.float64)
     steps = totals["steps"].sum()
     last_day = totals["last_day"][totals["collapsed"] == 0]
@@ -232,106 +233,3 @@ def _quantile(margins: np.ndarray, share: float) -> float | None:
     # One of them, not a mean of two: those of a grid without limits are infinite.
     value = float(np.quantile(values, share, method="inverted_cdf")) if values.size else np.inf
     return value if np.isfinite(value) else None
-
-
-def action_of(policy: Any, key: jax.Array, state: State) -> jax.Array:
-    """The action, (n_action,), of a policy, see ``evaluate``, in the state of one lane."""
-    return policy.act(key, state) if hasattr(policy, "act") else policy(key, state.obs)
-
-
-def actions_of(policy: Any, keys: jax.Array, states: State) -> jax.Array:
-    """Actions of a policy in a batch of states: keys (n,) -> (n, n_action)."""
-    return jax.vmap(functools.partial(action_of, policy))(keys, states)
-
-
-def _shares(count: int) -> Mesh:
-    """As many devices as can take equal shares of the starts."""
-    devices = jax.local_devices()
-    size = max(k for k in range(1, len(devices) + 1) if count % k == 0)
-    return Mesh(np.array(devices[:size]), ("starts",))
-
-
-def _evaluate_lanes(
-    env: Environment,
-    policy: Any,
-    starts: State,
-    keys: jax.Array,
-    gamma: jax.Array,
-    collapse: jax.Array,
-    horizon: int,
-    day: int,
-) -> tuple[dict[str, jax.Array], dict[str, jax.Array]]:
-    """Sums over the horizon, by name, each ``(n,)``, and margins ``(horizon, n)``, nan where there is none.
-
-    ``collapse`` (3,) are its reward, loss and penalty.
-    """
-    dtype = starts.reward.dtype
-    count = starts.reward.shape[0]
-    on_grid, net = has_limits(starts.metrics), getattr(env, "network", None)
-    means = [name for name in MEANS if name in starts.metrics]
-
-    def act(carry: Any, time: jax.Array) -> Any:
-        states, totals, run = carry
-        alive = ~states.terminated
-        actions = actions_of(policy, jax.vmap(jax.random.fold_in, (0, None))(keys, time), states)
-        after = as_varying(jax.vmap(env.step)(states, actions), states)
-        metrics = after.metrics
-        terms = {
-            "discounted": gamma ** time.astype(dtype) * after.reward,
-            "last_day": jnp.where(time >= horizon - day, -after.reward, 0),
-            "steps": alive,
-            "collapsed": after.terminated & alive,
-            **{name: jnp.where(alive, metrics[name], 0) for name in means},
-        }
-        if on_grid:
-            broken = (violates(metrics) | after.terminated) & alive
-            run = jnp.where(broken, run + 1, 0)
-            terms |= {
-                "violations": broken,
-                "voltage": (metrics["voltage_violation"] > VIOLATION_TOLERANCE) & alive,
-                "branch": (metrics["branch_violation"] > VIOLATION_TOLERANCE) & alive,
-                "longest": jnp.maximum(run - totals["longest"], 0),
-            }
-        totals = {name: totals[name] + term.astype(totals[name].dtype) for name, term in terms.items()}
-        return (after, totals, run), {} if net is None else margins(net, after)
-
-    def margins(net: Network, after: State) -> dict[str, jax.Array]:
-        each = {"voltage_margin": voltage_margin, "branch_margin": branch_margin}
-        of_all = {name: jax.vmap(margin, (None, 0))(net, after.grid.v) for name, margin in each.items()}
-        return {
-            name: jnp.where(after.terminated, jnp.nan, x).astype(jnp.float32) for name, x in of_all.items()
-        }
-
-    whole = {"steps", "collapsed"} | ({"violations", "voltage", "branch", "longest"} if on_grid else set())
-    names = ("discounted", "last_day", *means, *whole)
-    zeros = {name: jnp.zeros(count, jnp.int32 if name in whole else dtype) for name in names}
-    dead = starts.terminated
-    of_dead = dict(zip(("discounted", "e_loss", "penalty"), collapse, strict=True))
-    of_dead |= dict.fromkeys(("steps", "violations", "collapsed", "longest"), 1)
-    begin = {name: jnp.where(dead, of_dead[name], x) if name in of_dead else x for name, x in zeros.items()}
-    carry = starts, begin, jnp.zeros(count, jnp.int32)
-    carry = as_varying(carry, (env, policy, starts, keys, gamma))
-    (_, totals, _), margins_of_steps = jax.lax.scan(act, carry, jnp.arange(horizon))
-    return totals, margins_of_steps
-
-
-# Sizes are static; the environment and the policy are pytrees, so another checkpoint needs no compilation.
-@functools.partial(jax.jit, static_argnames=("horizon", "day", "mesh"))
-def _run(
-    env: Environment,
-    policy: Any,
-    starts: State,
-    keys: jax.Array,
-    gamma: float,
-    collapse: tuple[float, float, float],
-    horizon: int,
-    day: int,
-    mesh: Mesh,
-) -> tuple[dict[str, jax.Array], dict[str, jax.Array]]:
-    everywhere, shared = PartitionSpec(), PartitionSpec("starts")
-    return shard_map(
-        functools.partial(_evaluate_lanes, horizon=horizon, day=day),
-        mesh=mesh,
-        in_specs=(everywhere, everywhere, shared, shared, everywhere, everywhere),
-        out_specs=(shared, PartitionSpec(None, "starts")),
-    )(env, policy, starts, keys, *(jnp.asarray(x, starts.reward.dtype) for x in (gamma, collapse)))

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 from flax import struct
 
-from anmjax.agents.evaluation import action_of
+from anmjax.agents.acting import action_of
 from anmjax.agents.violation import violates
 from anmjax.envs.protocol import Environment
 from anmjax.envs.records import State

@@ -75,8 +75,11 @@ COMPILE = Column("compile, s", lambda row: row["trace_s"] + row["compile_s"], ".
 def source(made: Row) -> str:
     """Where and with what a record was measured."""
     jax, date = made["versions"]["jax"], made["date"][:10]
-    earlier = ", ".join(f"`{one['command']}`" for one in made.get("earlier", ()))
-    before = f"; earlier rows by {earlier}" if earlier else ""
+    earlier = []
+    for one in made.get("earlier", ()):
+        where = place(one) if one.get("machine", made["machine"]) != made["machine"] else ""
+        earlier.append(f"`{one['command']}`{f' ({where})' if where else ''}")
+    before = f"; earlier rows by {', '.join(earlier)}" if earlier else ""
     return f"{place(made)}; jax {jax}; {commit(made)}; {date}; `{made['command']}`{before}."
 
 

@@ -132,16 +132,17 @@ def make(benchmark: str, rows: Sequence[dict[str, Any]], **summary: Any) -> dict
     }
 
 
-def gone_on_with(path: Path | None) -> tuple[list[dict[str, Any]], list[dict[str, str]]]:
+def gone_on_with(path: Path | None) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     """The rows of a record that a run goes on with, and where they came from; nothing of none.
 
     Returns:
-      Its rows; ``command``, ``commit`` and ``date`` of it and of what it went on with itself, oldest first.
+      Its rows; ``command``, ``commit``, ``date`` and ``machine`` of it and of what it went on with itself,
+      oldest first.
     """
     if path is None:
         return [], []
     made = json.loads(path.read_text(encoding="utf-8"))
-    told = {name: made[name] for name in ("command", "commit", "date")}
+    told = {name: made[name] for name in ("command", "commit", "date", "machine")}
     return made["rows"], [*made.get("earlier", []), told]
 
 

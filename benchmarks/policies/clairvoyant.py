@@ -24,7 +24,8 @@ import jax.numpy as jnp
 import numpy as np
 
 import anmjax
-from anmjax.agents.evaluation import HORIZON, actions_of, starts_of
+from anmjax.agents.acting import actions_of
+from anmjax.agents.evaluation import HORIZON, starts_of
 from anmjax.agents.mpc import MPCPerfect
 from benchmarks.harness import command_line, record
 

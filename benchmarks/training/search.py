@@ -49,6 +49,7 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
     parser.add_argument("--steps", type=int, default=4_000_000, help="environment steps of a training")
     parser.add_argument("--cores", nargs="+", type=int, help="cores to train on (default: all of them)")
+    parser.add_argument("--resume", type=Path, help="record of a run that was stopped: its trainings stand")
     command_line.add_budget(parser)
     command_line.add_record(parser)
     options = parser.parse_args(arguments)
@@ -88,11 +89,14 @@ def train(job: tuple[str, str], core: int, folder: Path, options: argparse.Names
 def main() -> None:
     """Runs the search; leaves with 1 where a training failed."""
     options = parse()
+    rows, earlier = record.gone_on_with(options.resume)
+    had = {(row["variant"], row["task"]) for row in rows}
     jobs = [(variant, task) for variant in options.variants for task in options.tasks]
+    jobs = [job for job in jobs if job not in had]
     free: queue.Queue[int] = queue.Queue()
     for core in options.cores:
         free.put(core)
-    begun, rows, late, failed = time.monotonic(), [], [], 0
+    begun, late, failed = time.monotonic(), [], 0
     with tempfile.TemporaryDirectory() as scratch:
 
         def work(job: tuple[str, str]) -> list[dict[str, Any]] | None:
@@ -120,7 +124,8 @@ def main() -> None:
                 )
                 rows.sort(key=lambda row: (options.variants.index(row["variant"]), row["task"], row["seed"]))
                 if options.out or not options.smoke:  # what there is, should the search be stopped
-                    made = record.make("training.search", rows, steps=options.steps, not_begun=late)
+                    told = {"steps": options.steps, "not_begun": late, "earlier": earlier}
+                    made = record.make("training.search", rows, **told)
                     record.write(made, options.out)
     if failed:
         sys.exit(f"{failed} trainings failed")

@@ -24,7 +24,7 @@ import jax
 import jax.numpy as jnp
 from flax import struct
 
-from anmjax.agents.evaluation import action_of
+from anmjax.agents.acting import action_of
 from anmjax.agents.planning.arguments import (
     Sizes,
     check_number,
