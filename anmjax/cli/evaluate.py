@@ -28,7 +28,7 @@ from anmjax.cli.devices import use_devices
 from anmjax.cli.errors import CommandError, nearest
 from anmjax.cli.outputs import check_plot
 from anmjax.cli.report import differences, rows, table
-from anmjax.cli.screen import say
+from anmjax.cli.screen import reporter, say
 from anmjax.cli.tasks import make_task, scoring_task_of
 from anmjax.render.day import plot_day
 
@@ -129,7 +129,14 @@ def score(
             say(f"Evaluating {name}: compiling (some 10 s), {work}...")
         begun = time.perf_counter()
         scores[name] = evaluate(
-            env, policy, starts, horizon=horizon, gamma=gamma, key=policy_key, described=described
+            env,
+            policy,
+            starts,
+            horizon=horizon,
+            gamma=gamma,
+            key=policy_key,
+            described=described,
+            progress=None if quiet else reporter(horizon, "steps"),
         )
         took = time.perf_counter() - begun
         if not quiet:

@@ -256,7 +256,7 @@ _OPTIONS = tuple(
 
 
 def _with_limits_of(net: Network, series: Profiles) -> Network:
-    """The network with the extremes of the profiles as limits of devices that have none."""
+    """The network with limits of devices that have none: the extremes of the profiles, a reach of slacks."""
     p_min, p_max = (np.array(x, float) for x in (net.p_min, net.p_max))
     q_min, q_max = (np.array(x, float) for x in (net.q_min, net.q_max))
     plus, minus = np.array(net.p_plus, float), np.array(net.p_minus, float)
@@ -273,6 +273,13 @@ def _with_limits_of(net: Network, series: Profiles) -> Network:
     q_plus, q_minus = np.minimum(net.q_plus, q_max), np.maximum(net.q_minus, q_min)
     of_loads = np.array(net.loads, int)
     q_plus[of_loads], q_minus[of_loads] = q_max[of_loads], q_min[of_loads]
+    # A slack's: twice what all that is there could draw, give, charge or lose.
+    slack = np.flatnonzero(np.array(net.device_kind) == tables.SLACK)
+    sizes = np.hypot(np.maximum(-p_min, p_max), np.maximum(-q_min, q_max))
+    of_case = net.p_fixed, net.q_fixed, net.p_current, net.q_current, net.g_shunt, net.b_shunt, net.g, net.b
+    reach = 2 * (np.delete(sizes, slack).sum() + sum(np.abs(x).sum() for x in of_case if x is not None))
+    for limit, most in (p_min, -reach), (q_min, -reach), (p_max, reach), (q_max, reach):
+        limit[slack] = np.where(np.isinf(limit[slack]), most, limit[slack])
     loose: Any = net
     powers = {"p_min": p_min, "p_max": p_max, "q_min": q_min, "q_max": q_max}
     limited: Network = loose.replace(**powers, p_plus=plus, p_minus=minus, q_plus=q_plus, q_minus=q_minus)

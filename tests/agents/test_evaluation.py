@@ -19,6 +19,7 @@ import anmjax
 from anmjax.agents.baselines import BASELINES, ConstantPolicy, do_nothing_policy, random_policy
 from anmjax.agents.evaluation import evaluate, starts_of
 from anmjax.agents.seeds import key_of_seed
+from anmjax.agents.tally import PIECE
 from anmjax.envs.spaces import Box
 from tests.agents.probes import Bare, Constant, Match
 
@@ -44,6 +45,17 @@ def test_a_constant_reward_is_scored_as_a_geometric_sum():
     assert result.violation_share == 0.25
     assert result.collapses == 0
     assert json.loads(json.dumps(result.to_dict()))["num_starts"] == 3
+
+
+def test_an_evaluation_in_pieces_says_how_far_it_is_and_ends_at_the_horizon():
+    env = Alarm(gamma=0.9)
+    starts, _ = starts_of(env, KEY, num_starts=2)
+    reached: list[int] = []
+    result = evaluate(env, random_policy(env), starts, horizon=2 * PIECE + 8, progress=reached.append)
+    assert reached == [PIECE, 2 * PIECE, 2 * PIECE + 8]
+    np.testing.assert_allclose(result.discounted_return, 10, rtol=1e-12)  # 0.9^508 is below 1e-23
+    assert result.cost_per_day == -96  # the last day begins in one piece and ends in the last
+    assert result.violation_share == 0.25
 
 
 def test_a_collapse_ends_a_lane_and_is_counted_once():

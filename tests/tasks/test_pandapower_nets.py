@@ -47,7 +47,9 @@ def as_nothing_is_done(net: pp.pandapowerNet) -> None:
         if {"controllable", "min_p_mw", "max_p_mw"} <= set(table):
             low, high = table.min_p_mw.fillna(0.0), table.max_p_mw.fillna(np.inf)
             within = np.clip(table.p_mw * table.scaling, low.clip(lower=0.0), high) / table.scaling
-            table["p_mw"] = table.p_mw.where(~table.controllable.fillna(unsaid).astype(bool), within)
+            # What draws is an injection of the case and no device.
+            device = table.controllable.fillna(unsaid).astype(bool) & (table.p_mw >= 0)
+            table["p_mw"] = table.p_mw.where(~device, within)
     net.storage.loc[net.storage.max_e_mwh > 0, ["p_mw", "q_mvar"]] = 0.0
 
 
