@@ -117,7 +117,7 @@ class ANMEnv(Env):
                 )
             state = self._start(jax.random.key(0), start)
             if not bool(state.terminated):
-                return self._observed(state, begins=True)[0], self._info
+                return self._observed(state)[0], self._info
         raise EnvInitializationError(f"{type(self).__name__}: no start has a power flow with a solution")
 
     def step(self, action: Any) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
@@ -130,11 +130,14 @@ class ANMEnv(Env):
         expected = cast(_Told, self.env).coming.shape
         if coming.shape != expected:
             raise EnvNextVarsError(f"next_vars returned {coming.shape} variables, expected are {expected}")
-        after = self._told(coming, self._running, np.asarray(action))
-        return *self._observed(after), self._info
+        action = np.asarray(action)
+        after = self._told(coming, self._running, action)
+        return *self._observed(after, action), self._info
 
-    def _observed(self, state: State, *, begins: bool = False) -> tuple[np.ndarray, float, bool, bool]:
-        obs, reward, terminated, truncated = self._shown(state, begins=begins)
+    def _observed(
+        self, state: State, action: np.ndarray | None = None
+    ) -> tuple[np.ndarray, float, bool, bool]:
+        obs, reward, terminated, truncated = self._shown(state, action)
         if self._observe is not None:
             obs = np.asarray(self._observe(self.state))
             obs = np.zeros_like(obs) if terminated else obs

@@ -97,7 +97,7 @@ class Env(gymnasium.Env):
                 "the start is not finite, or its power flow has no solution" if start is not None
                 else f"100 starts of {type(self.env).__name__} were drawn and none has a power flow"
             )  # fmt: skip
-        return self._shown(state, begins=True)[0], self._info
+        return self._shown(state)[0], self._info
 
     def step(self, action: Any) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
         """Takes an action, see ``anmjax.ANMEnv.step``; any is accepted and moved to what is possible.
@@ -112,7 +112,8 @@ class Env(gymnasium.Env):
           RuntimeError: there was no reset yet.
           ValueError: the action has the wrong shape.
         """
-        obs, reward, terminated, truncated = self._shown(self._step(self._running, np.asarray(action)))
+        action = np.asarray(action)
+        obs, reward, terminated, truncated = self._shown(self._step(self._running, action), action)
         return obs, reward, terminated, truncated, self._info
 
     def render(self) -> np.ndarray | None:
@@ -209,11 +210,11 @@ class Env(gymnasium.Env):
         self._key, self._episode = key_of(drawn), 0
         return self._key
 
-    def _shown(self, state: State, *, begins: bool = False) -> tuple[np.ndarray, float, bool, bool]:
-        """Keeps a state, and returns what a caller sees of it; ``begins``: it is a start."""
+    def _shown(self, state: State, action: np.ndarray | None = None) -> tuple[np.ndarray, float, bool, bool]:
+        """Keeps a state, and returns what a caller sees of it; without the action to it, it is a start."""
         self._current = state
         if self._screen is not None:
-            self._screen.follow(state, begins=begins)
+            self._screen.follow(state, action)
         parts = state.obs, state.reward, state.terminated, state.truncated, state.metrics
         obs, reward, terminated, truncated, metrics = jax.device_get(parts)
         obs = np.array(obs)  # what JAX hands out cannot be written to

@@ -52,15 +52,17 @@ class Screen:
         self._picture: Picture | None = None
         self.page: LivePage | None = None
 
-    def follow(self, state: State, *, begins: bool) -> None:
-        """A state that the environment has come to; ``begins``: by a reset."""
+    def follow(self, state: State, action: np.ndarray | None = None) -> None:
+        """A state that the environment has come to by an action; without one, by a reset."""
         if self._mode != "human":
             return
-        moment = jax.device_get(moment_of(self._env.network, state))
+        if action is not None and hasattr(self._env, "in_units"):
+            action = self._env.in_units(action)
+        moment = jax.device_get(moment_of(self._env.network, state, action))
         if self.page is None:
             self.page = LivePage(self._env.network, float(self._env.delta_t), title=self._name)
             _tell(self.page.address)
-        if begins:
+        if action is None:
             self.page.begin(moment, start_hour=hour_of(self._env, state))
         else:
             self.page.add(moment)

@@ -38,9 +38,13 @@ class RescaledActions(Wrapper):
 
     def step(self, state: Any, action: jax.Array) -> Any:
         """Takes an action between -1 and 1; what is beyond is beyond the bounds."""
+        return self.env.step(state, self.in_units(action))
+
+    def in_units(self, action: jax.Array) -> jax.Array:
+        """The action of the task itself, (n_action,) in MW and MVAr."""
         space = self.env.action_space
         share = (jnp.asarray(action, space.dtype) + 1) / 2
-        return self.env.step(state, space.low + share * (space.high - space.low))
+        return space.low + share * (space.high - space.low)
 
 
 def task_of(task: Any, options: dict[str, Any], *, rescale_actions: bool, max_steps: int | None) -> Any:

@@ -54,7 +54,8 @@ def check_evaluate(arguments: argparse.Namespace) -> None:
     if twice := [name for name, count in Counter(arguments.policy).items() if count > 1]:
         raise CommandError(f"the policy {twice[0]} is named more than once.")
     inputs = [path for name in arguments.policy for path in (Path(name), Path(name) / CHECKPOINT_FILE)]
-    check_files({"--json": arguments.json, "--csv": arguments.csv, "--plot": arguments.plot}, inputs)
+    files = {"--json": arguments.json, "--csv": arguments.csv, "--plot": arguments.plot}
+    check_files(files | {"--plot-scores": arguments.plot_scores}, inputs)
 
 
 def options_of(arguments: argparse.Namespace) -> type[AgentConfig]:

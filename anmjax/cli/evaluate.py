@@ -15,11 +15,11 @@ import jax
 
 from anmjax.agents.baselines import BASELINES
 from anmjax.agents.config import AgentConfig
-from anmjax.agents.day import a_day
 from anmjax.agents.evaluation import Evaluation, evaluate, starts_of
 from anmjax.agents.mpc import MPC
 from anmjax.agents.policies import shipped
 from anmjax.agents.registry import AGENTS
+from anmjax.agents.replay import replay
 from anmjax.agents.seeds import key_of_seed
 from anmjax.agents.training.checkpoint import Checkpoint, CheckpointError, load, restore_policy
 from anmjax.agents.training.run_folder import CHECKPOINT_FILE
@@ -30,12 +30,14 @@ from anmjax.cli.outputs import check_plot
 from anmjax.cli.report import differences, rows, table
 from anmjax.cli.screen import reporter, say
 from anmjax.cli.tasks import make_task, scoring_task_of
+from anmjax.render.comparison import plot_policies
 from anmjax.render.day import plot_day
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Evaluates every policy named, prints tables, writes JSON and CSV if asked to."""
     check_plot(arguments.plot)
+    check_plot(arguments.plot_scores, "--plot-scores")
     keep_programs(arguments.no_cache)
     use_devices(arguments.devices)
     task, env, checkpoints = task_and_checkpoints(arguments.policy, arguments.task)
@@ -58,6 +60,8 @@ def run(arguments: argparse.Namespace) -> int:
         write(arguments.json, json.dumps(record, indent=2) + "\n")
     if arguments.csv:
         write(arguments.csv, rows(outcomes))
+    if arguments.plot_scores:
+        save(plot_policies(outcomes, title=task), arguments.plot_scores)
     if arguments.plot:
         _plot(arguments.plot, task, env, policies, seed=arguments.seed, **chosen)
     return 0
@@ -96,9 +100,22 @@ def _plot(file: str, task: str, env: Any, policies: dict[str, Any], *, seed: int
     starts, _ = starts_of(env, starts_key, **chosen)
     first = jax.tree.map(lambda x: x[0], starts)
     say(f"Drawing two days of each, compiling first: {file}")
-    days = {name: a_day(env, policy, first, key=policy_key) for name, policy in policies.items()}
+    steps = max(1, round(24 / float(env.delta_t)))
+    days = {
+        name: replay(env, policy, first, steps=steps, skip=steps, key=policy_key)
+        for name, policy in policies.items()
+    }
+    save(plot_day(days, title=task), file)
+
+
+def save(figure: Any, file: str) -> None:
+    """Writes a picture.
+
+    Raises:
+      CommandError: the file cannot be written.
+    """
     try:
-        plot_day(days, title=task).savefig(file, dpi=130)
+        figure.savefig(file, dpi=130)
     except (OSError, ValueError) as error:  # ValueError: an ending that is no image's
         raise CommandError(f"cannot write {file}: {error}.") from error
 

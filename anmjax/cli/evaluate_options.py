@@ -69,3 +69,6 @@ def add_evaluate_options(parser: argparse.ArgumentParser, _: str) -> None:
     parser.add_argument(
         "--plot", metavar="FILE", help="also draw the second day from the first start under each policy"
     )
+    parser.add_argument(
+        "--plot-scores", metavar="FILE", help="also draw the table: returns, violations, costs of a day"
+    )

@@ -39,7 +39,7 @@ def check_files(files: Mapping[str, str | None], inputs: Sequence[Path]) -> None
         seen[where] = flag
 
 
-def check_plot(name: str | None) -> None:
+def check_plot(name: str | None, flag: str = "--plot") -> None:
     """Refuses a picture that matplotlib could not write; loads it, which takes a second.
 
     Raises:
@@ -50,12 +50,12 @@ def check_plot(name: str | None) -> None:
     try:
         from matplotlib.backend_bases import FigureCanvasBase
     except ImportError as error:
-        raise CommandError("--plot needs matplotlib: pip install 'anmjax[plot]'.") from error
+        raise CommandError(f"{flag} needs matplotlib: pip install 'anmjax[plot]'.") from error
     # pgf is LaTeX's, and is drawn by a LaTeX that may not be there.
     formats = sorted(FigureCanvasBase.get_supported_filetypes().keys() - {"pgf"})
     ending = Path(name).suffix.removeprefix(".")
     if ending.lower() not in formats:
-        raise CommandError(f"--plot is {name}, but must end in one of .{', .'.join(formats)}.")
+        raise CommandError(f"{flag} is {name}, but must end in one of .{', .'.join(formats)}.")
 
 
 def is_film(out: str) -> bool:

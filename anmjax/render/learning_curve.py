@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from anmjax.render.theme import themed
+
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
@@ -19,12 +21,13 @@ PANELS = {
 ELSE = {"reward": "reward of a step", "steps_per_second": "steps per second"}
 
 
-def plot_learning_curve(rows: Sequence[dict[str, Any]], *, title: str = "") -> Figure:
+def plot_learning_curve(rows: Sequence[dict[str, Any]], *, title: str = "", dark: bool = False) -> Figure:
     """Draws the metrics of a training over its steps.
 
     Args:
       rows: of ``metrics.jsonl``.
       title: above all.
+      dark: for a dark ground.
 
     Returns:
       The figure, to be saved by ``figure.savefig``.
@@ -32,6 +35,11 @@ def plot_learning_curve(rows: Sequence[dict[str, Any]], *, title: str = "") -> F
     Raises:
       ImportError: matplotlib is not installed.
     """
+    with themed(dark):
+        return _draw(rows, title)
+
+
+def _draw(rows: Sequence[dict[str, Any]], title: str) -> Figure:
     from matplotlib.figure import Figure
     from matplotlib.ticker import StrMethodFormatter, SymmetricalLogLocator
 
@@ -43,9 +51,8 @@ def plot_learning_curve(rows: Sequence[dict[str, Any]], *, title: str = "") -> F
     for name, axis in axes.items():
         values = _column(rows, name) * (100 if name == "violation_share" else 1)
         # A point shows where there are too few for a line.
-        axis.plot(steps, values, lw=1.2, marker="." if len(rows) < 50 else "", color="tab:blue")
+        axis.plot(steps, values, lw=1.2, marker="." if len(rows) < 50 else "")
         axis.set_ylabel((PANELS | ELSE)[name])
-        axis.grid(alpha=0.3)
         if name == "value_loss" and (values > 0).any():
             axis.set_yscale("log")
     sizes = np.abs(_column(rows, "episode_return"))

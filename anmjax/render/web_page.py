@@ -13,10 +13,12 @@ import numpy as np
 
 from anmjax.agents.replay import Replay
 from anmjax.grid.network import Network
+from anmjax.projection.control_layout import ControlLayout
 from anmjax.render.elements import kinds_of, transformers
 from anmjax.render.layout import layout
 
-SCRIPTS = ("data.js", "symbols.js", "diagram.js", "charts.js", "main.js")
+SCRIPTS = ("vendor/uplot.js", "data.js", "symbols.js", "diagram.js", "charts.js", "main.js")
+STYLES = ("vendor/uplot.css", "style.css")
 # What a page may do: run and show what is in it, and load nothing.
 CONTENT_POLICY = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'"
 TOP_CODE = 65534  # of a quantised number; the one above it stands for what is not finite
@@ -85,7 +87,7 @@ def document(
     parts = {
         "title": html.escape(title),
         "policy": content_policy,
-        "style": (files / "style.css").read_text(encoding="utf-8"),
+        "style": "".join((files / name).read_text(encoding="utf-8") for name in STYLES),
         "script": "\n".join((files / name).read_text(encoding="utf-8") for name in scripts),
         "data": text,
     }
@@ -181,6 +183,8 @@ def described(net: Network, coordinates: Any = None) -> dict[str, Any]:
             "rating": rounded(np.asarray(net.rating) * base),
             "closed": (np.asarray(net.in_service) > 0).tolist(),
             "transformer": transformers(net).tolist(),
+            "tap": rounded(net.tap),
+            "shift_deg": rounded(np.rad2deg(net.shift)),
             "path": [rounded(points, 4) for points in places.branch],
         },
         "device": {
@@ -192,6 +196,7 @@ def described(net: Network, coordinates: Any = None) -> dict[str, Any]:
             "size": rounded(places.size, 3),
             "potential": _positions(net.generators, net.n_device),
             "charge": _positions(net.storage, net.n_device),
+            "asked": _positions(tuple(ControlLayout.of(net).devices.tolist()), net.n_device),
             **{
                 name: rounded(np.asarray(getattr(net, name)) * base)
                 for name in ("p_min", "p_max", "q_min", "q_max", "soc_min", "soc_max")

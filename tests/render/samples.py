@@ -8,6 +8,7 @@ import numpy as np
 
 from anmjax.agents.replay import Replay, Series
 from anmjax.grid.network import Network
+from anmjax.projection.control_layout import ControlLayout
 
 
 def grid(n_bus: int, *, seed: int = 0, reach: int = 4, meshes: int = 0, ties: int = 0) -> Network:
@@ -60,8 +61,11 @@ def rollout(net: Network, *, steps: int = 6, seed: int = 0) -> Replay:
         p_from_mw=s * 0.9,
         q_from_mvar=s * 0.1,
         s_mva=s,
+        asked_mw=draw(ControlLayout.of(net).n_controlled, -0.2, 0.3),
+        asked_mvar=draw(ControlLayout.of(net).n_controlled, -0.2, 0.2),
         e_loss=rng.uniform(0, 0.1, steps),
         penalty=rng.uniform(0, 1, steps),
+        reward=rng.uniform(-1, 0, steps),
         terminated=np.arange(steps) == steps - 1,
     )
     return Replay(net, 0.25, 6.0, series)

@@ -130,7 +130,8 @@ FOLLOWER = """
 const seen = [];
 const look = () => seen.push({ T, t: state.t, clock: byId("clock").textContent,
   live: byId("live").textContent, bus: describe.bus(POLICIES[0], 3, state.t)[1],
-  title: byId("title").textContent, path: document.querySelector(".chart path").getAttribute("d").length });
+  title: byId("title").textContent, drawn: PANELS[0].charts.every((chart) => chart.plot),
+  charted: PANELS[0].charts[0].data[1].filter((x) => x !== null).length });
 setTimeout(look, 0);
 setTimeout(() => { look(); seek(0); }, 1500);
 setTimeout(() => {
@@ -177,5 +178,6 @@ def test_a_live_page_goes_on_with_the_grid_and_lets_one_look_back(tmp_path, monk
     assert (first["T"], first["clock"], first["title"]) == (1, "day 1, 06:00", HOSTILE)
     assert (second["T"], second["t"], second["clock"], second["live"]) == (3, 2, "day 1, 06:30", "live")
     assert f"{series.vm[2, 3]:.5f}" in second["bus"]
-    assert second["path"] > first["path"]  # the chart has grown
+    assert second["drawn"]
+    assert (first["charted"], second["charted"]) == (2, 4)  # the last step's end is a point of its own
     assert (third["T"], third["t"], third["clock"]) == (4, 0, "day 1, 06:00")

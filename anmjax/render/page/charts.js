@@ -1,8 +1,9 @@
-// Charts over the whole rollout with a cursor at the moment shown. The scale of a quantity is the same for all
-// policies, so that heights compare.
+// Charts over the whole rollout with a cursor at the moment shown, drawn by uPlot. The scale of a quantity is the
+// same for all policies, so that heights compare.
 
-const HEIGHT = 74, LEFT = 38, RIGHT = 6, TOP = 5, BOTTOM = 14;
-const COLOURS = ["--one", "--two", "--three", "--four", "--five", "--six"].map((name) => `var(${name})`);
+const HEIGHT = 78, LEFT = 40, FONT_OF_AXES = "10px system-ui, 'DejaVu Sans', sans-serif";
+const COLOURS = ["--one", "--two", "--three", "--four", "--five", "--six"], BAD = "--bad";
+const colourOf = (name) => getComputedStyle(document.documentElement).getPropertyValue(name);
 
 // What a chart shows: title, unit, lines of each policy {label, values, colour, dashed}, fixed levels, least range.
 function chartSpecs() {
@@ -25,9 +26,12 @@ function chartSpecs() {
     { title: "fullest branch", unit: "%", levels: [100], from: 0, lines: (p) => [
       { label: "loading", values: p.hasRatings ? at(p.fullest, p.loading) : overTime(() => NaN), colour: COLOURS[3] },
     ] },
+    { title: "reward", unit: "a step", lines: (p) => [
+      { label: "reward", values: p.s.reward[0], colour: COLOURS[5] },
+    ] },
     { title: "cost so far", unit: "p.u.h", from: 0, accrues: true, lines: (p) => [
       { label: "energy lost", values: p.lost, colour: COLOURS[2] },
-      { label: "violations", values: p.penalty, colour: "var(--bad)" },
+      { label: "violations", values: p.penalty, colour: BAD },
     ] },
   ];
   const storage = indices(GRID.device.id).filter((k) => GRID.device.charge[k] >= 0);
@@ -50,21 +54,16 @@ function pinnedSpec({ kind, k }) {
       : { title: branchName(k), unit: "MVA", from: 0, lines: (p) => [{ label: "S", values: p.s.s_mva[k], colour: COLOURS[3] }] };
   }
   const d = GRID.device;
-  return { title: deviceName(k), unit: "MW, MVAr", levels: [0], lines: (p) => [
+  const asked = d.asked[k];
+  return { title: deviceName(k), unit: "MW, MVAr", lines: (p) => [
     ...(d.potential[k] >= 0 ? [{ label: "could give", values: p.s.potential_mw[d.potential[k]], colour: COLOURS[1], dashed: true }] : []),
     { label: "P", values: p.s.p_mw[k], colour: COLOURS[2] },
     { label: "Q", values: p.s.q_mvar[k], colour: COLOURS[3] },
+    ...(asked >= 0 ? [
+      { label: "P asked", values: p.s.asked_mw[asked], colour: COLOURS[0], dashed: true },
+      { label: "Q asked", values: p.s.asked_mvar[asked], colour: COLOURS[5], dashed: true },
+    ] : []),
   ] };
-}
-
-// Round steps of an axis with some 3 marks.
-function marks(low, high) {
-  const rough = (high - low) / 3, power = 10 ** Math.floor(Math.log10(rough));
-  const step = [1, 2, 5, 10].map((m) => m * power).find((s) => s >= rough);
-  const found = [];
-  for (let x = Math.ceil(low / step - 1e-9) * step; x <= high + 1e-9 * step; x += step) found.push(x);
-  const places = Math.max(0, -Math.floor(Math.log10(step) + 1e-9));
-  return found.map((x) => [x, x.toFixed(places).replace("-", "−")]);
 }
 
 // Range of a quantity over all policies.
@@ -83,13 +82,24 @@ function scaleOf(spec, policies) {
   return [low === spec.from ? low : low - room, high + room];
 }
 
+// Where the axis of time has marks, in steps, some 50 pixels apart, and what they say.
+function hoursOfAxis(width) {
+  const hours = T * DATA.delta_t, first = (DATA.start_hour ?? 0) + (DATA.lead - 1) * DATA.delta_t;
+  const every = [1, 2, 3, 6, 12, 24, 48, 168, 744].find((h) => (h / hours) * width > 50) ?? Math.ceil(hours / 6);
+  const marks = [];
+  for (let h = Math.ceil(first / every) * every; h <= first + hours + 1e-9; h += every) {
+    const fits = h < first + hours * (1 - 14 / width); // a name at the very end would be cut
+    marks.push([(h - first) / DATA.delta_t, !fits ? "" : DATA.start_hour === null || every > 12 ? `${h} h` : `${h % 24}:00`]);
+  }
+  return marks;
+}
+
 class Chart {
   constructor(parent, spec, policy, policies, onSeek) {
-    Object.assign(this, { spec, t: 0 });
+    Object.assign(this, { spec, t: 0, plot: null });
     this.read(policy, policies);
-    const box = document.createElement("div");
-    box.className = "chart";
-    this.box = box;
+    this.box = document.createElement("div");
+    this.box.className = "chart";
     const text = document.createElement("p"), title = document.createElement("b");
     title.textContent = `${spec.title}, ${spec.unit}`;
     text.append(title);
@@ -97,72 +107,103 @@ class Chart {
       const key = document.createElement("span"), line = document.createElement("i"), value = document.createElement("span");
       key.className = "key";
       line.className = dashed ? "dashed" : "";
-      line.style.borderTopColor = colour;
+      line.style.borderTopColor = `var(${colour})`;
       key.append(line, `${label} `, value);
       text.append(key);
       return value;
     });
-    box.append(text);
-    parent.append(box);
-    this.svg = draw(box, "svg", { role: "img", "aria-label": `${spec.title} over time` });
-    const seek = (event) => {
-      const x = event.clientX - this.svg.getBoundingClientRect().x;
-      onSeek(Math.round(((x - LEFT) / (this.width - LEFT - RIGHT)) * T - 0.5));
-    };
-    this.svg.addEventListener("pointerdown", seek);
-    this.svg.addEventListener("pointermove", (event) => { if (event.buttons) seek(event); });
-    new ResizeObserver(() => requestAnimationFrame(() => this.draw())).observe(box);
+    this.area = document.createElement("div");
+    this.area.setAttribute("role", "img");
+    this.area.setAttribute("aria-label", `${spec.title} over time`);
+    this.box.append(text, this.area);
+    parent.append(this.box);
+    this.onSeek = onSeek;
+    this.watcher = new ResizeObserver(() => requestAnimationFrame(() => this.draw()));
+    this.watcher.observe(this.area);
   }
 
   read(policy, policies) {
     const { spec } = this;
     // Costs stay after a collapse; nothing else does.
-    const known = (values) => (spec.accrues ? values : values.map((x, t) => (policy.alive(t) ? x : NaN)));
-    this.lines = spec.lines(policy).map((line) => ({ ...line, values: known(line.values) }));
+    const known = (values, t) => ((spec.accrues || policy.alive(t)) && Number.isFinite(values[t]) ? values[t] : null);
+    this.lines = spec.lines(policy);
     this.scale = scaleOf(spec, policies);
-    this.width = null; // what is drawn is of before
+    // A step lasts until the next one begins: the last has an end of its own.
+    const columns = this.lines.map(({ values }) => Array.from({ length: T + 1 }, (_, t) => known(values, Math.min(t, T - 1))));
+    this.data = [Array.from({ length: T + 1 }, (_, t) => t), ...columns];
+    this.plot?.setData(this.data);
+  }
+
+  make(width) {
+    const axis = { stroke: () => colourOf("--soft"), font: FONT_OF_AXES };
+    const ticks = { stroke: () => colourOf("--line"), width: 1, size: 3 };
+    return new uPlot({
+      width, height: HEIGHT,
+      padding: [5, 6, 0, 0],
+      legend: { show: false },
+      cursor: { y: false, points: { show: false }, drag: { x: false, y: false }, dblclick: () => null },
+      scales: { x: { time: false, range: () => [0, T] }, y: { range: () => this.scale } },
+      axes: [
+        { ...axis, ticks, size: 17, gap: 1, grid: { show: false }, splits: (u) => hoursOfAxis(u.bbox.width / devicePixelRatio).map(([at]) => at),
+          values: (u) => hoursOfAxis(u.bbox.width / devicePixelRatio).map(([, text]) => text) },
+        { ...axis, ticks: { show: false }, size: LEFT, gap: 3, space: 18, grid: ticks,
+          values: (u, splits) => splits.map((x) => `${+x.toPrecision(6)}`.replace("-", "−")) },
+      ],
+      series: [{}, ...this.lines.map(({ colour, dashed }) => ({
+        stroke: () => colourOf(colour), width: 1.7, dash: dashed ? [5, 3] : undefined, points: { show: false },
+        paths: uPlot.paths.stepped({ align: 1 }),
+      }))],
+      hooks: { draw: [(u) => { this.drawLevels(u); this.point(); }] },
+    }, this.data, this.area);
   }
 
   draw() {
-    const width = this.svg.clientWidth;
+    const width = this.area.clientWidth;
     if (!width || width === this.width) return;
     this.width = width;
-    this.svg.replaceChildren();
-    const [low, high] = this.scale;
-    const x = (t) => LEFT + (t / T) * (width - LEFT - RIGHT);
-    const y = (v) => TOP + ((high - v) / (high - low)) * (HEIGHT - TOP - BOTTOM);
-    for (const [value, text] of marks(low, high)) {
-      draw(this.svg, "line", { x1: LEFT, x2: width - RIGHT, y1: y(value), y2: y(value), stroke: "var(--line)" });
-      draw(this.svg, "text", { x: LEFT - 5, y: y(value) + 3.5, "text-anchor": "end" }, text);
-    }
-    const hours = T * DATA.delta_t, first = DATA.start_hour ?? 0;
-    const every = [1, 2, 3, 6, 12, 24, 48, 168, 744].find((h) => (h / hours) * (width - LEFT) > 42) ?? Math.ceil(hours / 6);
-    for (let h = Math.ceil(first / every) * every; h <= first + hours + 1e-9; h += every) {
-      const at = x((h - first) / DATA.delta_t), label = DATA.start_hour === null || every > 12 ? `${h} h` : `${h % 24}:00`;
-      draw(this.svg, "line", { x1: at, x2: at, y1: HEIGHT - BOTTOM, y2: HEIGHT - BOTTOM + 3, stroke: "var(--soft)" });
-      if (at < width - 16) draw(this.svg, "text", { x: at, y: HEIGHT - 1, "text-anchor": at < LEFT + 12 ? "start" : "middle" }, label);
-    }
-    for (const level of this.spec.levels ?? []) {
-      draw(this.svg, "line", { x1: LEFT, x2: width - RIGHT, y1: y(level), y2: y(level), stroke: "var(--bad)", "stroke-dasharray": "4 3" });
-    }
-    for (const { values, colour, dashed } of this.lines) {
-      let path = "", pen = false;
-      values.forEach((v, t) => {
-        if (!Number.isFinite(v)) { pen = false; return; }
-        path += `${pen ? "L" : "M"}${x(t).toFixed(1)} ${y(v).toFixed(1)}H${x(t + 1).toFixed(1)}`;
-        pen = true;
-      });
-      draw(this.svg, "path", { d: path, fill: "none", stroke: colour, "stroke-width": 1.7, ...(dashed ? { "stroke-dasharray": "5 3" } : {}) });
-    }
-    this.cursor = draw(this.svg, "line", { y1: 0, y2: HEIGHT - BOTTOM, stroke: "var(--ink)", "stroke-width": 1.2 });
+    if (this.plot) { this.plot.setSize({ width, height: HEIGHT }); return; }
+    this.plot = this.make(width);
+    this.cursor = document.createElement("div");
+    this.cursor.className = "moment";
+    this.plot.over.append(this.cursor);
+    const seek = (event) => this.onSeek(Math.floor(this.plot.posToVal(event.clientX - this.plot.over.getBoundingClientRect().x, "x")));
+    this.plot.over.addEventListener("pointerdown", seek);
+    this.plot.over.addEventListener("pointermove", (event) => { if (event.buttons) seek(event); });
     this.update(this.t);
+  }
+
+  drawLevels(u) {
+    const { ctx, bbox } = u;
+    ctx.save();
+    ctx.strokeStyle = colourOf(BAD);
+    ctx.lineWidth = devicePixelRatio;
+    ctx.setLineDash([4 * devicePixelRatio, 3 * devicePixelRatio]);
+    for (const level of this.spec.levels ?? []) {
+      const y = Math.round(u.valToPos(level, "y", true));
+      ctx.beginPath();
+      ctx.moveTo(bbox.left, y);
+      ctx.lineTo(bbox.left + bbox.width, y);
+      ctx.stroke();
+    }
+    ctx.restore();
+  }
+
+  point() {
+    if (this.cursor) this.cursor.style.transform = `translateX(${this.plot.valToPos(this.t + 0.5, "x").toFixed(1)}px)`;
   }
 
   update(t) {
     this.t = t;
-    this.values.forEach((value, k) => { value.textContent = number(this.lines[k].values[t], 4); });
-    if (!this.cursor) return;
-    const at = LEFT + ((t + 0.5) / T) * (this.width - LEFT - RIGHT);
-    set(this.cursor, { x1: at, x2: at });
+    this.values.forEach((value, k) => { write(value, number(this.data[k + 1][t], 4)); });
+    this.point();
+  }
+
+  // Colours of another scheme.
+  repaint() { this.plot?.redraw(false); }
+
+  remove() {
+    this.watcher.disconnect();
+    this.plot?.destroy();
+    this.box.remove();
   }
 }

@@ -106,7 +106,8 @@ const describe = {
     ];
   },
   branch(policy, k, t) {
-    const lines = [branchName(k) + (GRID.branch.transformer[k] ? " (transformer)" : "")];
+    const lines = [branchName(k) + (GRID.branch.transformer[k] ? " (transformer)" : "")], shift = GRID.branch.shift_deg[k];
+    if (GRID.branch.transformer[k]) lines.push(`tap ${number(GRID.branch.tap[k], 5)}${shift ? `, shift ${number(shift)}°` : ""}`);
     if (!GRID.branch.closed[k]) return [...lines, "open"];
     const loading = GRID.branch.rating[k] ? `${number(policy.loading[k][t], 4)} % of ${number(GRID.branch.rating[k])} MVA` : "no rating";
     return [
@@ -125,6 +126,7 @@ const describe = {
       const could = policy.s.potential_mw[d.potential[k]][t];
       lines.push(`could give ${number(could)} MW, unused ${number(Math.max(0, could - p))} MW`);
     }
+    if (d.asked[k] >= 0) lines.push(`asked  ${number(policy.s.asked_mw[d.asked[k]][t])} MW, ${number(policy.s.asked_mvar[d.asked[k]][t])} MVAr`);
     if (d.charge[k] >= 0) {
       const soc = policy.s.soc_mwh[d.charge[k]][t];
       lines.push(`charge ${number(soc)} MWh${range(d.soc_min[k], d.soc_max[k], "MWh")}`);

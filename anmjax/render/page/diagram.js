@@ -60,9 +60,10 @@ class Diagram {
         draw(symbol, "circle", { class: "shell", cx: -0.05, r: 0.09 });
         draw(symbol, "circle", { class: "coil", cx: 0.05, r: 0.09 });
       }
+      const flow = closed ? draw(this.arrows, "path", { class: "flow", d }) : null;
       const at = middleOf(points, GRID.branch.transformer[k] ? 0.78 : 0.5);
       const arrow = closed ? draw(this.arrows, "path", { class: "arrow", d: "M.075 0L-.055 .06L-.03 0L-.055 -.06Z" }) : null;
-      return { alarm, wire, arrow, at, way: null };
+      return { alarm, wire, flow, arrow, at, way: null };
     });
   }
 
@@ -135,7 +136,7 @@ class Diagram {
   update(t) {
     this.t = t;
     const { policy } = this, { s } = policy, alive = policy.alive(t);
-    this.branch.forEach(({ alarm, wire, arrow, at, way }, k) => {
+    this.branch.forEach(({ alarm, wire, flow, arrow, at, way }, k) => {
       const percent = policy.loading[k][t], off = policy.branchOff(k, t);
       show(alarm, off);
       if (!arrow) return;
@@ -144,6 +145,7 @@ class Diagram {
       if (now === way) return;
       this.branch[k].way = now;
       show(arrow, now !== 0);
+      set(flow, { class: now < 0 ? "flow back" : "flow", visibility: now ? "visible" : "hidden" });
       arrow.setAttribute("transform", `translate(${at.x} ${at.y}) rotate(${at.angle + (now < 0 ? 180 : 0)})`);
     });
     this.bus.forEach(({ halo, dot, sense }, k) => {

@@ -33,6 +33,7 @@ async function follow() {
   } catch (error) {
     unanswered += 1;
   }
+  document.body.classList.toggle("moving", unanswered === 0);
   badge.textContent = unanswered === 0 ? "live" : unanswered < PATIENCE ? "waiting" : "closed";
   if (unanswered < PATIENCE) setTimeout(follow, EVERY);
 }

@@ -91,6 +91,7 @@ function play(on) {
   Object.assign(state, { playing: on });
   [last, due] = [null, 0];
   byId("play").textContent = on ? "pause" : "play";
+  document.body.classList.toggle("moving", on); // power flows along the branches
   if (on) requestAnimationFrame(tick);
 }
 
@@ -156,7 +157,7 @@ function pin(element) {
   byId("element").value = element ? `${element.kind} ${element.k}` : "";
   for (const one of PANELS) {
     one.diagram.pin(element);
-    one.pinnedChart?.box.remove();
+    one.pinnedChart?.remove();
     one.pinnedChart = element ? new Chart(one.side, pinnedSpec(element), one.policy, POLICIES, seek) : null;
     if (one.pinnedChart) one.side.prepend(one.pinnedChart.box);
   }
@@ -173,7 +174,6 @@ function refresh() {
     one.heading.textContent = one.heading.title = one.policy.name;
     for (const chart of [...one.charts, one.pinnedChart].filter(Boolean)) {
       chart.read(one.policy, POLICIES);
-      chart.draw();
     }
   });
   drawStrips();
@@ -224,6 +224,7 @@ darkScheme.addEventListener("change", () => {
   byId("legend").replaceChildren();
   drawLegend();
   drawStrips();
+  for (const one of PANELS) for (const chart of [...one.charts, one.pinnedChart]) chart?.repaint();
   update();
 });
 
