@@ -1,8 +1,8 @@
 """How long does it take to make a page, how large is it, and how many frames a second does a browser draw?
 
-Pages of 1,000 steps of doing nothing, on tasks and on a tree of 1,000 buses with numbers drawn at random. In
-headless Chromium without a GPU, 1,500 by 1,000 pixels, the page goes on by a step at every frame that the
-browser grants, at most 60 a second, for some seconds. Without Chromium no frames are counted.
+Pages of 1,000 steps of doing nothing, on tasks and on a tree of 1,000 buses with loads. In headless Chromium
+without a GPU, 1,500 by 1,000 pixels, the page goes on by a step at every frame that the browser grants, at
+most 60 a second, for some seconds. Without Chromium no frames are counted.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ import anmjax
 from anmjax.agents.baselines import do_nothing_policy
 from anmjax.agents.evaluation import starts_of
 from anmjax.agents.replay import Replay, Series, replay
+from anmjax.powerflow.quantities import branch_quantities
 from anmjax.render.web_page import CONTENT_POLICY, page
 from benchmarks.harness import command_line, record
 
@@ -35,6 +36,7 @@ DRIVER = """
 <script>
 addEventListener("load", () => {
   let frames = 0, begun = null, busy = 0;
+  document.body.classList.add("moving"); // as while it plays
   const next = (now) => {
     begun ??= now;
     if (now - begun >= 1000 * SECONDS) {
@@ -74,26 +76,62 @@ def nothing_done(task: str, steps: int) -> Replay:
     return replay(env, do_nothing_policy(env), jax.tree.map(lambda x: x[0], starts), steps=steps)
 
 
-def drawn(num_buses: int, steps: int) -> Replay:
-    """A tree with a load at every second bus, and numbers at random."""
+def feeder(num_buses: int, steps: int) -> Replay:
+    """A 20 kV tree with a load at every second bus that follows the hours, solved at every step."""
     rng = np.random.default_rng(0)
+    parents = [int(rng.integers(max(0, k - 12), k)) for k in range(1, num_buses)]
+    size = 1e-3 * rng.lognormal(sigma=0.6, size=num_buses) * (np.arange(num_buses) % 2)  # p.u., at its most
+    below = size.copy()  # with all that is behind a bus
+    for k in range(num_buses - 1, 0, -1):
+        below[parents[k - 1]] += below[k]
     buses = [[0, 0, 20.0, 1.1, 0.9], *([k, 1, 20.0, 1.05, 0.95] for k in range(1, num_buses))]
+    # The fuller a branch may be, the thicker it is.
+    ratings = np.maximum(0.9 * below[1:], 2e-3)
     branches = [
-        [int(rng.integers(max(0, k - 12), k)), k, 0.01, 0.01, 0, 1, 1, 0] for k in range(1, num_buses)
+        [a, k, 5.5e-4 / rating**0.7, 5.5e-4 / rating**0.7, 0, 10 * rating, 1, 0]
+        for k, (a, rating) in enumerate(zip(parents, ratings.tolist(), strict=True), 1)
     ]
-    loads = [[k, k, -1, 0.2, 0, -0.1, *[None] * 9] for k in range(1, num_buses, 2)]
+    loads = [[k, k, -1, 0.2, 0, -10 * size[k], *[None] * 9] for k in range(1, num_buses, 2)]
     devices = [[0, 0, 0, *[None] * 12], *loads]
     names = ("bus", "device", "branch")
     tables = (np.array(rows, object) for rows in (buses, devices, branches))
-    net = anmjax.Network.from_dict({"baseMVA": 1, **dict(zip(names, tables, strict=True))})
-    counts = {"vm": net.n_bus, "va_deg": net.n_bus, "p_mw": net.n_device, "q_mvar": net.n_device}
-    counts |= {"potential_mw": 0, "soc_mwh": 0}
-    counts |= dict.fromkeys(("p_from_mw", "q_from_mvar", "s_mva"), net.n_branch)
-    series = {name: rng.uniform(0, 1.2, (steps, count)) for name, count in counts.items()}
-    series["vm"] = rng.uniform(0.93, 1.07, (steps, net.n_bus))
-    series |= {name: rng.uniform(0, 1, steps) for name in ("e_loss", "penalty")}
-    series["terminated"] = np.zeros(steps, bool)
-    return Replay(net, 0.25, 0.0, Series(**series))
+    net = anmjax.Network.from_dict({"baseMVA": 10, **dict(zip(names, tables, strict=True))})
+    hours = 0.25 * np.arange(steps)[:, None]
+    shape = 0.55 + 0.3 * np.sin(2 * np.pi * (hours - 13) / 24) + 0.1 * rng.normal(size=(steps, num_buses))
+    p = -size * np.clip(shape, 0.1, 1)
+
+    @jax.jit
+    @jax.vmap
+    def solved(p: jax.Array) -> tuple[jax.Array, Any]:
+        v = anmjax.power_flow(net, p, 0.2 * p).v
+        return v, branch_quantities(net, v)
+
+    v, flows = jax.device_get(solved(p))
+    outside = np.maximum(0.95 - np.abs(v), 0)[:, 1:].sum(1)
+    own = np.array(net.device_bus[1:])
+    of_slack = flows.p_from_mw[:, [k for k, a in enumerate(parents) if a == 0]].sum(1)[:, None]
+    p_mw = np.concatenate([of_slack, 10 * p[:, own]], axis=1)
+    none = np.zeros((steps, 0))
+    lost = 0.25 * p_mw.sum(1) / 10
+    penalty = 25 * outside
+    series = Series(
+        vm=np.abs(v),
+        va_deg=np.rad2deg(np.angle(v)),
+        p_mw=p_mw,
+        q_mvar=0.2 * p_mw,
+        potential_mw=none,
+        soc_mwh=none,
+        p_from_mw=flows.p_from_mw,
+        q_from_mvar=flows.q_from_mvar,
+        s_mva=np.maximum(flows.s_from_mva, flows.s_to_mva),
+        asked_mw=none,
+        asked_mvar=none,
+        e_loss=lost,
+        penalty=penalty,
+        reward=-lost - penalty,
+        terminated=np.zeros(steps, bool),
+    )
+    return Replay(net, 0.25, 0.0, series)
 
 
 def frames_of(text: str, seconds: float) -> dict[str, float]:
@@ -153,7 +191,7 @@ def main() -> None:
     # One after the other, so that no rollout runs beside a browser.
     made = [(task, nothing_done(task, options.steps)) for task in options.tasks]
     if not options.smoke:
-        made.append((f"tree of {NUM_BUSES:,} buses", drawn(NUM_BUSES, options.steps)))
+        made.append((f"tree of {NUM_BUSES:,} buses", feeder(NUM_BUSES, options.steps)))
     for name, rollout in made:
         begun = time.perf_counter()
         text = page({"do-nothing": rollout}, title=name)

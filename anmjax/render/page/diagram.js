@@ -136,7 +136,7 @@ class Diagram {
   update(t) {
     this.t = t;
     const { policy } = this, { s } = policy, alive = policy.alive(t);
-    this.branch.forEach(({ alarm, wire, flow, arrow, at, way }, k) => {
+    this.branch.forEach(({ alarm, wire, arrow, at, way }, k) => {
       const percent = policy.loading[k][t], off = policy.branchOff(k, t);
       show(alarm, off);
       if (!arrow) return;
@@ -145,7 +145,6 @@ class Diagram {
       if (now === way) return;
       this.branch[k].way = now;
       show(arrow, now !== 0);
-      set(flow, { class: now < 0 ? "flow back" : "flow", visibility: now ? "visible" : "hidden" });
       arrow.setAttribute("transform", `translate(${at.x} ${at.y}) rotate(${at.angle + (now < 0 ? 180 : 0)})`);
     });
     this.bus.forEach(({ halo, dot, sense }, k) => {
@@ -155,6 +154,9 @@ class Diagram {
       write(sense, off > 0 ? "▲" : off < 0 ? "▼" : "");
     });
     if (this.far) return;
+    for (const { flow, way } of this.branch) {
+      if (flow) set(flow, { class: way < 0 ? "flow back" : "flow", visibility: way ? "visible" : "hidden" });
+    }
     const d = GRID.device, clip = (x) => Math.min(1, Math.max(0, Number.isFinite(x) ? x : 0));
     this.device.forEach((setSymbol, k) => {
       const p = s.p_mw[k][t], largest = d.kind[k] === "load" ? -d.p_min[k] : d.p_max[k];
