@@ -171,7 +171,7 @@ def _voltage(panel: _Panel, rollout: Replay) -> None:
 
 def _cost(panel: _Panel, rollout: Replay) -> None:
     lost, penalty = rollout.series.e_loss, rollout.series.penalty
-    panel.line(lost, f"energy lost, {lost.sum():.4g} in all", color=panel.palette.given)
+    panel.line(lost, f"lost or stored, {lost.sum():.4g} in all", color=panel.palette.given)
     panel.line(penalty, f"violations, {penalty.sum():.4g}", color=panel.palette.bad)
 
 

@@ -66,7 +66,7 @@ def test_a_column_for_each_policy_with_names_limits_and_vectors():
     limits = {line.get_ydata()[0] for line in voltages.lines if line.get_linestyle() == "--"}
     assert limits == {0.95, 1.05}
     assert any(name.startswith("unit $") for name in names(of(figure, "P of devices, MW")))
-    assert f"energy lost, {series.e_loss.sum():.4g} in all" in names(of(figure, "cost of a step, p.u.h"))
+    assert f"lost or stored, {series.e_loss.sum():.4g} in all" in names(of(figure, "cost of a step, p.u.h"))
     file = io.BytesIO()
     figure.savefig(file, format="svg")
     assert b"<image" not in file.getvalue()

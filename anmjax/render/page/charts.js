@@ -30,7 +30,7 @@ function chartSpecs() {
       { label: "reward", values: p.s.reward[0], colour: COLOURS[5] },
     ] },
     { title: "cost so far", unit: "p.u.h", from: 0, accrues: true, lines: (p) => [
-      { label: "energy lost", values: p.lost, colour: COLOURS[2] },
+      { label: "lost or stored", values: p.lost, colour: COLOURS[2] },
       { label: "violations", values: p.penalty, colour: BAD },
     ] },
   ];
