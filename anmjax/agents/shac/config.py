@@ -30,7 +30,7 @@ class SHACConfig(AgentConfig):
     """
 
     total_steps: int = option(
-        12_000_000, Whole(1, 10**15), "environment steps to train for, all lanes together"
+        20_000_000, Whole(1, 10**15), "environment steps to train for, all lanes together"
     )
     num_envs: int = option(128, _COUNT, "grids that run side by side")
     horizon: int = option(32, _COUNT, "steps of a window, through which the gradient goes")
