@@ -53,6 +53,12 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--dtype", choices=("float64", "float32"), default="float32")
     parser.add_argument("--parts", nargs="+", choices=PARTS, default=list(PARTS))
     parser.add_argument("--resume", type=Path, help="record whose parts stand, but for those of --parts")
+    parser.add_argument(
+        "--anew",
+        nargs="+",
+        metavar="POLICY",
+        help="of part all, the policies that do not stand in the record",
+    )
     command_line.add_devices(parser)
     command_line.add_record(parser)
     options = parser.parse_args(arguments)
@@ -123,6 +129,19 @@ class Table:
         return result
 
 
+def paired(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The return of the planner by the AC power flow less that of each other policy, from its starts."""
+    return [
+        {"policy": BY_AC, "less": row["policy"], "their_return": fmean(theirs), **asdict(less)}
+        for best in rows
+        if best["part"] == "ac"
+        for row in rows
+        if row["part"] == "all"
+        for theirs in [row["evaluation"]["returns"][::EVERY]]
+        for less in [paired_difference(best["evaluation"]["returns"], theirs)]
+    ]
+
+
 def main() -> None:
     """Runs the benchmark."""
     options = parse(sys.argv[1:])
@@ -143,18 +162,16 @@ def main() -> None:
     if options.trees:
         learned = {"decision trees": trees.read(options.trees, table.env), **learned}
     summary: dict[str, Any] = {"task": TASK, "dtype": options.dtype, "load_average_before": load}
+    stood, summary["earlier"] = record.gone_on_with(options.resume)
+    kept = [row for row in stood if row["part"] not in options.parts]
+    if "all" in options.parts and options.anew is not None:
+        kept += [row for row in stood if row["part"] == "all" and row["policy"] not in options.anew]
     if "all" in options.parts:
         for name, policy in {**known, **learned}.items():
-            table.score("all", name, policy, every=1, horizon=options.horizon)
+            if not any((row["part"], row["policy"]) == ("all", name) for row in kept):
+                table.score("all", name, policy, every=1, horizon=options.horizon)
     if "ac" in options.parts:
-        best = table.score("ac", BY_AC, BASELINES[BY_AC](table.env), every=EVERY, horizon=options.horizon)
-        summary["paired"] = [
-            {"policy": BY_AC, "less": row["policy"], "their_return": fmean(theirs), **asdict(less)}
-            for row in table.rows
-            if row["part"] == "all"
-            for theirs in [row["evaluation"]["returns"][::EVERY]]
-            for less in [paired_difference(best.returns, theirs)]
-        ]
+        table.score("ac", BY_AC, BASELINES[BY_AC](table.env), every=EVERY, horizon=options.horizon)
     if "grid" in options.parts:
         for steps in options.steps:
             for name, perfect in options.grid.items():
@@ -163,8 +180,10 @@ def main() -> None:
                     settings = {"planning_steps": steps, "safety_margin": margin}
                     table.score("grid", name, policy, every=EVERY, horizon=options.grid_horizon, **settings)
     summary["minutes"] = (time.perf_counter() - begun) / 60
-    stood, summary["earlier"] = record.gone_on_with(options.resume)
-    rows = table.rows + [row for row in stood if row["part"] not in options.parts]
+    order = [*known, "decision trees", *learned]
+    rows = table.rows + kept
+    rows.sort(key=lambda row: (PARTS.index(row["part"]), row["part"] == "all" and order.index(row["policy"])))
+    summary["paired"] = paired(rows)
     finished = record.make("policies.anm6easy", rows, **summary)
     if options.out or not options.smoke:
         record.write(finished, options.out)

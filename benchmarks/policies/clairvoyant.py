@@ -54,6 +54,7 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
         help="'planner N', looking N steps ahead, 'middle', 'shac' or 'ppo' (default: %(default)s)",
     )
     parser.add_argument("--resume", type=Path, help="record whose beginnings stand")
+    parser.add_argument("--anew", nargs="+", default=[], metavar="NAME", help="beginnings that do not stand")
     parser.add_argument("--iterations", type=int, default=400, help="iterates of a descent")
     command_line.add_record(parser)
     options = parser.parse_args(arguments)
@@ -144,9 +145,10 @@ def main() -> None:
         starts = jax.tree.map(lambda x: x[:: options.every], starts_of(env, jax.random.key(0))[0])
         hours = np.asarray(starts.aux[:, -1]).astype(int)
         for name in options.beginnings:
-            if any(
+            had = any(
                 row["task"] == task and any(one["beginning"] == name for one in row["from"]) for row in rows
-            ):
+            )
+            if had and name not in options.anew:
                 continue
             found = improved(env, starts, begun(env, task, starts, name, options.days), options)
             rows = with_beginning(rows, task, hours, name, found)
@@ -162,7 +164,9 @@ def main() -> None:
 def with_beginning(
     rows: list[dict[str, Any]], task: str, hours: np.ndarray, name: str, found: list[dict[str, float]]
 ) -> list[dict[str, Any]]:
-    """Rows, one a start, with what came of one more beginning of a task.
+    """Rows, one a start, with what came of one more beginning of a task, or of one again.
+
+    What came of a beginning before stands where it is better.
 
     Args:
       rows: those there are.
@@ -174,7 +178,10 @@ def with_beginning(
     own = {row["t0"]: row["from"] for row in rows if row["task"] == task}
     made = []
     for hour, one in zip(hours.tolist(), found, strict=True):
-        every = [*own.get(hour, []), {"beginning": name, **one}]
+        known = own.get(hour, [])
+        for same in (same for same in known if same["beginning"] == name):
+            one |= {key: same[key] for key in ("return", "cost_per_day") if same["return"] > one["return"]}
+        every = [*(other for other in known if other["beginning"] != name), {"beginning": name, **one}]
         best = max(every, key=lambda one: one["return"])
         made.append({"task": task, "t0": hour, "begun_from": best["beginning"], "return": best["return"]})
         made[-1] |= {"cost_per_day": best["cost_per_day"], "from": every}

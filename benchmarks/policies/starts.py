@@ -50,7 +50,8 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.policies.starts", description=__doc__)
     parser.add_argument("--parts", nargs="+", choices=PARTS, default=list(PARTS))
     parser.add_argument("--horizon", type=int, default=HORIZON, help="steps a start (default: %(default)s)")
-    parser.add_argument("--resume", type=Path, help="record of a run that was stopped: its parts stand")
+    parser.add_argument("--resume", type=Path, help="record whose rows stand")
+    parser.add_argument("--anew", nargs="+", default=[], metavar="POLICY", help="policies that do not stand")
     command_line.add_devices(parser)
     command_line.add_record(parser)
     options = parser.parse_args(arguments)
@@ -59,8 +60,10 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     return options
 
 
-def measure(name: str, part: Part, horizon: int, *, smoke: bool) -> list[dict[str, Any]]:
-    """The rows of one part, one a policy."""
+def measure(
+    name: str, part: Part, horizon: int, stood: dict[str, dict[str, Any]], *, smoke: bool
+) -> list[dict[str, Any]]:
+    """The rows of one part, one a policy: those that stand, by policy, and the others."""
     env: Any = anmjax.make(part.task)
     starts, described = starts_of(
         env,
@@ -74,6 +77,9 @@ def measure(name: str, part: Part, horizon: int, *, smoke: bool) -> list[dict[st
         described += f", every {part.every}th"
     rows: list[dict[str, Any]] = []
     for policy in part.policies[: 1 if smoke else None]:
+        if policy in stood:
+            rows.append(compared(stood[policy], rows))
+            continue
         made: Any = BASELINES[policy](env) if policy in BASELINES else anmjax.load_policy(part.task, policy)
         begun = time.perf_counter()
         result = evaluate(env, made, starts, horizon=horizon, described=described)
@@ -88,12 +94,17 @@ def measure(name: str, part: Part, horizon: int, *, smoke: bool) -> list[dict[st
         if part.charges and not smoke:
             means = returns.reshape(len(part.charges), -1).mean(1)
             found["by_charge"] = dict(zip(map(str, part.charges), map(float, means), strict=True))
-        if rows:
-            less = paired_difference(rows[0]["evaluation"]["returns"], result.returns)
-            found["first_less_this"] = asdict(less)
-        rows.append(found)
+        rows.append(compared(found, rows))
         print(f"{name}: {policy}: {result.discounted_return:.3f}, {found['seconds']:.0f} s", flush=True)
     return rows
+
+
+def compared(row: dict[str, Any], before: list[dict[str, Any]]) -> dict[str, Any]:
+    """A row with its difference from the first of its part, from the same starts."""
+    if not before:
+        return row
+    ours, theirs = (one["evaluation"]["returns"] for one in (before[0], row))
+    return row | {"first_less_this": asdict(paired_difference(ours, theirs))}
 
 
 def main() -> None:
@@ -102,9 +113,12 @@ def main() -> None:
     command_line.mesh_of(options.devices)
     rows, earlier = record.gone_on_with(options.resume)
     for name in options.parts:
-        if any(row["part"] == name for row in rows):
-            continue
-        rows += measure(name, PARTS[name], options.horizon, smoke=options.smoke)
+        own = [row for row in rows if row["part"] == name]
+        stood = {row["policy"]: row for row in own if row["policy"] not in options.anew}
+        found = measure(name, PARTS[name], options.horizon, stood, smoke=options.smoke)
+        at = rows.index(own[0]) if own else len(rows)
+        rows = [row for row in rows if row not in own]
+        rows[at:at] = found
         if options.out or not options.smoke:  # what there is, should it be stopped
             made = record.make("policies.starts", rows, horizon=options.horizon, earlier=earlier)
             record.write(made, options.out)
