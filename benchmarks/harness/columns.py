@@ -77,8 +77,8 @@ def source(made: Row) -> str:
     jax, date = made["versions"]["jax"], made["date"][:10]
     earlier = []
     for one in made.get("earlier", ()):
-        where = place(one) if one.get("machine", made["machine"]) != made["machine"] else ""
-        earlier.append(f"`{one['command']}`{f' ({where})' if where else ''}")
+        elsewhere = "machine" in one and place(one) != place(made)
+        earlier.append(f"`{one['command']}`{f' ({place(one)})' if elsewhere else ''}")
     before = f"; earlier rows by {', '.join(earlier)}" if earlier else ""
     return f"{place(made)}; jax {jax}; {commit(made)}; {date}; `{made['command']}`{before}."
 
