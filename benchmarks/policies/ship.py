@@ -31,7 +31,7 @@ def main() -> None:
     env = anmjax.make(checkpoint.task, **checkpoint.overrides)
     starts, described = starts_of(env, jax.random.key(0))
     outcome = evaluate(env, restore_policy(checkpoint, env), starts, described=described)
-    name = f"{checkpoint.agent}@{checkpoint.task}"
+    name, commit = f"{checkpoint.agent}@{checkpoint.task}", record.commit()  # before anything is written
     save_policy(FOLDER / f"{name}.msgpack", checkpoint)
     command = json.loads((run / "run.json").read_text())["commands"][-1]["command"]
     entry = {
@@ -45,7 +45,7 @@ def main() -> None:
         "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         "machine": record.machine(),
         "versions": {name: record.versions()[name] for name in ("python", "anmjax", "jax", "flax")},
-        **record.commit(),
+        **commit,
     }
     RECORD.write_text(json.dumps(made() | {name: entry}, indent=1, sort_keys=True) + "\n", encoding="utf-8")
     print(f"{name}: {outcome.discounted_return:.4f}")
