@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from scipy import stats
 
-from anmjax.agents.tally import PIECE, devices_for, go_on, start_tally
+from anmjax.agents.tally import PIECE, Clock, devices_for, go_on, start_tally
 from anmjax.envs.protocol import Environment, GridEnvironment
 from anmjax.envs.records import State
 from anmjax.envs.reward import return_of_collapse
@@ -191,9 +191,9 @@ def evaluate(
         collapse = return_of_collapse(task.costs_clipping[1], task.gamma), *task.costs_clipping
     mesh = devices_for(len(keys))
     tally, rows = start_tally(starts, collapse, mesh), []
-    sizes = np.int32(horizon), np.int32(day), np.asarray(gamma, starts.reward.dtype)
+    clock = Clock(np.int32(0), np.int32(horizon), np.int32(day), np.asarray(gamma, starts.reward.dtype))
     for first in range(0, horizon, PIECE):
-        tally, margins = go_on(env, policy, tally, keys, np.int32(first), *sizes, mesh=mesh)
+        tally, margins = go_on(env, policy, tally, keys, clock._replace(first=np.int32(first)), mesh=mesh)
         rows.append(jax.device_get(margins))
         if progress is not None:
             progress(min(first + PIECE, horizon))

@@ -7,7 +7,7 @@ keeps of a loop's passes while planners iterate within them is freed.
 from __future__ import annotations
 
 import functools
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -28,6 +28,15 @@ SUMS = ("e_loss", "penalty", "curtailment")  # of metrics
 _COUNTS = ("steps", "collapsed")
 _COUNTS_ON_GRID = ("violations", "voltage", "branch", "longest")
 _SHARED, _EVERYWHERE = PartitionSpec("starts"), PartitionSpec()
+
+
+class Clock(NamedTuple):
+    """Which steps a call takes, and how they count; () each."""
+
+    first: Any  # number of its first step
+    horizon: Any  # steps in all: those after are not taken
+    day: Any  # steps of a day
+    gamma: Any  # discount factor
 
 
 @struct.dataclass
@@ -75,10 +84,7 @@ def go_on(
     policy: Any,
     tally: Tally,
     keys: jax.Array,
-    first: jax.Array,
-    horizon: jax.Array,
-    day: jax.Array,
-    gamma: jax.Array,
+    clock: Clock,
     mesh: Mesh,
 ) -> tuple[Tally, dict[str, jax.Array]]:
     """At most ``PIECE`` steps of every lane.
@@ -88,10 +94,7 @@ def go_on(
       policy: as for ``anmjax.agents.evaluation.evaluate``.
       tally: of the steps before.
       keys: (n,), keys of random policies.
-      first: (), number of the first of these steps.
-      horizon: (), steps in all: those after are not taken.
-      day: (), steps of a day.
-      gamma: (), discount factor.
+      clock: which steps.
       mesh: the devices that share the starts.
 
     Returns:
@@ -100,20 +103,13 @@ def go_on(
     return shard_map(
         _go_on,
         mesh=mesh,
-        in_specs=(_EVERYWHERE, _EVERYWHERE, _SHARED, _SHARED, *[_EVERYWHERE] * 4),
+        in_specs=(_EVERYWHERE, _EVERYWHERE, _SHARED, _SHARED, _EVERYWHERE),
         out_specs=(_SHARED, PartitionSpec(None, "starts")),
-    )(env, policy, tally, keys, first, horizon, day, gamma)
+    )(env, policy, tally, keys, clock)
 
 
 def _go_on(
-    env: Environment,
-    policy: Any,
-    tally: Tally,
-    keys: jax.Array,
-    first: jax.Array,
-    horizon: jax.Array,
-    day: jax.Array,
-    gamma: jax.Array,
+    env: Environment, policy: Any, tally: Tally, keys: jax.Array, clock: Clock
 ) -> tuple[Tally, dict[str, jax.Array]]:
     net: Any = getattr(env, "network", None)
     count = len(tally.run)
@@ -125,27 +121,27 @@ def _go_on(
         states = before.states
         actions = actions_of(policy, jax.vmap(jax.random.fold_in, (0, None))(keys, time), states)
         after = as_varying(jax.vmap(env.step)(states, actions), states)
-        tally = _counted(before, after, time, horizon - day, gamma)
+        tally = _counted(before, after, time, clock)
         for name, margin in margins.items():
             found = jax.vmap(margin, (None, 0))(net, after.grid.v)
             row = jnp.where(after.terminated, jnp.nan, found).astype(jnp.float32)
-            rows = rows | {name: rows[name].at[time - first].set(row)}
+            rows = rows | {name: rows[name].at[time - clock.first].set(row)}
         return tally, rows
 
-    carry = as_varying((tally, none), (env, policy, tally, keys, gamma))
+    carry = as_varying((tally, none), (env, policy, tally, keys, clock))
     done: tuple[Tally, dict[str, jax.Array]] = jax.lax.fori_loop(
-        first, jnp.minimum(first + PIECE, horizon), act, carry
+        clock.first, jnp.minimum(clock.first + PIECE, clock.horizon), act, carry
     )
     return done
 
 
-def _counted(before: Tally, after: State, time: jax.Array, last_day: jax.Array, gamma: jax.Array) -> Tally:
+def _counted(before: Tally, after: State, time: jax.Array, clock: Clock) -> Tally:
     """The tally with a step from each of its states to the one ``after``."""
     totals, run, metrics = before.totals, before.run, after.metrics
     alive = ~before.states.terminated
     terms = {
-        "discounted": gamma ** time.astype(after.reward.dtype) * after.reward,
-        "last_day": jnp.where(time >= last_day, -after.reward, 0),
+        "discounted": clock.gamma ** time.astype(after.reward.dtype) * after.reward,
+        "last_day": jnp.where(time >= clock.horizon - clock.day, -after.reward, 0),
         "steps": alive,
         "collapsed": after.terminated & alive,
         **{name: jnp.where(alive, metrics[name], 0) for name in SUMS if name in totals},
