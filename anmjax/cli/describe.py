@@ -46,7 +46,7 @@ def _grid(net: Network) -> Iterator[str]:
     width = max(map(len, net.device_labels))
     for k, label in enumerate(net.device_labels):
         kind, at = net.device_kind[k], net.device_bus[k]
-        bus = net.bus_names[at] if net.bus_names else f"bus {net.bus_ids[at]}"
+        bus = net.bus_labels[at]
         place = f"{_what(net, k)} at {bus}{_limits(net, k, kind, base)}"
         yield f"  {net.device_ids[k]:>3}  {label:<{width}}  {place}"
 

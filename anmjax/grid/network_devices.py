@@ -80,6 +80,11 @@ class DevicesOfNetwork:
             f"{kinds[kind]} {number}" for kind, number in zip(self.device_kind, self.device_ids, strict=True)
         )
 
+    @property
+    def bus_labels(self) -> tuple[str, ...]:
+        """What messages and tables call the buses: their names, or ids."""
+        return tuple(self.bus_names) or tuple(f"bus {number}" for number in self.bus_ids)
+
     def with_devices(self: _Self, *devices: Load | Generator | Renewable | Storage) -> _Self:
         """The network with more devices, whose ids continue after the largest there is.
 

@@ -11,7 +11,6 @@ from anmjax.agents.replay import Replay
 from anmjax.grid.network import Network
 from anmjax.projection.control_layout import ControlLayout
 from anmjax.render.colours import Palette
-from anmjax.render.elements import KINDS
 from anmjax.render.summary import branch_name, loading
 from anmjax.render.theme import palette_of, themed
 from anmjax.render.web_page import check_rollouts
@@ -115,7 +114,7 @@ def _of_devices(panel: _Panel, net: Network, values: np.ndarray) -> None:
         if k not in first:
             panel.line(values[:, k], None, color=panel.palette.soft, lw=0.6, alpha=0.6)
     for k in sorted(first):
-        panel.line(values[:, k], device_name(net, k))
+        panel.line(values[:, k], _short(net.device_labels[k]))
     if len(devices) > NAMED:
         panel.none(f"and {len(devices) - NAMED} more")
 
@@ -134,7 +133,7 @@ def _charge(panel: _Panel, rollout: Replay) -> None:
         panel.none("no storage")
         return
     for unit, k in enumerate(net.storage):
-        panel.line(soc[:, unit], device_name(net, k) if unit < NAMED else None)
+        panel.line(soc[:, unit], _short(net.device_labels[k]) if unit < NAMED else None)
     most = np.asarray(net.soc_max)[np.array(net.storage, int)] * float(net.base_mva)
     if len(set(most.tolist())) == 1:
         panel.limit(float(most[0]), "full")
@@ -161,8 +160,8 @@ def _voltage(panel: _Panel, rollout: Replay) -> None:
         return
     lowest, highest = (others[extreme(vm) % len(others)] for extreme in (np.nanargmin, np.nanargmax))
     panel.between(vm.min(1), vm.max(1), color=colours.charge, alpha=0.25)
-    panel.line(vm.max(1), f"highest ({bus_name(net, highest)})", color=colours.high)
-    panel.line(vm.min(1), f"lowest ({bus_name(net, lowest)})", color=colours.low)
+    panel.line(vm.max(1), f"highest ({_short(net.bus_labels[highest])})", color=colours.high)
+    panel.line(vm.min(1), f"lowest ({_short(net.bus_labels[lowest])})", color=colours.low)
     limits = np.asarray(net.v_min)[others].max(), np.asarray(net.v_max)[others].min()
     for k, limit in enumerate(limits):
         if 0 < limit < 2:  # what no limit is called in other programs
@@ -185,18 +184,6 @@ PANELS = {
     "voltage, p.u.": _voltage,
     "cost of a step, p.u.h": _cost,
 }
-
-
-def device_name(net: Network, device: int) -> str:
-    """Its name, or else its kind and id."""
-    named = net.device_names[device] if net.device_names else ""
-    return _short(named) if named else f"{KINDS[net.device_kind[device]]} {net.device_ids[device]}"
-
-
-def bus_name(net: Network, bus: int) -> str:
-    """Its name, or else its id."""
-    named = net.bus_names[bus] if net.bus_names else ""
-    return _short(named) if named else f"bus {net.bus_ids[bus]}"
 
 
 def _short(name: str) -> str:

@@ -289,7 +289,7 @@ def _with_limits_of(net: Network, series: Profiles) -> Network:
 def _warn_of_missing_limits(net: Network) -> None:
     """Says once what has no limits; pandapower's own stand for none are 0 and 2 p.u."""
     others = np.delete(np.arange(net.n_bus), net.slacks)
-    names = net.bus_names or tuple(f"bus {i}" for i in net.bus_ids)
+    names = net.bus_labels
     rows = net.branch_names or tuple(f"branch {i}" for i in range(net.n_branch))
     v_max, v_min = np.asarray(net.v_max)[..., others], np.asarray(net.v_min)[..., others]
     free = others[((v_max >= 2) | (v_min <= 0)).reshape(-1, len(others)).any(0)]
