@@ -107,10 +107,13 @@ def feeder(num_buses: int, steps: int) -> Replay:
         return v, branch_quantities(net, v)
 
     v, flows = jax.device_get(solved(p))
-    outside = np.maximum(0.95 - np.abs(v), 0)[:, 1:].sum(1)
-    own = np.array(net.device_bus[1:])
-    of_slack = flows.p_from_mw[:, [k for k, a in enumerate(parents) if a == 0]].sum(1)[:, None]
-    p_mw = np.concatenate([of_slack, 10 * p[:, own]], axis=1)
+    s_mva = np.maximum(flows.s_from_mva, flows.s_to_mva)
+    outside = np.maximum(0.95 - np.abs(v), 0)[:, 1:].sum(1) + np.maximum(s_mva / 10 - ratings, 0).sum(1)
+    own, first = np.array(net.device_bus[1:]), np.flatnonzero(np.array(parents) == 0)
+    p_mw, q_mvar = (
+        np.concatenate([from_slack[:, first].sum(1)[:, None], 10 * share * p[:, own]], axis=1)
+        for from_slack, share in ((flows.p_from_mw, 1), (flows.q_from_mvar, 0.2))
+    )
     none = np.zeros((steps, 0))
     lost = 0.25 * p_mw.sum(1) / 10
     penalty = 25 * outside
@@ -118,12 +121,12 @@ def feeder(num_buses: int, steps: int) -> Replay:
         vm=np.abs(v),
         va_deg=np.rad2deg(np.angle(v)),
         p_mw=p_mw,
-        q_mvar=0.2 * p_mw,
+        q_mvar=q_mvar,
         potential_mw=none,
         soc_mwh=none,
         p_from_mw=flows.p_from_mw,
         q_from_mvar=flows.q_from_mvar,
-        s_mva=np.maximum(flows.s_from_mva, flows.s_to_mva),
+        s_mva=s_mva,
         asked_mw=none,
         asked_mvar=none,
         e_loss=lost,
