@@ -96,27 +96,42 @@ def plot_trade_off(
       ImportError: matplotlib is not installed.
       ValueError: there are no points, or one is not finite.
     """
-    every = np.array([point for family in points.values() for point in family], float).reshape(-1, 2)
-    if not len(every) or not np.isfinite(every).all():
-        raise ValueError("points must be some (cost, objective), all finite")
     with themed(dark):
         from matplotlib.figure import Figure
 
         figure = Figure(figsize=(5.6, 4), layout="constrained")
-        axis = figure.subplots()
-        front = pareto_front(every)
-        axis.step(*front.T, where="post", color=palette_of(dark).soft, lw=4, alpha=0.35, label="Pareto front")
-        for k, (name, family) in enumerate(points.items()):
-            x, y = np.array(sorted(family), float).reshape(-1, 2).T
-            axis.plot(x, y, marker=MARKERS[k % len(MARKERS)], lw=1, ms=5, label=name)
-        positive = every[every[:, 0] > 0, 0]
-        if positive.size and every[:, 0].max() > 20 * positive.min():
-            _logarithmic(axis, float(positive.min()))
-        axis.set_xlabel(cost)
-        axis.set_ylabel(objective)
-        axis.set_title(title, loc="left")
-        axis.legend()
+        draw_trade_off(figure.subplots(), points, cost=cost, objective=objective, title=title, dark=dark)
     return figure
+
+
+def draw_trade_off(
+    axis: Axes,
+    points: Mapping[str, Sequence[tuple[float, float]]],
+    *,
+    cost: str,
+    objective: str,
+    title: str,
+    dark: bool = False,
+) -> None:
+    """Draws on an axis what ``plot_trade_off`` draws in a figure of its own."""
+    every = np.array([point for family in points.values() for point in family], float).reshape(-1, 2)
+    if not len(every) or not np.isfinite(every).all():
+        raise ValueError("points must be some (cost, objective), all finite")
+    front = pareto_front(every)
+    axis.step(*front.T, where="post", color=palette_of(dark).soft, lw=4, alpha=0.35, label="Pareto front")
+    for k, (name, family) in enumerate(points.items()):
+        x, y = np.array(sorted(family), float).reshape(-1, 2).T
+        axis.plot(x, y, marker=MARKERS[k % len(MARKERS)], lw=1, ms=5, label=name)
+    positive = every[every[:, 0] > 0, 0]
+    if positive.size and every[:, 0].max() > 20 * positive.min():
+        # What is a thousand times smaller than the largest may as well be none.
+        smallest = max(float(positive.min()), 1e-3 * float(every[:, 0].max()))
+        _logarithmic(axis, smallest)
+        axis.set_xlim(min(0.0, float(every[:, 0].min())) - 0.2 * smallest)
+    axis.set_xlabel(cost)
+    axis.set_ylabel(objective)
+    axis.set_title(title, loc="left")
+    axis.legend()
 
 
 def pareto_front(points: np.ndarray) -> np.ndarray:

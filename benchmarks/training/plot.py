@@ -11,15 +11,16 @@ import matplotlib
 import matplotlib.pyplot as plt
 import matplotlib.transforms
 import numpy as np
+from matplotlib.figure import Figure
+from matplotlib.ticker import NullFormatter, StrMethodFormatter
 
+from anmjax.render.comparison import draw_trade_off
+from anmjax.render.theme import themed
 from benchmarks.harness import record
 from benchmarks.training.returns import PASSED
 
 NAMES = {"shac": "SHAC", "ppo": "PPO"}
 COLOURS = {"shac": "tab:blue", "ppo": "tab:orange"}
-
-
-MARKERS = {"limit": "o", "weight": "^", None: "s"}
 
 
 def plot_path(platform: str, what: str = "learning") -> Path:
@@ -49,6 +50,8 @@ def draw(made: dict[str, Any], path: Path) -> None:
             axis.set_ylabel("discounted return")
             axis.grid(alpha=0.3)
         by_steps.set_xscale("log")
+        by_steps.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+        by_steps.xaxis.set_minor_formatter(NullFormatter())
         by_steps.set_xlabel("million environment steps")
         by_seconds.set_xlabel("seconds after the first update, evaluations apart")
         by_steps.set_title(task, loc="left")
@@ -58,33 +61,22 @@ def draw(made: dict[str, Any], path: Path) -> None:
     plt.close(figure)
 
 
-def draw_trade_off(made: dict[str, Any], path: Path) -> None:
+def trade_off(made: dict[str, Any], path: Path) -> None:
     """Draws, for every task, the energy lost in a day against the violations of a step."""
-    matplotlib.use("Agg")
     tasks = list(dict.fromkeys(row["task"] for row in made["rows"]))
-    figure, axes = plt.subplots(1, len(tasks), figsize=(5 * len(tasks), 4), squeeze=False)
-    for axis, task in zip(axes[0], tasks, strict=True):
-        rows = [row for row in made["rows"] if row["task"] == task]
-        for agent, kind in dict.fromkeys((row["agent"], row["kind"]) for row in rows):
-            own = [row for row in rows if (row["agent"], row["kind"]) == (agent, kind)]
-            own.sort(key=lambda row: row["cost"])
-            x, y = ([row[name] for row in own] for name in ("cost", "energy_mwh_a_day"))
-            colour, style = COLOURS.get(agent, "0.4"), "-" if kind == "limit" else "--"
-            label = f"{NAMES.get(agent, agent)}, {kind}s" if kind else None
-            axis.plot(x, y, color=colour, marker=MARKERS[kind], ls=style if kind else "", lw=1, label=label)
-            if kind is None:
-                axis.annotate(agent, (x[0], y[0]), (6, 6), textcoords="offset points", fontsize=8)
-        axis.set_xscale("symlog", linthresh=1e-3)
-        axis.set_xlim(-2e-4, 5 * max(row["cost"] for row in rows))
-        axis.set_ylim(0, 1.15 * max(row["energy_mwh_a_day"] for row in rows))
-        axis.set_xlabel("violations a step, p.u.")
-        axis.set_ylabel("energy lost, MWh a day")
-        axis.set_title(task, loc="left")
-        axis.grid(alpha=0.3)
-        axis.legend(fontsize=8)
-    figure.tight_layout()
+    with themed(dark=False):
+        figure = Figure(figsize=(5.4 * len(tasks), 4.2), layout="constrained")
+        axes = figure.subplots(1, len(tasks), squeeze=False)
+        for axis, task in zip(axes[0], tasks, strict=True):
+            families: dict[str, list[tuple[float, float]]] = {}
+            for row in (row for row in made["rows"] if row["task"] == task):
+                name = NAMES.get(row["agent"], row["agent"])
+                family = f"{name}, {row['kind']}s" if row["kind"] else name
+                families.setdefault(family, []).append((row["cost"], row["energy_mwh_a_day"]))
+            cost, objective = "violations a step, p.u.", "energy lost, MWh a day"
+            draw_trade_off(axis, families, cost=cost, objective=objective, title=task)
+            axis.set_ylim(bottom=0)
     figure.savefig(path, dpi=120)
-    plt.close(figure)
 
 
 def across(axis: Any) -> Any:
@@ -102,7 +94,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.training.plot", description=__doc__)
     parser.add_argument("--platform", default="cpu")
     platform = parser.parse_args(arguments).platform
-    drawn = {"learning": ("training.returns", draw), "trade-off": ("training.constrained", draw_trade_off)}
+    drawn = {"learning": ("training.returns", draw), "trade-off": ("training.constrained", trade_off)}
     made = {what: record.latest(benchmark, platform) for what, (benchmark, _) in drawn.items()}
     if not any(made.values()):
         parser.error(
