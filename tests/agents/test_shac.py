@@ -92,6 +92,7 @@ def observations(*signals):
     return jnp.array([[signal, 7.0] for signal in signals])
 
 
+@pytest.mark.long
 def test_the_derivative_by_an_action_counts_all_that_follows_from_it():
     shac = agent(Tank())
     learner = shac.init(KEY)

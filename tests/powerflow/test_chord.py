@@ -82,6 +82,7 @@ def test_lanes_near_the_base_case_are_solved_in_a_few_updates(kind: str) -> None
     assert (lanes.updates[:4] <= 15).all()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_lane_out_of_reach_is_left_soon_and_disturbs_no_other(kind: str) -> None:
     lanes, without = ended(kind), ended(kind, LOADINGS[:4])
