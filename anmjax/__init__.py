@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from anmjax.envs import State as State
     from anmjax.envs import transition as transition
     from anmjax.grid import BranchAsymmetry as BranchAsymmetry
+    from anmjax.grid import EVCharger as EVCharger
+    from anmjax.grid import FlexibleLoad as FlexibleLoad
     from anmjax.grid import Generator as Generator
     from anmjax.grid import IgnoredFieldWarning as IgnoredFieldWarning
     from anmjax.grid import IsolatedBusWarning as IsolatedBusWarning
@@ -39,8 +41,11 @@ if TYPE_CHECKING:
     from anmjax.grid import ReferenceBusWarning as ReferenceBusWarning
     from anmjax.grid import Renewable as Renewable
     from anmjax.grid import SetPointWarning as SetPointWarning
+    from anmjax.grid import Shunt as Shunt
     from anmjax.grid import SimplificationWarning as SimplificationWarning
     from anmjax.grid import Storage as Storage
+    from anmjax.grid import Switch as Switch
+    from anmjax.grid import TapChanger as TapChanger
     from anmjax.grid import pandapower_bus_index as pandapower_bus_index
     from anmjax.powerflow import BranchFlows as BranchFlows
     from anmjax.powerflow import BranchQuantities as BranchQuantities
@@ -85,6 +90,8 @@ _NAMES = {
     "envs": ("ANMEnv", "Box", "GridState", "InitialState", "State", "transition"),
     "grid": (
         "BranchAsymmetry",
+        "EVCharger",
+        "FlexibleLoad",
         "Generator",
         "IgnoredFieldWarning",
         "IsolatedBusWarning",
@@ -95,7 +102,10 @@ _NAMES = {
         "Renewable",
         "SetPointWarning",
         "SimplificationWarning",
+        "Shunt",
         "Storage",
+        "Switch",
+        "TapChanger",
         "pandapower_bus_index",
     ),
     "powerflow": (

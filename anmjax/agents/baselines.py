@@ -14,6 +14,7 @@ from anmjax.agents.mpc import MPCConstant, MPCPerfect
 from anmjax.envs.protocol import Environment, GridEnvironment
 from anmjax.envs.spaces import Box
 from anmjax.projection.control_layout import ControlLayout
+from anmjax.projection.settings import nominal_settings, settings_in_units
 
 
 @struct.dataclass
@@ -46,8 +47,9 @@ def random_policy(env: Environment) -> RandomPolicy:
 def do_nothing_policy(env: GridEnvironment) -> ConstantPolicy:
     """Leaves the grid alone: generators give all they can, with Q = 0, and storage rests at P = Q = 0.
 
-    P of the generators is set to its upper bound, so that the projection cuts it to the potential of the
-    moment. Where 0 lies outside the bounds of an entry, the nearest bound is taken.
+    Flexible loads and chargers are served at once, and what can be set of the network, such as taps, stays as
+    in the case. P of the generators is set to its upper bound, so that the projection cuts it to the
+    potential of the moment. Where 0 lies outside the bounds of an entry, the nearest bound is taken.
 
     Args:
       env: an environment with a ``network``, whose action has the order of ``ControlLayout``.
@@ -59,6 +61,11 @@ def do_nothing_policy(env: GridEnvironment) -> ConstantPolicy:
     asked = np.zeros_like(high)
     of_generators = ControlLayout.of(env.network).groups["p", "generators"]
     asked[of_generators] = high[of_generators]
+    net, layout = env.network, ControlLayout.of(env.network)
+    first = layout.n_power + len(layout.flexible)
+    asked[layout.n_power : first] = low[layout.n_power : first]
+    if (settings := nominal_settings(net)) is not None:
+        asked[first:] = settings_in_units(net, settings)
     return ConstantPolicy(jnp.asarray(np.clip(asked, low, high)))
 
 

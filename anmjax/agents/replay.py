@@ -14,6 +14,7 @@ from anmjax.envs.records import State
 from anmjax.grid.network import Network
 from anmjax.powerflow.quantities import branch_quantities
 from anmjax.projection.control_layout import ControlLayout
+from anmjax.projection.settings import settled
 
 
 class Series(NamedTuple):
@@ -109,7 +110,7 @@ def moment_of(net: Network, state: State, action: Any = None) -> Series:
 def _moment_of(net: Network, state: State, action: jax.Array) -> Series:
     asked_p, asked_q = ControlLayout.of(net).split(action)
     grid, alive, base = state.grid, ~state.terminated, net.base_mva
-    flows = branch_quantities(net, grid.v)
+    flows = branch_quantities(settled(net, grid.settings), grid.v)
     after = Series(
         vm=jnp.abs(grid.v),
         va_deg=jnp.angle(grid.v) * (180 / np.pi),

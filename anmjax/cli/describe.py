@@ -13,7 +13,10 @@ from anmjax.agents.baselines import BASELINES
 from anmjax.cli.tasks import make_task
 from anmjax.grid import tables
 from anmjax.grid.network import Network
+from anmjax.grid.settings import SHUNT, SWITCH, TAP
 from anmjax.projection.control_layout import ControlLayout
+
+WHAT_IS_SET = {TAP: "turns ratio", SHUNT: "reactive power", SWITCH: "service"}
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -49,10 +52,30 @@ def _grid(net: Network) -> Iterator[str]:
         bus = net.bus_labels[at]
         place = f"{_what(net, k)} at {bus}{_limits(net, k, kind, base)}"
         yield f"  {net.device_ids[k]:>3}  {label:<{width}}  {place}"
+    if net.settings is not None:
+        yield f"Set of the network: {len(net.settings)}"
+        yield from _settings(net, base)
+
+
+def _settings(net: Any, base: float) -> Iterator[str]:
+    """A line for everything that is set of a network."""
+    known = net.settings
+    width = max(map(len, known.names))
+    for k, (name, quantity, place) in enumerate(zip(known.names, known.quantity, known.element, strict=True)):
+        scale, unit = (base, " MVAr at 1 p.u.") if quantity == SHUNT else (1.0, "")
+        low, high, step = (float(x[k]) * scale for x in (known.low, known.high, known.step))
+        if quantity == SHUNT:
+            where = net.bus_labels[place]
+        else:
+            ends = net.bus_labels[net.from_bus[place]], net.bus_labels[net.to_bus[place]]
+            where = f"the branch from {ends[0]} to {ends[1]}"
+        steps = f" in steps of {step:.4g}" if step else ""
+        what = f"{WHAT_IS_SET[quantity]} of {where}"
+        yield f"       {name:<{width}}  {what}: {low:.4g} to {high:.4g}{unit}{steps}"
 
 
 def _what(net: Network, k: int) -> str:
-    feeds_in = net.device_kind[k] == tables.LOAD and float(net.p_max[k]) > 0
+    feeds_in = net.device_kind[k] in tables.DEMANDS and float(net.p_max[k]) > 0
     return "follows its profile" if feeds_in else tables.DEVICE_KINDS[net.device_kind[k]]
 
 
@@ -62,6 +85,6 @@ def _limits(net: Network, k: int, kind: int, base: float) -> str:
         return ""
     of: dict[str, Any] = {name: float(getattr(net, name)[k]) * base for name in ("p_min", "p_max", "soc_max")}
     text = f": {of['p_min']:.4g} to {of['p_max']:.4g} MW"
-    if kind != tables.LOAD:
+    if kind not in tables.DEMANDS:
         text += f", {float(net.q_min[k]) * base:.4g} to {float(net.q_max[k]) * base:.4g} MVAr"
     return text + (f", {of['soc_max']:.4g} MWh" if kind == tables.STORAGE else "")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import jax
@@ -44,10 +44,11 @@ def check_arguments(env: Any) -> None:
       ArgumentError: naming the argument, its value and what is allowed.
     """
     n_slack, K, (c1, c2) = env.network.n_slack, env.K, env.costs_clipping
-    both = "True or False"
+    both, n_charger = "True or False", len(env.network.chargers)
     rules = (
         ("network", f"one with {n_slack} slack buses", n_slack == 1, "one with exactly one slack bus"),
         ("K", K, K >= 0, ">= 0"),
+        ("K", K, n_charger <= K, f">= {n_charger}: first the hours that cars stay at the chargers"),
         ("delta_t", env.delta_t, 0 < env.delta_t < math.inf, "> 0 and finite, in hours"),
         ("gamma", env.gamma, 0 <= env.gamma <= 1, "in [0, 1]"),
         ("lamb", env.lamb, 0 <= env.lamb < math.inf, ">= 0 and finite"),
@@ -67,29 +68,39 @@ def check_arguments(env: Any) -> None:
         )
 
 
-def sizes_of_state(net: Network, K: int) -> list[int]:
-    """Sizes of the parts of a state vector."""
-    return [net.n_device, net.n_device, len(net.storage), len(net.generators), K]
+def sizes_of_state(net: Network, K: int) -> dict[str, int]:
+    """Sizes of the parts of a state vector, in its order, by their names in ``InitialState``."""
+    owed = {"owed": len(net.flexible)} if net.flexible else {}
+    electrical = {"p_dev": net.n_device, "q_dev": net.n_device, "soc": len(net.storage)}
+    return {**electrical, "p_max": len(net.generators), **owed, "aux": K}
 
 
-def split_state_vector(vector: jax.Array, sizes: Sequence[int]) -> InitialState:
+def split_state_vector(vector: jax.Array, sizes: Mapping[str, int]) -> InitialState:
     """The parts of a state vector, of the given sizes."""
-    if vector.shape != (sum(sizes),):
+    total = sum(sizes.values())
+    if vector.shape != (total,):
+        owed = f"{sizes['owed']} energies owed, " if "owed" in sizes else ""
         raise ValueError(
-            f"the start state has shape {vector.shape}, expected ({sum(sizes)},): P and Q of "
-            f"{sizes[0]} devices, {sizes[2]} states of charge, {sizes[3]} potentials, K = {sizes[4]}"
+            f"the start state has shape {vector.shape}, expected ({total},): P and Q of {sizes['p_dev']} "
+            f"devices, {sizes['soc']} states of charge, {sizes['p_max']} potentials, {owed}K = {sizes['aux']}"
         )
-    return InitialState(*jnp.split(vector, np.cumsum(sizes)[:-1]))
+    parts = jnp.split(vector, np.cumsum(list(sizes.values()))[:-1])
+    return InitialState(**dict(zip(sizes, parts, strict=True)))
 
 
-def check_start(start: InitialState, sizes: Sequence[int]) -> None:
+def check_start(start: InitialState, sizes: Mapping[str, int]) -> None:
     """Checks a start: the sizes of its parts, and their numbers where they are known.
 
     Raises:
       TypeError: a part is not made of real numbers.
       ValueError: a part has not the size asked for, or a number that is not finite.
     """
-    for (name, part), size in zip(vars(start).items(), sizes, strict=True):
+    if start.owed is not None and "owed" not in sizes:
+        raise ValueError("owed of the start is given, but the network has no load that may wait")
+    for name, size in sizes.items():
+        part: Any = getattr(start, name)
+        if name == "owed" and part is None:
+            continue
         if jnp.shape(part) != (size,):
             raise ValueError(f"{name} of the start has shape {jnp.shape(part)}, expected ({size},)")
         check_real(f"{name} of the start", part)
@@ -133,7 +144,7 @@ def check_key(key: Any) -> None:
         raise ValueError(f"key has shape {shape}, expected one key; for many lanes, jax.vmap the function")
 
 
-def check_state(state: Any, sizes: Sequence[int]) -> None:
+def check_state(state: Any, sizes: Mapping[str, int]) -> None:
     """Checks what a step is to go on from.
 
     Raises:
@@ -143,14 +154,16 @@ def check_state(state: Any, sizes: Sequence[int]) -> None:
     if not isinstance(state, State):
         raise TypeError(f"state is a {type(state).__name__}, expected a State, as reset and step return it")
     grid = state.grid
-    parts = {
-        "grid.p": grid.p,
-        "grid.q": grid.q,
-        "grid.soc": grid.soc,
-        "grid.p_potential": grid.p_potential,
-        "aux": state.aux,
+    parts: dict[str, tuple[str, Any]] = {
+        "p_dev": ("grid.p", grid.p),
+        "q_dev": ("grid.q", grid.q),
+        "soc": ("grid.soc", grid.soc),
+        "p_max": ("grid.p_potential", grid.p_potential),
+        "owed": ("grid.owed", grid.owed),
+        "aux": ("aux", state.aux),
     }
-    for (name, part), size in zip(parts.items(), sizes, strict=True):
+    for part_of, size in sizes.items():
+        name, part = parts[part_of]
         shape = jnp.shape(part)
         if shape != (size,):
             hint = (

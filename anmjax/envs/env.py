@@ -24,16 +24,17 @@ from anmjax.envs.observation import STATE_QUANTITIES, bounds, observe, parse_obs
 from anmjax.envs.pytree import PyTree
 from anmjax.envs.quantities import Point
 from anmjax.envs.records import GridState, InitialState, State
-from anmjax.envs.reward import COST_NAMES, Costs, metrics_of, reward_of, state_costs
+from anmjax.envs.reward import COST_NAMES, metrics_of, nothing_lost, reward_of, state_costs
 from anmjax.envs.simulator_names import SimulatorNames
 from anmjax.envs.spaces import Box
-from anmjax.envs.transition import Setpoints, Simulated, as_jax, simulation
+from anmjax.envs.transition import Setpoints, Simulated, as_jax, setpoints_of, simulation
 from anmjax.envs.voltage_control import VoltageControl, unlimited
 from anmjax.grid.network import Network
 from anmjax.lanes.varying import as_varying
 from anmjax.powerflow.power_flow import DEFAULT_NUM_ITERS, DEFAULT_TOL
 from anmjax.projection.control_layout import ControlLayout
-from anmjax.projection.controls import set_points
+from anmjax.projection.controls import Asked, action_bounds, set_points
+from anmjax.projection.settings import nominal_settings, settled
 
 MAX_RESET_DRAWS = 100
 
@@ -48,10 +49,15 @@ class ANMEnv(PyTree):
     Order of a step: exogenous variables of t+1, projection of the action, storage, power flow, reward.
 
     - State vector: P of all devices (MW), Q of all devices (MVAr), charge of the storage units (MWh),
-      potential P of the non-slack generators (MW), ``K`` auxiliary variables; each by device id.
-    - Action: P of the non-slack generators, Q of them, P of the storage units, Q of them; MW, MVAr.
+      potential P of the non-slack generators (MW), energy owed to loads that may wait and chargers (MWh),
+      ``K`` auxiliary variables; each by device id. With chargers the first auxiliary variables are the hours
+      that the car at each stays from the beginning of the step, 0 without a car.
+    - Action: P of the non-slack generators, Q of them, P of the storage units, Q of them; MW, MVAr. Then P of
+      loads that may wait and chargers, <= 0 as what they draw, and what is set of the network: turns ratios
+      of tap changers, MVAr of shunts at 1 p.u. of voltage, switches from 0 (open) to 1.
       Any action is accepted and moved to the nearest one that each device can reach. An infinite component
-      asks for all there is; one that is NaN for 0, and ``action_finite`` says so.
+      asks for all there is; one that is NaN for 0, or for a setting as in the case, and ``action_finite``
+      says so.
     - Reward: minus the energy lost and the penalty for violated limits, see ``anmjax.envs.reward``.
     - Termination: a power flow without solution is a collapse, and so is a state with NaN in it. Reward
       -c2 / (1 - gamma) (minus infinity where the penalty is not clipped), state and observation zero, the
@@ -199,10 +205,14 @@ class ANMEnv(PyTree):
         p, q = begin.p_dev / net.base_mva, begin.q_dev / net.base_mva
         loads, storage = (np.array(positions, int) for positions in (net.loads, net.storage))
         soc = jnp.where(p[storage] > 0, net.soc_max[storage], net.soc_min[storage])
-        asked = (x[ControlLayout.of(net).devices] for x in (p, q))
-        wanted = Setpoints(p[loads], begin.p_max / net.base_mva, *asked)
+        devices = ControlLayout.of(net).devices
+        flexible = p[np.array(net.flexible)] if net.flexible else None
+        asked = Asked(p[devices], q[devices], flexible, nominal_settings(net))
+        wanted = setpoints_of(net, p[loads], begin.p_max / net.base_mva, asked, None, begin.aux)
         grid, d, _ = self._simulate(soc, wanted)
         grid = replace(grid, soc=begin.soc / net.base_mva)
+        if begin.owed is not None:
+            grid = replace(grid, owed=begin.owed / net.base_mva)
         zero = jnp.zeros((), net.dtype)
         return self._state(
             key=key,
@@ -212,7 +222,7 @@ class ANMEnv(PyTree):
             t=jnp.int32(0),
             reward=zero,
             terminated=~grid.solved(begin.aux),
-            metrics=metrics_of(Costs(zero, zero, zero, zero), zero, zero, grid, jnp.array(True)),
+            metrics=metrics_of(nothing_lost(net), zero, zero, grid, jnp.array(True)),
             costs=jnp.zeros(len(COST_NAMES), net.dtype),
         )
 
@@ -233,7 +243,8 @@ class ANMEnv(PyTree):
         """
         check_state(state, sizes_of_state(self.network, self.K))
         p_load, p_potential, aux = self.exogenous(state)
-        wanted = Setpoints(p_load, p_potential, *set_points(self.network, action))
+        net, asked = self.network, set_points(self.network, action)
+        wanted = setpoints_of(net, p_load, p_potential, asked, state.grid.owed, aux)
         grid, d, cost = self._simulate(state.grid.soc, wanted)
         solved = grid.solved(aux)
         e_loss, penalty, reward = reward_of(
@@ -256,7 +267,7 @@ class ANMEnv(PyTree):
             reward=jnp.where(ended, 0, reward),
             terminated=ended | ~solved,
             metrics=jax.tree.map(lambda x: jnp.where(ended, jnp.zeros_like(x), x), metrics),
-            costs=jnp.where(ended, 0, state_costs(self.network, cost, solved)),
+            costs=jnp.where(ended, 0, state_costs(net, cost, solved)),
         )
 
     def exogenous(self, state: State) -> tuple[jax.Array, jax.Array, jax.Array]:
@@ -280,7 +291,8 @@ class ANMEnv(PyTree):
 
     def state_vector(self, grid: GridState, aux: jax.Array) -> jax.Array:
         """The state vector, (n_state,) in MW, MVAr, MWh."""
-        electrical = jnp.concatenate([grid.p, grid.q, grid.soc, grid.p_potential])
+        owed = [] if grid.owed is None else [grid.owed]
+        electrical = jnp.concatenate([grid.p, grid.q, grid.soc, grid.p_potential, *owed])
         return jnp.concatenate([electrical * self.network.base_mva, aux])
 
     @property
@@ -290,14 +302,15 @@ class ANMEnv(PyTree):
 
     @property
     def action_space(self) -> Box:
-        """Bounds of the action vector, MW and MVAr; infinite where a device has no limit."""
-        return Box(*ControlLayout.of(self.network).bounds(self.network))
+        """Bounds of the action vector, in its units; infinite where a device has no limit."""
+        return Box(*action_bounds(self.network))
 
     @property
     def observation_space(self) -> Box:
         """Bounds of the observation vector, in its units."""
         if callable(self._observed):
-            vector = jax.ShapeDtypeStruct((sum(sizes_of_state(self.network, self.K)),), self.network.dtype)
+            size = sum(sizes_of_state(self.network, self.K).values())
+            vector = jax.ShapeDtypeStruct((size,), self.network.dtype)
             shape = jax.eval_shape(self._observed, vector).shape
             return Box(*(jnp.full(shape, side, self.network.dtype) for side in (-jnp.inf, jnp.inf)))
         aux_bounds = np.tile([-np.inf, np.inf], (self.K, 1)) if self.aux_bounds is None else self.aux_bounds
@@ -307,7 +320,7 @@ class ANMEnv(PyTree):
     def _observe(self, grid: GridState, d: jax.Array, aux: jax.Array) -> jax.Array:
         if callable(self._observed):
             return jnp.asarray(self._observed(self.state_vector(grid, aux)), self.network.dtype)
-        box, at = self.observation_space, Point(self.network, grid, d, aux)
+        box, at = self.observation_space, Point(settled(self.network, grid.settings), grid, d, aux)
         return jnp.clip(observe(self._observed, at), box.low, box.high)
 
     def _simulate(self, soc: jax.Array, wanted: Setpoints) -> Simulated:
@@ -319,32 +332,18 @@ class ANMEnv(PyTree):
         return VoltageControl(self.enforce_q_lims) if self.voltage_control and self.network.pv else None
 
     def _state(
-        self,
-        *,
-        key: jax.Array,
-        grid: GridState,
-        d: jax.Array,
-        aux: jax.Array,
-        t: jax.Array,
-        reward: jax.Array,
-        terminated: jax.Array,
-        metrics: dict[str, jax.Array],
-        costs: jax.Array,
+        self, *, grid: GridState, d: jax.Array, aux: jax.Array, terminated: jax.Array, **others: Any
     ) -> State:
         """Assembles a state; a terminal one is all zeros but for its flat voltages."""
         grid = grid.unless(terminated)
         obs = self._observe(grid, d, aux)
         state = State(
             obs=jnp.where(terminated, jnp.zeros_like(obs), obs),
-            reward=reward,
             terminated=terminated,
             truncated=jnp.zeros((), bool),
-            metrics=metrics,
             grid=grid,
             aux=jnp.where(terminated, jnp.zeros_like(aux), aux),
-            t=t,
-            key=key,
-            costs=costs,
+            **others,
         )
         # In ``jax.shard_map`` all leaves vary alike, constants among them: a state is the carry of loops.
         return as_varying(state, state)

@@ -11,6 +11,7 @@ An observation is a list of (quantity, ids or "all"[, unit]). Quantities and uni
     dev_p           MW, pu        active power of a device
     dev_q           MVAr, pu      reactive power of a device
     des_soc         MWh, pu       state of charge of a storage unit
+    flex_owed       MWh, pu       energy owed to a load that may wait, or to the car at a charger
     gen_p_max       MW, pu        P that a non-slack generator could give
     branch_p        MW, pu        active power entering a branch at its from end
     branch_q        MVAr, pu      reactive power entering a branch at its from end
@@ -49,7 +50,7 @@ class Observed(NamedTuple):
     unit: str | None
 
 
-STATE_QUANTITIES = ("dev_p", "dev_q", "des_soc", "gen_p_max", "aux")
+STATE_QUANTITIES = ("dev_p", "dev_q", "des_soc", "gen_p_max", "flex_owed", "aux")
 
 
 class ObservationError(ValueError):

@@ -57,6 +57,16 @@ def _storage(net: Network, _: int) -> list[int]:
     return [net.device_ids[i] for i in net.storage]
 
 
+def _flexible(net: Network, _: int) -> list[int]:
+    return [net.device_ids[i] for i in net.flexible]
+
+
+def _owed(net: Any) -> tuple[Any, Any]:
+    """Least and largest energy owed to loads that may wait."""
+    most = np.zeros(0) if net.flexibility is None else net.flexibility.most_owed
+    return jnp.zeros_like(most), most
+
+
 def _generators(net: Network, _: int) -> list[int]:
     return [net.device_ids[i] for i in net.generators]
 
@@ -161,6 +171,12 @@ QUANTITIES: dict[str, Quantity] = {
         _storage,
         lambda at: at.grid.soc,
         lambda net, _: _of(net, net.storage, "soc_min", "soc_max"),
+    ),
+    "flex_owed": Quantity(
+        ("MWh", "pu"),
+        _flexible,
+        lambda at: jnp.zeros(0, at.net.dtype) if at.grid.owed is None else at.grid.owed,
+        lambda net, _: _owed(net),
     ),
     "gen_p_max": Quantity(
         ("MW", "pu"),

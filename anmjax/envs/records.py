@@ -24,14 +24,21 @@ class GridState:
     v: jax.Array  # (n_bus,) complex p.u., bus voltages
     mismatch: jax.Array  # () p.u., largest power-balance error left by the power flow
     converged: jax.Array  # () bool, False when the power flow has no solution: collapse
+    # Of loads that may wait and chargers, by id; None: there is none.
+    owed: jax.Array | None = None  # (n_flexible,) p.u.h, still to be served
+    unserved: jax.Array | None = None  # (n_flexible,) p.u.h, lost in the step
+    # (n_setting,) p.u., in force; None: nothing can be set of the network
+    settings: jax.Array | None = None
 
     def solved(self, aux: jax.Array) -> jax.Array:
         """() bool: converged, and no NaN where the power flow does not look, ``aux`` included."""
         known = jnp.isfinite(self.soc).all() & ~jnp.isnan(self.p_potential).any()
+        if self.owed is not None:
+            known = known & jnp.isfinite(self.owed).all()
         return self.converged & known & jnp.isfinite(aux).all()
 
     def unless(self, terminated: jax.Array) -> GridState:
-        """The operating point; of a terminated lane all zeros but for its flat voltages.
+        """The operating point; of a terminated lane all zeros but for its flat voltages and its settings.
 
         Args:
           terminated: () bool.
@@ -39,6 +46,8 @@ class GridState:
 
         def kept(x: jax.Array) -> jax.Array:
             return jnp.where(terminated, jnp.zeros_like(x), x)
+
+        waiting = {name: x for name in ("owed", "unserved") if (x := getattr(self, name)) is not None}
 
         return replace(
             self,
@@ -48,6 +57,7 @@ class GridState:
             p_potential=kept(self.p_potential),
             v=jnp.where(terminated, jnp.ones_like(self.v), self.v),
             converged=~terminated,
+            **jax.tree.map(kept, waiting),
         )
 
 
@@ -60,6 +70,8 @@ class InitialState:
     soc: jax.Array  # (n_storage,) MWh, state of charge
     p_max: jax.Array  # (n_generator,) MW, potential of the non-slack generators
     aux: jax.Array  # (K,) auxiliary variables
+    # (n_flexible,) MWh, owed to loads that may wait and chargers; None: what the start's step leaves
+    owed: jax.Array | None = None
 
 
 @struct.dataclass

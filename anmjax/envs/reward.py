@@ -7,7 +7,9 @@
     reward  = -( sign(e_loss) min(|e_loss|, c1) + min(penalty, c2) ),
 
 |S| the larger of the apparent powers at the two ends of a branch, all in p.u. A reward of "energy" has no
-penalty in it.
+penalty in it. Where loads may wait, any reward has less by
+
+    min(sum over loads that may wait of unserved_cost unserved, c2).
 
 Reference: Henry & Ernst, "Gym-ANM", Energy and AI 5 (2021), eqs. 12-15; gym-anm 2.0.1, simulator.py.
 """
@@ -15,6 +17,7 @@ Reference: Henry & Ernst, "Gym-ANM", Energy and AI 5 (2021), eqs. 12-15; gym-anm
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -41,6 +44,9 @@ class Costs:
     voltage_violation: jax.Array  # (*batch) p.u., summed over buses
     branch_violation: jax.Array  # (*batch) p.u., summed over branches
     curtailment: jax.Array  # (*batch) p.u., summed over renewable generators
+    # Of loads that may wait; None: there is none.
+    unserved: jax.Array | None = None  # (*batch) p.u.h, not served, summed
+    shortfall: jax.Array | None = None  # (*batch) p.u.h, the same weighted by what each costs
 
 
 def costs(net: Network, grid: GridState, solution: Solution, *, delta_t: float) -> Costs:
@@ -64,7 +70,19 @@ def costs(net: Network, grid: GridState, solution: Solution, *, delta_t: float) 
         voltage_violation=(too_high + too_low).sum(0),
         branch_violation=jnp.maximum(0, s - net.rating).sum(0),
         curtailment=curtailment,
+        unserved=None if grid.unserved is None else grid.unserved.sum(0),
+        shortfall=None if grid.unserved is None else _shortfall(net, grid.unserved),
     )
+
+
+def _shortfall(net: Any, unserved: jax.Array) -> jax.Array:
+    return (net.flexibility.unserved_cost * unserved).sum(0)
+
+
+def nothing_lost(net: Network) -> Costs:
+    """Costs of no step, all 0."""
+    zero = jnp.zeros((), net.dtype)
+    return Costs(*[zero] * 4, *[zero if net.flexible else None] * 2)
 
 
 def reward_of(
@@ -84,6 +102,8 @@ def reward_of(
     e_loss = jnp.clip(cost.energy, -c1, c1)
     penalty = jnp.minimum(weight * (cost.voltage_violation + cost.branch_violation), c2)
     counted = e_loss if kind == "energy" else e_loss + penalty
+    if cost.shortfall is not None:
+        counted = counted + jnp.minimum(cost.shortfall, c2)
     return (
         jnp.where(solved, e_loss, c1),
         jnp.where(solved, penalty, c2),
@@ -128,6 +148,7 @@ def metrics_of(
       action_finite: () bool, the action had no NaN and no infinity in it.
     """
     return {
+        **({} if cost.unserved is None else {"unserved": cost.unserved}),
         "e_loss": e_loss,
         "penalty": penalty,
         "voltage_violation": cost.voltage_violation,

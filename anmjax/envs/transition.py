@@ -23,15 +23,17 @@ from anmjax.envs.voltage_control import Holders, VoltageControl, held_power_flow
 from anmjax.grid.network import Network
 from anmjax.lanes import phasor
 from anmjax.lanes.empty import made_here
-from anmjax.lanes.gather import take
+from anmjax.lanes.gather import take, with_rows
 from anmjax.lanes.schedule import Fit
 from anmjax.lanes.trailing import differentiable_batch_trailing
 from anmjax.powerflow.equations import voltage
 from anmjax.powerflow.power_flow import DEFAULT_NUM_ITERS, DEFAULT_TOL, solve_power_flow
 from anmjax.powerflow.solve import Solution
 from anmjax.projection.control_layout import ControlLayout
-from anmjax.projection.controls import by_device, injected, reach
+from anmjax.projection.controls import Asked, by_device, injected, reach
 from anmjax.projection.device_region import project_to_device_region
+from anmjax.projection.flexible import Served, Waiting, serve
+from anmjax.projection.settings import nominal_settings, reachable_settings, settled
 
 # Arguments of a step, of which a core's L2 cache holds all that the step makes.
 FIT = Fit(share=0.06, min_lanes=288)
@@ -44,6 +46,33 @@ class Setpoints(NamedTuple):
     p_potential: jax.Array  # (n_generator, *batch) P the generators could give
     p: jax.Array  # (n_controlled, *batch) of the controlled devices, see ``ControlLayout``
     q: jax.Array  # (n_controlled, *batch)
+    settings: jax.Array | None = None  # (n_setting, *batch) of the network; None: it has none
+    waiting: Waiting | None = None  # of loads that may wait; None: there is none
+
+
+def setpoints_of(
+    net: Network,
+    p_load: jax.Array,
+    p_potential: jax.Array,
+    asked: Asked,
+    owed: jax.Array | None,
+    aux: jax.Array,
+) -> Setpoints:
+    """What drives a step of one lane.
+
+    Args:
+      net: network.
+      p_load: (n_load,) p.u., demand.
+      p_potential: (n_generator,) p.u., P the generators could give.
+      asked: what is asked for.
+      owed: (n_flexible,) p.u.h, to loads that may wait; None: nothing.
+      aux: (K,) auxiliary variables, first the hours that cars stay at the chargers.
+    """
+    waiting = None
+    if asked.p_flexible is not None:
+        owed = jnp.zeros_like(asked.p_flexible) if owed is None else owed
+        waiting = Waiting(owed, aux[: len(net.chargers)], asked.p_flexible)
+    return Setpoints(p_load, p_potential, asked.p, asked.q, asked.settings, waiting)
 
 
 class Dispatch(NamedTuple):
@@ -53,6 +82,7 @@ class Dispatch(NamedTuple):
     q: jax.Array  # (n_device, *batch)
     soc: jax.Array  # (n_storage, *batch) p.u.h, after the step
     p_potential: jax.Array  # (n_generator, *batch) within the generators' bounds
+    served: Served | None = None  # of loads that may wait; None: there is none
 
 
 class Simulated(NamedTuple):
@@ -72,6 +102,12 @@ def dispatch(
     """
     loads, generators, storage = (np.array(x, int) for x in (net.loads, net.generators, net.storage))
     p_load = jnp.clip(wanted.p_load, take(net.p_min, loads), take(net.p_max, loads))
+    served = None
+    if wanted.waiting is not None:
+        # What arrives may be more than can be drawn at once.
+        which = np.flatnonzero(np.isin(loads, np.array(net.flexible)))
+        served = serve(net, wanted.waiting, jnp.maximum(-take(wanted.p_load, which), 0), delta_t=delta_t)
+        p_load = with_rows(p_load, which, served.p)
     p_potential = jnp.clip(wanted.p_potential, take(net.p_min, generators), take(net.p_max, generators))
     soc_max, soc_min, eff = (take(x, storage) for x in (net.soc_max, net.soc_min, net.eff))
     reached = reach(net, soc, p_potential, delta_t=delta_t)
@@ -97,6 +133,7 @@ def dispatch(
         q=by_device(net, q_load, q),
         soc=jnp.where(left < soc_min, soc_min, jnp.where(left > soc_max, soc_max, left)),
         p_potential=p_potential,
+        served=served,
     )
 
 
@@ -109,12 +146,17 @@ def advance(
     num_iters: int,
     tol: float,
     control: VoltageControl | None = None,
-) -> tuple[GridState, Solution]:
-    """Dispatch, then power flow; batch trailing.
+) -> tuple[GridState, Solution, Network]:
+    """Settings, dispatch, then power flow; batch trailing.
 
     All of the slack bus's power goes to the slack device, as in the reference simulator, also where
     other devices share its bus.
+
+    Returns:
+      The operating point, the solution of the power flow, and the network as it was set.
     """
+    settings = None if wanted.settings is None else reachable_settings(net, wanted.settings)
+    net = settled(net, settings)
     done = dispatch(net, soc, wanted, delta_t=delta_t, control=control)
     if control is None:
         p, q = phasor.unstack(injected(net, done.p, done.q))
@@ -135,8 +177,11 @@ def advance(
         v=phasor.to_complex(voltage(solution.d)),
         mismatch=solution.mismatch,
         converged=solution.converged,
+        settings=settings,
+        owed=None if done.served is None else done.served.owed,
+        unserved=None if done.served is None else done.served.unserved,
     )
-    return grid, solution
+    return grid, solution, net
 
 
 @functools.lru_cache(maxsize=256)
@@ -157,8 +202,8 @@ def simulation(
     options: dict[str, Any] = {"delta_t": delta_t, "num_iters": num_iters, "tol": tol, "control": control}
 
     def run(net: Network, soc: jax.Array, wanted: Setpoints) -> Simulated:
-        grid, solution = advance(net, soc, wanted, **options)
-        return Simulated(grid, solution.d, costs(net, grid, solution, delta_t=delta_t))
+        grid, solution, as_set = advance(net, soc, wanted, **options)
+        return Simulated(grid, solution.d, costs(as_set, grid, solution, delta_t=delta_t))
 
     lane = differentiable_batch_trailing(run, fit=FIT)
     return lambda net, soc, wanted: lane(made_here(net, soc, wanted), soc, wanted)
@@ -172,6 +217,8 @@ def transition(
     p_potential: jax.Array,
     p_set: jax.Array,
     q_set: jax.Array,
+    settings: jax.Array | None = None,
+    waiting: Waiting | None = None,
     *,
     delta_t: float,
     num_iters: int = DEFAULT_NUM_ITERS,
@@ -187,6 +234,8 @@ def transition(
       p_set: (n_generator + n_storage,) p.u., active set-points of the non-slack generators by id, then
         of the storage units by id.
       q_set: (n_generator + n_storage,) p.u., reactive set-points in the same order.
+      settings: (n_setting,) p.u., of a network that has ``settings``; None: as it has them.
+      waiting: of a network with loads that may wait: what is owed, how long cars stay, what is asked for.
       delta_t: h, length of the step.
       num_iters: Newton updates at most.
       tol: p.u., largest power-balance error of a solution.
@@ -209,8 +258,18 @@ def transition(
     for name, (x, size) in sizes.items():
         if jnp.shape(x) != (size,):
             raise ValueError(f"{name} has shape {jnp.shape(x)}, expected ({size},)")
+    if settings is None:
+        settings = nominal_settings(net)
+    elif jnp.shape(settings) != (n := 0 if net.settings is None else len(net.settings),):
+        raise ValueError(f"settings has shape {jnp.shape(settings)}, expected ({n},)")
     soc, *wanted = (jnp.asarray(x, net.dtype) for x in (soc, p_load, p_potential, p_set, q_set))
-    return _transition(delta_t, num_iters, tol)(as_jax(net), soc, Setpoints(*wanted))
+    if (waiting is None) != (not net.flexible):
+        has = "has" if net.flexible else "has no"
+        raise ValueError(f"waiting is {waiting!r}, but the network {has} loads that may wait or chargers")
+    waiting = jax.tree.map(lambda x: jnp.asarray(x, net.dtype), waiting)
+    p_load, p_potential, p_set, q_set = wanted
+    own = Setpoints(p_load, p_potential, p_set, q_set, settings, waiting)
+    return _transition(delta_t, num_iters, tol)(as_jax(net), soc, own)
 
 
 @functools.lru_cache(maxsize=256)

@@ -92,7 +92,8 @@ class _Device:
 
     def row(self, device_id: int, bus_id: int, faults: list[Fault]) -> Row | None:
         """The device as a row of the device table, read by its rules."""
-        cells = {"DEV_ID": device_id, "BUS_ID": bus_id, "DEV_TYPE": self.kind, **self.limits()}
+        kind = tables.LOAD if self.kind in tables.DEMANDS else self.kind
+        cells = {"DEV_ID": device_id, "BUS_ID": bus_id, "DEV_TYPE": kind, **self.limits()}
         raw = [[cells.get(name) for name in tables.DEVICE.names]]
         rows = read_table({tables.DEVICE.name: raw}, tables.DEVICE, faults)
         return rows[0] if rows else None

@@ -121,6 +121,8 @@ def _refuse_what_has_no_column(net: Network) -> None:
     found += ["loads of constant current"] if net.current_load_bus else []
     found += ["branches that differ from end to end"] if net.asymmetry is not None else []
     found += [name for name in ("g_shunt", "b_shunt", "p", "q", "g") if np.any(getattr(net, name))]
+    found += ["flexible loads or chargers"] if net.flexibility is not None else []
+    found += ["tap changers, shunts or switches that are set"] if net.settings is not None else []
     feeding = [net.device_labels[i] for i in net.loads if np.any(np.asarray(net.p_max)[i] > 0)]
     found += [f"{', '.join(feeding[:5])} that feed in and take no action"] if feeding else []
     if net.v_set[net.slack] != 1 or net.slack_angle[0] != 0:

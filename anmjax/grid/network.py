@@ -12,11 +12,13 @@ from flax import struct
 
 from anmjax.grid.asymmetry import BranchAsymmetry
 from anmjax.grid.cases import load_case
+from anmjax.grid.flexible import Flexibility
 from anmjax.grid.gym_anm import read_dict, write_dict
 from anmjax.grid.matpower_case import read_matpower
 from anmjax.grid.network_devices import DevicesOfNetwork
 from anmjax.grid.pandapower_net.reading import read_pandapower
 from anmjax.grid.replacing import checked_replace, floating
+from anmjax.grid.settings import Settings
 from anmjax.grid.validation import NetworkError
 
 # NumPy as built; whatever a transformation makes of it afterwards, which this floor knows nothing of.
@@ -86,8 +88,8 @@ class Network(DevicesOfNetwork):
     to_bus: tuple[int, ...] = struct.field(pytree_node=False)  # (n_branch,) bus indices
     device_ids: tuple[int, ...] = struct.field(pytree_node=False)  # (n_device,) ascending
     device_bus: tuple[int, ...] = struct.field(pytree_node=False)  # (n_device,) bus indices
-    # (n_device,) -1 load, 0 slack, 1 classical generator, 2 renewable generator, 3 storage; -1 is all that
-    # follows a profile and takes no action, what feeds in among it
+    # (n_device,) -1 load, 0 slack, 1 classical generator, 2 renewable generator, 3 storage, 4 load that
+    # may wait, 5 charger; -1 is all that follows a profile and takes no action, what feeds in among it
     device_kind: tuple[int, ...] = struct.field(pytree_node=False)
 
     asymmetry: BranchAsymmetry | None = None  # None: every branch is the same from both ends
@@ -95,6 +97,8 @@ class Network(DevicesOfNetwork):
     q_device: Array | None = None  # (n_device,) p.u., part of q
     p_fixed: Array | None = None  # (n_bus,) p.u., part of p that is of no device; None: none is
     q_fixed: Array | None = None  # (n_bus,) p.u., part of q
+    flexibility: Flexibility | None = None  # of loads that may wait; None: none may
+    settings: Settings | None = None  # what can be set of the network itself; None: nothing
     device_names: tuple[str, ...] = struct.field(pytree_node=False, default=())  # (n_device,), or () without
     bus_names: tuple[str, ...] = struct.field(pytree_node=False, default=())  # (n_bus,), or () without
     branch_names: tuple[str, ...] = struct.field(pytree_node=False, default=())  # (n_branch,), or ()

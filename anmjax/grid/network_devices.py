@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, TypeVar
 
 import numpy as np
@@ -10,11 +10,14 @@ import numpy as np
 from anmjax.grid import tables
 from anmjax.grid.devices import Generator, Load, Placed, Renewable, Storage, device_arrays
 from anmjax.grid.faults import Fault, NetworkError
+from anmjax.grid.flexible import EVCharger, Flexibility, FlexibleLoad, with_flexibility
 from anmjax.grid.parsing import to_number
 from anmjax.grid.replacing import OF_DEVICES
+from anmjax.grid.settings import Shunt, Switch, TapChanger, with_settings
 
 _Self = TypeVar("_Self", bound="DevicesOfNetwork")
-_DEVICES = (Load, Generator, Renewable, Storage)
+_DEVICES = (Load, Generator, Renewable, Storage, FlexibleLoad, EVCharger)
+_SETTINGS = (TapChanger, Shunt, Switch)
 
 
 class DevicesOfNetwork:
@@ -33,8 +36,18 @@ class DevicesOfNetwork:
 
     @property
     def loads(self) -> tuple[int, ...]:
-        """Positions of the loads in the device arrays."""
-        return self._of_kind(tables.LOAD)
+        """Positions of the loads in the device arrays, those that may wait and chargers included."""
+        return self._of_kind(*tables.DEMANDS)
+
+    @property
+    def flexible(self) -> tuple[int, ...]:
+        """Positions of the loads that may wait, chargers included."""
+        return self._of_kind(tables.FLEXIBLE, tables.CHARGER)
+
+    @property
+    def chargers(self) -> tuple[int, ...]:
+        """Positions of the chargers."""
+        return self._of_kind(tables.CHARGER)
 
     @property
     def generators(self) -> tuple[int, ...]:
@@ -85,24 +98,47 @@ class DevicesOfNetwork:
         """What messages and tables call the buses: their names, or ids."""
         return tuple(self.bus_names) or tuple(f"bus {number}" for number in self.bus_ids)
 
-    def with_devices(self: _Self, *devices: Load | Generator | Renewable | Storage) -> _Self:
+    def with_devices(
+        self: _Self,
+        *devices: Load
+        | Generator
+        | Renewable
+        | Storage
+        | FlexibleLoad
+        | EVCharger
+        | TapChanger
+        | Shunt
+        | Switch,
+    ) -> _Self:
         """The network with more devices, whose ids continue after the largest there is.
 
         ``p`` and ``q``, the injections of the case, stay: a new device has limits but no operating point.
+        What sets the network itself is no device with an id: it goes to ``settings``, in the order given.
 
         Args:
-          *devices: ``Load``, ``Generator``, ``Renewable``, ``Storage``.
+          *devices: ``Load``, ``Generator``, ``Renewable``, ``Storage``, ``FlexibleLoad``, ``EVCharger``;
+            ``TapChanger``, ``Shunt``, ``Switch``.
 
         Raises:
           TypeError: an argument is none of these.
-          NetworkError: a bus does not exist, or a name is taken; the error lists all of them.
+          NetworkError: a bus or branch does not exist, a name is taken, or a branch has two tap changers or
+            switches; the error lists all of them.
         """
         for device in devices:
-            if not isinstance(device, _DEVICES):
-                names = ", ".join(kind.__name__ for kind in _DEVICES)
+            if not isinstance(device, (*_DEVICES, *_SETTINGS)):
+                names = ", ".join(kind.__name__ for kind in (*_DEVICES, *_SETTINGS))
                 raise TypeError(f"a device is a {type(device).__name__}, expected one of {names}")
-        if not devices:
-            return self
+        set_ones = [device for device in devices if isinstance(device, _SETTINGS)]
+        injecting = [device for device in devices if isinstance(device, _DEVICES)]
+        net: Any = self._with_injecting(injecting) if injecting else self
+        if set_ones:
+            places = net.branch_position, net.bus_position
+            new = with_settings(net.settings, set_ones, *places, float(net.base_mva))
+            net = net.replace(settings=new.astype(net.dtype))
+        changed: _Self = net
+        return changed
+
+    def _with_injecting(self: _Self, devices: Sequence[Load | Generator | Renewable | Storage]) -> _Self:
         net: Any = self
         taken = list(net.device_labels if net.device_names else ())
         faults = []
@@ -126,6 +162,7 @@ class DevicesOfNetwork:
                 changes[name] = np.concatenate([getattr(net, name), new[name].astype(net.dtype)], -1)
         for name in ("device_ids", "device_bus", "device_kind"):
             changes[name] = getattr(net, name) + new[name]
+        changes["flexibility"] = with_flexibility(net.flexibility, devices, float(net.base_mva), net.dtype)
         if net.device_names or any(device.name for device in devices):
             own = (
                 device.name or f"{type(device).__name__.lower()} {i}"
@@ -169,6 +206,12 @@ class DevicesOfNetwork:
         for name in ("device_ids", "device_bus", "device_kind", "device_names"):
             values = getattr(net, name)
             changes[name] = tuple(values[k] for k in kept) if values else ()
+        if net.flexibility is not None:
+            own = [k for k, device in enumerate(net.flexible) if device not in gone]
+            owed, cost = (
+                np.asarray(x)[..., own] for x in (net.flexibility.most_owed, net.flexibility.unserved_cost)
+            )
+            changes["flexibility"] = Flexibility(owed, cost) if own else None
         for of in "pq":
             if getattr(net, f"{of}_device") is not None:
                 injected = np.array(getattr(net, of))

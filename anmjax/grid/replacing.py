@@ -74,7 +74,7 @@ PAIRS = (
     ("q_minus", "q_plus"),
     ("soc_min", "soc_max"),
 )
-KINDS = (tables.LOAD, tables.SLACK, tables.CLASSICAL, tables.RENEWABLE, tables.STORAGE)
+KINDS = tuple(tables.DEVICE_KINDS)
 
 
 _Class = TypeVar("_Class", bound=type)

@@ -15,10 +15,15 @@ from types import MappingProxyType
 
 SLACK_BUS, PQ_BUS = 0, 1
 LOAD, SLACK, CLASSICAL, RENEWABLE, STORAGE = -1, 0, 1, 2, 3
+FLEXIBLE, CHARGER = 4, 5  # beyond gym-anm: a load that may wait, a charging point of cars
+DEMANDS = (LOAD, FLEXIBLE, CHARGER)
 
 BUS_KINDS = MappingProxyType({SLACK_BUS: "slack", PQ_BUS: "PQ"})
 DEVICE_KINDS = MappingProxyType(
-    {LOAD: "load", SLACK: "slack", CLASSICAL: "classical", RENEWABLE: "renewable", STORAGE: "storage"}
+    {
+        **{LOAD: "load", SLACK: "slack", CLASSICAL: "classical", RENEWABLE: "renewable"},
+        **{STORAGE: "storage", FLEXIBLE: "flexible load", CHARGER: "charger"},
+    }
 )
 
 # Every integer up to here is a float64, so that ids survive a float table.

@@ -1,4 +1,4 @@
-"""What a controller sets: P and Q of the controlled devices, in the order of ``ControlLayout``.
+"""What a controller sets, in the order of ``ControlLayout``: P and Q of devices, settings of the network.
 
 Arrays are ``[component, *batch]``, see ``anmjax.lanes.trailing``.
 """
@@ -12,9 +12,11 @@ import jax.numpy as jnp
 import numpy as np
 
 from anmjax.grid.network import Network
-from anmjax.lanes.gather import GatherSum, gather_sum, take
+from anmjax.lanes.gather import GatherSum, gather_sum, take, with_rows
 from anmjax.projection.control_layout import KINDS, ControlLayout
 from anmjax.projection.device_region import DeviceLimits, storage_power_limits
+from anmjax.projection.flexible import Waiting, serve
+from anmjax.projection.settings import nominal_settings, settings_in_units, settings_of
 
 # p.u., what an infinite set-point asks for: far beyond every device, and its square is a number.
 FARTHEST = 1e6
@@ -36,17 +38,27 @@ def check_real(name: str, x: Any) -> None:
         raise TypeError(f"{name} is of type {dtype}, expected real numbers")
 
 
-def set_points(net: Network, action: jax.Array) -> tuple[jax.Array, jax.Array]:
+class Asked(NamedTuple):
+    """What an action asks for."""
+
+    p: jax.Array  # (n_controlled,) p.u.
+    q: jax.Array  # (n_controlled,) p.u.
+    p_flexible: jax.Array | None = None  # (n_flexible,) p.u., <= 0: what is drawn; None: there is none
+    settings: jax.Array | None = None  # (n_setting,) p.u.; None: there is nothing to set of the network
+
+
+def set_points(net: Network, action: jax.Array) -> Asked:
     """The set-points of an action.
 
-    A component that is NaN asks for nothing, 0 MW or MVAr; an infinite one for more than any device can do.
+    A component that is NaN asks for nothing: 0 MW or MVAr, or that a setting is as in the case; an infinite
+    one for more than any device can do.
 
     Args:
       net: network.
       action: (n_action,) MW and MVAr.
 
     Returns:
-      P and Q, each (n_controlled,) p.u.
+      P, Q, P of flexible demand and settings, p.u.
 
     Raises:
       TypeError: the action is not made of real numbers.
@@ -60,13 +72,51 @@ def set_points(net: Network, action: jax.Array) -> tuple[jax.Array, jax.Array]:
             f"the action has shape {np.shape(action)}, expected {expected}: {layout.description}; "
             "for many lanes, jax.vmap the function"
         )
-    action = jnp.asarray(action, net.dtype) / net.base_mva
-    return layout.split(jnp.nan_to_num(action, nan=0.0, posinf=FARTHEST, neginf=-FARTHEST))
+    power = jnp.asarray(action, net.dtype) / net.base_mva
+    power = jnp.nan_to_num(power, nan=0.0, posinf=FARTHEST, neginf=-FARTHEST)
+    first = layout.n_power + len(layout.flexible)
+    flexible = power[layout.n_power : first] if layout.flexible else None
+    return Asked(*layout.split(power), flexible, settings_of(net, action, first))
 
 
-def as_action(net: Network, p: jax.Array, q: jax.Array) -> jax.Array:
-    """The action of set-points: what ``set_points`` turns into P and Q, each (n_controlled,) p.u."""
-    return ControlLayout.of(net).join(p, q) * net.base_mva
+def as_action(
+    net: Network,
+    p: jax.Array,
+    q: jax.Array,
+    p_flexible: jax.Array | None = None,
+    settings: jax.Array | None = None,
+) -> jax.Array:
+    """The action of set-points: what ``set_points`` turns into these.
+
+    Args:
+      net: network.
+      p: (n_controlled,) p.u.
+      q: (n_controlled,) p.u.
+      p_flexible: (n_flexible,) p.u.; None: all that they can draw, so that nothing waits.
+      settings: (n_setting,) p.u.; None: as the network has them without a controller.
+    """
+    parts = [ControlLayout.of(net).join(p, q) * net.base_mva]
+    if net.flexible:
+        drawn = net.p_min[np.array(net.flexible)] if p_flexible is None else p_flexible
+        parts.append(drawn * net.base_mva)
+    if net.settings is not None:
+        held: Any = nominal_settings(net) if settings is None else settings
+        parts.append(settings_in_units(net, held))
+    return jnp.concatenate(parts) if len(parts) > 1 else parts[0]
+
+
+def action_bounds(net: Network) -> tuple[jax.Array, jax.Array]:
+    """Least and largest action, each (n_action,) in its units; infinite where a device has no limit."""
+    sides = [[bound] for bound in ControlLayout.of(net).bounds(net)]
+    if net.flexible:
+        most = net.p_min[np.array(net.flexible)] * net.base_mva
+        for side, bound in zip(sides, (most, jnp.zeros_like(most)), strict=True):
+            side.append(bound)
+    if net.settings is not None:
+        for side, bound in zip(sides, (net.settings.low, net.settings.high), strict=True):
+            side.append(settings_in_units(net, jnp.asarray(bound)))
+    low, high = (jnp.concatenate(side) if len(side) > 1 else side[0] for side in sides)
+    return low, high
 
 
 def reach(net: Network, soc: jax.Array, p_potential: jax.Array, *, delta_t: float) -> Reach:
@@ -94,6 +144,32 @@ def reach(net: Network, soc: jax.Array, p_potential: jax.Array, *, delta_t: floa
         p_low=by_kind(generators=p_min, storage=charge_limit),
         p_high=by_kind(generators=p_potential, storage=discharge_limit),
     )
+
+
+def drawn_loads(
+    net: Network,
+    owed: jax.Array | None,
+    p_load: jax.Array,
+    aux: jax.Array,
+    action: jax.Array,
+    delta_t: float,
+) -> jax.Array:
+    """P of the loads over the next step, (n_load,) p.u., where some may wait as an action has it.
+
+    Args:
+      net: network.
+      owed: (n_flexible,) p.u.h, owed to those that may wait; None: there is none.
+      p_load: (n_load,) p.u., demand that the step brings, <= 0.
+      aux: (K,) auxiliary variables of the step, first the hours that cars stay at the chargers.
+      action: (n_action,) in its units.
+      delta_t: h, length of the step.
+    """
+    asked = set_points(net, action).p_flexible
+    if owed is None or asked is None:
+        return p_load
+    which = np.flatnonzero(np.isin(net.loads, np.array(net.flexible)))
+    waiting = Waiting(owed, aux[: len(net.chargers)], asked)
+    return with_rows(p_load, which, serve(net, waiting, -take(p_load, which), delta_t=delta_t).p)
 
 
 def by_device(net: Network, of_loads: jax.Array, of_controlled: jax.Array) -> jax.Array:

@@ -28,6 +28,7 @@ from anmjax.projection.control_layout import ControlLayout
 from anmjax.projection.controls import Reach, as_action, reach, set_points
 from anmjax.projection.device_region import project_to_device_region, region_inequalities
 from anmjax.projection.network_limits import Limited, deviations, inscribed, limit_rows, limited
+from anmjax.projection.settings import reachable_settings, settled
 from anmjax.qp.solve_qp import solve_qp
 
 # p.u. squared distance a p.u. of violation.
@@ -81,9 +82,9 @@ def project_safe(
       network: network.
       grid: present operating point, a ``GridState``.
       action: (n_action,) MW and MVAr, as for ``env.step``: P of the non-slack generators, Q of them, P of the
-        storage units, Q of them.
+        storage units, Q of them; what it asks of flexible loads and sets of the network stays.
       delta_t: h, length of the step, for what storage can take and give.
-      p_load: (n_load,) p.u., demand over the next step; None: as at present.
+      p_load: (n_load,) p.u., P of the loads over the next step; None: as at present.
       p_potential: (n_generator,) p.u., P that the generators could give then; None: as at present.
       voltage_margin: p.u., by which voltages stay away from their limits.
       flow_margin: share of the rating that branches keep free.
@@ -102,7 +103,11 @@ def project_safe(
         no number of them.
     """
     net = jax.tree.map(jnp.asarray, made_here(network, grid, action))
-    asked = jnp.concatenate(set_points(net, action))
+    wanted = set_points(net, action)
+    asked, settings = jnp.concatenate([wanted.p, wanted.q]), wanted.settings
+    if settings is not None:
+        settings = reachable_settings(net, settings)
+        net = settled(net, settings)
     generators, loads = np.array(net.generators, int), np.array(net.loads, int)
     for name, given, n in (("p_load", p_load, len(loads)), ("p_potential", p_potential, len(generators))):
         if given is not None and jnp.shape(given) != (n,):
@@ -154,7 +159,7 @@ def project_safe(
     begin = _Found(_onto_devices(devices, asked), *none_yet)
     safe, violation, converged = jax.lax.fori_loop(0, num_linearisations, closer, begin)
     return SafeProjection(
-        action=as_action(net, *jnp.split(safe, 2)),
+        action=as_action(net, *jnp.split(safe, 2), wanted.p_flexible, settings),
         distance=jnp.sqrt(((safe - asked) ** 2).sum()),
         violation=violation,
         converged=converged,

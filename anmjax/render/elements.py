@@ -13,6 +13,7 @@ KINDS = {
     tables.CLASSICAL: "generator",
     tables.RENEWABLE: "renewable",
     tables.STORAGE: "storage",
+    **dict.fromkeys((tables.FLEXIBLE, tables.CHARGER), "load"),
 }
 
 

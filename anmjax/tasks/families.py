@@ -107,7 +107,7 @@ def _check(env: Any, **spreads: Any) -> None:
 
 def _spreads(net: Network, load: float, der: float) -> jax.Array:
     """(n_device,) the spread of each device's size; 0 of the slack."""
-    is_load = np.array(net.device_kind) == tables.LOAD
+    is_load = np.isin(net.device_kind, tables.DEMANDS)
     is_slack = np.array(net.device_kind) == tables.SLACK
     feeds_in = ~is_load | (jnp.asarray(net.p_max) > 0)
     return jnp.where(is_slack, 0, jnp.where(feeds_in, der, load)).astype(net.dtype)

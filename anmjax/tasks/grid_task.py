@@ -267,7 +267,7 @@ def _with_limits_of(net: Network, series: Profiles) -> Network:
         if np.isinf(p_max[k]):
             p_max[k] = max(column.max(initial=0), p_min[k])
         plus[k], minus[k] = min(plus[k], p_max[k]), max(minus[k], p_min[k])
-        if net.device_kind[k] == tables.LOAD:
+        if net.device_kind[k] in tables.DEMANDS:
             ends = ratio[k] * p_min[k] + 0.0, ratio[k] * p_max[k] + 0.0
             q_min[k], q_max[k] = min(ends), max(ends)
     q_plus, q_minus = np.minimum(net.q_plus, q_max), np.maximum(net.q_minus, q_min)

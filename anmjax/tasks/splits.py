@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import jax.numpy as jnp
@@ -9,6 +10,7 @@ import numpy as np
 
 from anmjax.grid import tables
 from anmjax.grid.network import Network
+from anmjax.grid.settings import SWITCH
 from anmjax.grid.topology import on_loops
 from anmjax.powerflow.branches import branch_flows
 from anmjax.powerflow.power_flow import power_flow
@@ -75,7 +77,11 @@ def with_outage(net: Network, series: Profiles, branch: int | str | None) -> Net
         )
     opened: Any = net
     service = np.where(np.arange(net.n_branch) == k, 0, np.asarray(net.in_service))
-    reduced: Network = opened.replace(in_service=service.astype(net.dtype))
+    changes: dict[str, Any] = {"in_service": service.astype(net.dtype)}
+    if (settings := net.settings) is not None:  # no switch closes it
+        of_branch = [pair == (SWITCH, k) for pair in zip(settings.quantity, settings.element, strict=True)]
+        changes["settings"] = replace(settings, high=np.where(of_branch, 0, settings.high))
+    reduced: Network = opened.replace(**changes)
     return reduced
 
 
@@ -83,7 +89,7 @@ def _renewable_and_net_load(series: Profiles, net: Network) -> tuple[np.ndarray,
     """MW in each step, (n_steps,): what renewables could give, and demand less that."""
     columns = np.asarray(series.values)
     kinds = np.array([net.device_kind[k] for k in (*net.loads, *net.generators)])
-    followed = columns[:, kinds == tables.LOAD]
+    followed = columns[:, np.isin(kinds, tables.DEMANDS)]
     # What feeds in by its profile, without control, is of the kind of loads.
     renewable = columns[:, kinds == tables.RENEWABLE].sum(1) + followed.clip(min=0).sum(1)
     return renewable, -followed.clip(max=0).sum(1) - renewable

@@ -14,7 +14,10 @@ from anmjax.envs.observation import Observed, bounds, observe, parse_observation
 from anmjax.envs.quantities import Point
 from anmjax.envs.records import State
 from anmjax.envs.spaces import Box
+from anmjax.grid.network import Network
+from anmjax.grid.settings import SHUNT
 from anmjax.projection.control_layout import ControlLayout
+from anmjax.projection.settings import settled
 from anmjax.wrappers.wrapper import Wrapper
 
 KINDS_OF_AGENTS = ("device", "bus")
@@ -23,32 +26,40 @@ KINDS_OF_AGENTS = ("device", "bus")
 class MultiAgent(Wrapper):
     """A task whose action is put together from the actions of several agents, which share its reward.
 
-    - Agents are named "device_2" or "bus_3", after ids; one of a bus has all controlled devices there.
-    - Action of an agent: P of its devices, then Q of them, in the order of the task's action; MW, MVAr.
+    - Agents are named "device_2" or "bus_3", after ids; one of a bus has all controlled devices there. What
+      is set of the network, such as a tap, is an agent by its own name, or of the bus where it is (a branch's
+      from end). Of a dict, agents have the names of its keys.
+    - Action of an agent: P of its devices, then Q of them, then its settings, in the order of the task's
+      action and its units.
     - Observation of an agent: P, Q of its devices (MW, MVAr), charge of its storage units (MWh), potential of
-      its generators (MW), voltage magnitude of its bus (p.u.), the auxiliary variables; all 0 after a
-      collapse. ``state.obs`` is the whole task's, for a central critic.
+      its generators (MW), voltage magnitudes of its buses and of the ends of its branches (p.u.), the
+      auxiliary variables; all 0 after a collapse. ``state.obs`` is the whole task's, for a central critic.
 
     Args:
       env: the task, or wrappers around it.
-      by: "device" or "bus".
+      by: "device", "bus", or a dict of agents: each a list of ids or names of devices, and names of
+        settings. Every one that is controlled is of one agent.
 
     Raises:
-      ValueError: ``by`` is neither, or nothing is controlled.
+      ValueError: ``by`` is none of these, something is controlled by none or by two, or nothing is.
     """
 
-    by: str = struct.field(pytree_node=False, default="device")
+    by: Any = struct.field(pytree_node=False, default="device")
 
     def __post_init__(self) -> None:
-        if self.by not in KINDS_OF_AGENTS:
-            raise ValueError(f"MultiAgent: by is {self.by!r}, but must be one of {KINDS_OF_AGENTS}")
+        if isinstance(self.by, Mapping):
+            object.__setattr__(self, "by", _checked_groups(self.env.network, self.by))
+        elif self.by not in KINDS_OF_AGENTS and not isinstance(self.by, tuple):
+            raise ValueError(
+                f"MultiAgent: by is {self.by!r}, but must be one of {KINDS_OF_AGENTS}, or a dict of agents"
+            )
         if not self.agents:
             raise ValueError("MultiAgent: the network has no device that is controlled")
 
     @property
     def agents(self) -> tuple[str, ...]:
-        """Names of the agents, by id."""
-        return tuple(f"{self.by}_{i}" for i in self._devices)
+        """Names of the agents, by id; of a dict, in its order."""
+        return tuple(self._owned)
 
     @property
     def action_spaces(self) -> dict[str, Box]:
@@ -96,7 +107,8 @@ class MultiAgent(Wrapper):
     def observations(self, state: State) -> dict[str, jax.Array]:
         """What each agent sees of a state."""
         v = state.grid.v
-        at = Point(self.env.network, state.grid, jnp.stack([v.real - 1, v.imag]), state.aux)
+        net = settled(self.env.network, state.grid.settings)
+        at = Point(net, state.grid, jnp.stack([v.real - 1, v.imag]), state.aux)
         found = {}
         for name, space in self.observation_spaces.items():
             seen = jnp.clip(observe(self._observed_by[name], at), space.low, space.high)
@@ -104,40 +116,89 @@ class MultiAgent(Wrapper):
         return found
 
     @property
-    def _devices(self) -> dict[int, list[int]]:
-        """Ids of the controlled devices of each agent, by the agent's id."""
+    def _owned(self) -> dict[str, tuple[int | str, ...]]:
+        """What each agent has: ids of devices, names of settings."""
+        if isinstance(self.by, tuple):
+            return dict(self.by)
         net = self.env.network
-        found: dict[int, list[int]] = {}
-        for i in sorted(ControlLayout.of(net).devices.tolist()):
-            device = net.device_ids[i]
-            found.setdefault(device if self.by == "device" else net.bus_ids[net.device_bus[i]], []).append(
-                device
-            )
-        return dict(sorted(found.items()))
+        at = {net.device_ids[i]: net.device_bus[i] for i in ControlLayout.of(net).devices.tolist()}
+        found: dict[Any, list[int | str]] = {}
+        for device in sorted(at):
+            found.setdefault(device if self.by == "device" else net.bus_ids[at[device]], []).append(device)
+        named: dict[str, list[int | str]] = {}
+        for name, buses in _buses_of_settings(net).items():
+            if self.by == "device":
+                named[name] = [name]
+            else:
+                found.setdefault(net.bus_ids[buses[0]], []).append(name)
+        of_ids = {f"{self.by}_{i}": tuple(owned) for i, owned in sorted(found.items())}
+        return of_ids | {name: tuple(owned) for name, owned in named.items()}
 
     @property
     def _rows(self) -> dict[str, np.ndarray]:
         """Where the components of each agent's action stand in the task's."""
-        # Components are named after quantity, unit and device: "p_mw_2".
-        owners = [int(name.rsplit("_", 1)[1]) for name in ControlLayout.of(self.env.network).names]
+        owners = _owners(self.env.network)
         return {
-            f"{self.by}_{i}": np.flatnonzero(np.isin(owners, devices)) for i, devices in self._devices.items()
+            name: np.array([k for k, one in enumerate(owners) if one in owned], int)
+            for name, owned in self._owned.items()
         }
 
     @property
     def _observed_by(self) -> dict[str, tuple[Observed, ...]]:
         net: Any = self.env.network
-        bus_of = {device: net.bus_ids[net.device_bus[i]] for i, device in enumerate(net.device_ids)}
+        bus_of = {device: (net.device_bus[i],) for i, device in enumerate(net.device_ids)}
+        buses_of = {**bus_of, **_buses_of_settings(net)}
         storage, generators = ({net.device_ids[i] for i in kind} for kind in (net.storage, net.generators))
         seen = {}
-        for i, devices in self._devices.items():
+        for name, owned in self._owned.items():
+            devices = [one for one in owned if not isinstance(one, str)]
             entries = [
                 ("dev_p", devices),
                 ("dev_q", devices),
                 ("des_soc", [device for device in devices if device in storage]),
                 ("gen_p_max", [device for device in devices if device in generators]),
-                ("bus_v_magn", sorted({bus_of[device] for device in devices})),
+                ("bus_v_magn", sorted({net.bus_ids[bus] for one in owned for bus in buses_of[one]})),
                 ("aux", "all"),
             ]
-            seen[f"{self.by}_{i}"] = parse_observation(entries, net, self.env.K)
+            seen[name] = parse_observation(entries, net, self.env.K)
         return seen
+
+
+def _owners(net: Network) -> tuple[int | str, ...]:
+    """(n_action,) what each component of an action is of: the id of a device, the name of a setting."""
+    layout = ControlLayout.of(net)
+    return tuple(
+        name if device is None else device for name, device in zip(layout.names, layout.owners, strict=True)
+    )
+
+
+def _buses_of_settings(net: Network) -> dict[str, tuple[int, ...]]:
+    """Indices of the buses of each setting: its own, or the ends of its branch."""
+    settings = net.settings
+    if settings is None:
+        return {}
+    return {
+        name: (place,) if quantity == SHUNT else (net.from_bus[place], net.to_bus[place])
+        for name, quantity, place in zip(settings.names, settings.quantity, settings.element, strict=True)
+    }
+
+
+def _checked_groups(net: Any, by: Mapping[str, Any]) -> tuple[tuple[str, tuple[int | str, ...]], ...]:
+    """The agents of a dict, with ids in the place of names of devices."""
+    wanted = set(_owners(net))
+    groups, owner = [], dict[int | str, str]()
+    for agent, members in by.items():
+        owned = []
+        for member in [members] if isinstance(members, (int, str)) else members:
+            place = None if member in wanted else net.device_position(member)
+            one = member if place is None else net.device_ids[place]
+            if one not in wanted:
+                raise ValueError(f"MultiAgent: agent {agent!r} has {member!r}, which is not controlled")
+            if one in owner:
+                raise ValueError(f"MultiAgent: {member!r} is of {owner[one]!r} and of {agent!r}")
+            owner[one] = agent
+            owned.append(one)
+        groups.append((str(agent), tuple(owned)))
+    if missing := sorted(wanted - owner.keys(), key=str):
+        raise ValueError(f"MultiAgent: {missing[0]!r} is controlled and of no agent")
+    return tuple(groups)

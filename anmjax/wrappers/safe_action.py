@@ -10,6 +10,7 @@ import jax.numpy as jnp
 from flax import struct
 
 from anmjax.envs.records import State
+from anmjax.projection.controls import drawn_loads
 from anmjax.projection.safety import (
     DEFAULT_FLOW_MARGIN,
     DEFAULT_NUM_ITERS,
@@ -65,7 +66,8 @@ class SafeAction(Wrapper):
         inner = self._inner(state)
         ahead: dict[str, jax.Array] = {}
         if self.forecast == "perfect":
-            p_load, p_potential, _ = self.env.exogenous(inner)
+            p_load, p_potential, aux = self.env.exogenous(inner)
+            p_load = drawn_loads(self.env.network, inner.grid.owed, p_load, aux, action, self.env.delta_t)
             ahead = {"p_load": p_load, "p_potential": p_potential}
         safe = project_safe(
             self.env.network,

@@ -107,7 +107,8 @@ def phases(env: Any, states: Any, actions: jax.Array) -> tuple[dict[str, Phase],
     net = jax.tree.map(lambda x: jnp.asarray(x)[..., None], bare.network)
     turn = lambda tree: jax.tree.map(lambda x: jnp.moveaxis(x, 0, -1), tree)  # noqa: E731
     p_load, p_potential, _ = jax.vmap(bare.exogenous)(states)
-    wanted = turn(Setpoints(p_load, p_potential, *jax.vmap(lambda a: set_points(bare.network, a))(actions)))
+    asked = jax.vmap(lambda a: set_points(bare.network, a))(actions)
+    wanted = turn(Setpoints(p_load, p_potential, asked.p, asked.q))
     soc = turn(states.grid.soc)
 
     def injections(net: Any, p: jax.Array, q: jax.Array) -> tuple[jax.Array, jax.Array]:

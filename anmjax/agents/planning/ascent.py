@@ -123,7 +123,9 @@ def follow(problem: Problem, state: State, actions: jax.Array, by_devices: bool)
         if by_devices:
             net, grid = env.network, after.grid
             devices = ControlLayout.of(net).devices
-            done = jnp.where(going, as_action(net, grid.p[devices], grid.q[devices]), action)
+            drawn = grid.p[np.array(net.flexible)] if net.flexible else None
+            taken = as_action(net, grid.p[devices], grid.q[devices], drawn, grid.settings)
+            done = jnp.where(going, taken, action)
         return (after, going), (reward, jax.lax.stop_gradient(done), after)
 
     (last, going), (rewards, done, states) = jax.lax.scan(step, (state, jnp.array(True)), actions)
