@@ -14,6 +14,7 @@ Conditional Computation", arXiv:1308.3432 (2013), sec. 4, for the derivative.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import jax
@@ -90,9 +91,7 @@ def settled(net: Network, settings: jax.Array | None) -> Network:
         for k in own:
             at_bus[known.element[k]].append(int(k))
         changes[SHUNT] = net.b_shunt + gather_sum(GatherSum.build(at_bus), settings)
-    whole: Any = net
-    changed: Network = whole.replace(**changes)
-    return changed
+    return replace(net, **changes)  # unchecked: in here the batch comes last
 
 
 def _units(net: Network) -> jax.Array:

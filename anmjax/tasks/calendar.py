@@ -21,7 +21,12 @@ class Parts(NamedTuple):
 
 
 def parts_of(
-    series: Profiles, test: Sequence[str] | float, split: str, num_steps: int, every_hours: float
+    series: Profiles,
+    test: Sequence[str] | float,
+    split: str,
+    num_steps: int,
+    every_hours: float,
+    start_hour: float = 0.0,
 ) -> Parts:
     """The days of a split, and the starts whose episodes lie in them from beginning to end.
 
@@ -30,7 +35,8 @@ def parts_of(
       test: what is held out, see ``GridTask``.
       split: one of ``SPLITS``.
       num_steps: of an episode.
-      every_hours: h, from start to start, counted from midnight.
+      every_hours: h, from start to start.
+      start_hour: h after midnight of the first of them.
 
     Raises:
       ValueError: an argument is none of what is allowed, or the part has no room for an episode.
@@ -52,7 +58,9 @@ def parts_of(
             f"{series.step_hours:g} h"
         )
     since_midnight = (hours_of_day(series) + np.arange(series.num_steps) * series.step_hours) % 24
-    first = int(since_midnight.argmin())
+    if not 0 <= start_hour < 24:
+        raise ValueError(f"start_hour is {start_hour}, but must be hours after midnight, in [0, 24)")
+    first = int(((since_midnight - start_hour + 1e-9) % 24).argmin())
     on_time = (np.arange(series.num_steps) - first) % round(stride) == 0
     # An episode of n steps sees n rows after that of its start.
     starts = tuple(row for a, b in stretches for row in range(a, b - num_steps) if on_time[row])

@@ -89,7 +89,13 @@ class DailyTask(TabledTask):
         return self.started(self.rows(time), jnp.asarray(time, self.network.dtype)[None], soc, q)
 
     def next_vars(self, key: jax.Array, state: jax.Array) -> jax.Array:
-        """The next row of the tables; ``key`` is not used."""
+        """The next row of the tables; ``key`` is not used.
+
+        Raises:
+          ValueError: the network has chargers, of whose cars daily tables say nothing.
+        """
+        if self.network.chargers:
+            raise ValueError("daily tables have no cars in them: a grid with chargers asks for a GridTask")
         time = (jnp.round(state[-1]).astype(jnp.int32) + 1) % self.steps_per_day
         return jnp.concatenate([self.rows(time), time.astype(state.dtype)[None]])
 
@@ -101,12 +107,13 @@ class DailyTask(TabledTask):
           num_steps: how many steps.
 
         Returns:
-          (n_load, num_steps) p.u., active power of the loads; (n_generator, num_steps) p.u., active power
-          that the non-slack generators could give, as tabled, above PMAX or not; both by device id.
+          (n_load, num_steps) p.u., active power of the loads, those that may wait served at once;
+          (n_generator, num_steps) p.u., active power that the non-slack generators could give, as tabled,
+          above PMAX or not; both by device id.
         """
         time = jnp.round(state.aux[-1]).astype(jnp.int32)
         coming = (time + 1 + jnp.arange(num_steps, dtype=jnp.int32)) % self.steps_per_day
-        return self.profiles_of(self.rows(coming))
+        return self.drawn_at_once(state, self.profiles_of(self.rows(coming)), None)
 
     def evaluation_starts(self, soc_mwh: float | None = None) -> InitialState:
         """Starts at every time of day with storage half full.

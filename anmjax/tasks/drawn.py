@@ -50,9 +50,10 @@ def sizes(net: Network, devices: Any = None) -> dict[int, float]:
 
     Args:
       net: network.
-      devices: ids; None: all loads.
+      devices: ids; None: all loads but chargers.
     """
-    chosen = [net.device_ids[k] for k in net.loads] if devices is None else devices
+    loads = [net.device_ids[k] for k in net.loads if k not in net.chargers]
+    chosen = loads if devices is None else devices
     base = float(net.base_mva)
     found: dict[int, float] = {}
     for device in chosen:

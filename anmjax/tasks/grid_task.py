@@ -49,8 +49,9 @@ class GridTask(TabledTask):
     """A grid that follows profiles: episodes of some hours that start on the days of a part of them.
 
     - Devices without a profile are storage units; those that are not controllable follow theirs.
-    - Observation: P and Q of the devices (MW, MVAr), charge (MWh), potential of the generators (MW), and the
-      hour of the day; the day of the week and of the year too where the profiles are that long.
+    - Observation: P and Q of the devices (MW, MVAr), charge (MWh), potential of the generators (MW), energy
+      owed to flexible loads and chargers (MWh) and the hours that cars stay, and the hour of the day; the day
+      of the week and of the year too where the profiles are that long.
     - A start is the first step of a day of the part, with the generators at their potential, storage units
       idle and a charge drawn uniformly within their limits. Randomness: none after it.
     - An episode is ``truncated`` after ``episode_hours``. What goes on after it stays in the part: after the
@@ -71,6 +72,7 @@ class GridTask(TabledTask):
         split: str = "train",
         outage: int | str | None = None,
         start_every_hours: float = 24.0,
+        start_hour: float = 0.0,
         gamma: float = 0.995,
         lamb: float = 100.0,
         costs_clipping: tuple[float | None, float | None] | None = (1, 100),
@@ -91,7 +93,9 @@ class GridTask(TabledTask):
             with a branch out of service.
           outage: the branch of the split "outage", by row or name; None: the most loaded one in the step of
             the highest net load, of those without which every bus is still supplied.
-          start_every_hours: h, from one start to the next, counted from midnight.
+          start_every_hours: h, from one start to the next.
+          start_hour: h after midnight of the first of them. Cars that stay overnight ask for 12: what is owed
+            as an episode ends costs nothing.
           gamma: as in ``ANMEnv``, and so are all further arguments.
           lamb: see ``gamma``.
           costs_clipping: see ``gamma``.
@@ -116,13 +120,18 @@ class GridTask(TabledTask):
                 f"{series.step_hours:g} h"
             )
         self._num_steps = round(steps)
-        part = parts_of(series, test, split, self._num_steps, start_every_hours)
+        part = parts_of(series, test, split, self._num_steps, start_every_hours, start_hour)
         self._stretches = part.stretches
         starts = hard_starts(series, net, part.starts, split, self._num_steps)
         net = with_outage(net, series, outage) if split == "outage" else net
         self._features = features_of(series)
-        bounds = [[0, period] for _, period, _ in self._features] + [[0, series.num_steps - 1]]
-        observed = [*OBSERVATION, ("aux", list(range(len(self._features))))]
+        n_charger = len(net.chargers)
+        stay = np.zeros((series.num_steps, n_charger)) if series.stay is None else np.asarray(series.stay)
+        longest = [[0, float(hours)] for hours in stay.max(0, initial=0.0)]
+        periods = [[0, period] for _, period, _ in self._features]
+        bounds = [*longest, *periods, [0, series.num_steps - 1]]
+        owed = [("flex_owed", "all")] if net.flexible else []
+        observed = [*OBSERVATION, *owed, ("aux", list(range(n_charger + len(self._features))))]
         super().__init__(
             _with_limits_of(without_level_shifts(net), series),
             K=len(bounds),
@@ -134,6 +143,7 @@ class GridTask(TabledTask):
             **{"observation": observed, **options},
         )
         self.tables = jnp.asarray(series.values, self.network.dtype)
+        self.stay = jnp.asarray(stay, self.network.dtype)  # (n_steps, n_charger) h, see ``Profiles``
         self.scale = None
         # Whole numbers as floats: what differentiates a task wants no other leaves.
         self.starts = jnp.asarray(starts, self.network.dtype)  # (n_starts,) rows of the table
@@ -172,14 +182,15 @@ class GridTask(TabledTask):
 
     def hour(self, state: State) -> jax.Array:
         """See ``TabledTask``."""
-        return state.aux[0]
+        return state.aux[len(self.network.chargers)]
 
     @property
     def observation_cycles(self) -> tuple[tuple[int, float], ...]:
         """(index, period) of the cyclic entries of the observation: hour of day, day of week and year."""
         if callable(self._observed):
             return ()
-        periods = {("aux", k): period for k, (_, period, _) in enumerate(self._features)}
+        first = len(self.network.chargers)
+        periods = {("aux", first + k): period for k, (_, period, _) in enumerate(self._features)}
         names = [(entry.quantity, row) for entry in self._observed for row in entry.rows]
         return tuple((i, float(periods[name])) for i, name in enumerate(names) if name in periods)
 
@@ -215,7 +226,7 @@ class GridTask(TabledTask):
     def coming_profiles(self, state: State, num_steps: int) -> tuple[jax.Array, jax.Array]:
         """What the coming steps will bring, see ``DailyTask.coming_profiles``."""
         rows = self._rows_after(state.aux[-1], 1 + jnp.arange(num_steps, dtype=jnp.int32))
-        return self.profiles_of(self.rows(rows))
+        return self.drawn_at_once(state, self.profiles_of(self.rows(rows)), self.stay[rows].T)
 
     def evaluation_starts(self, soc_mwh: float | None = None) -> InitialState:
         """Starts of up to 96 days of the part, spread evenly, with storage half full.
@@ -241,11 +252,11 @@ class GridTask(TabledTask):
         return after
 
     def _aux(self, row: jax.Array) -> jax.Array:
-        """Time features, and the row of the table."""
+        """Hours that cars stay at the chargers, time features, and the row of the table."""
         at = row.astype(self.network.dtype)
         hours = at * self.delta_t
         values = [(offset + hours / unit) % period for offset, period, unit in self._features]
-        return jnp.stack([*values, at])
+        return jnp.concatenate([self.stay[row], jnp.stack([*values, at])])
 
 
 _OPTIONS = tuple(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import abc
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -10,6 +11,8 @@ import numpy as np
 
 from anmjax.envs.env import ANMEnv
 from anmjax.envs.records import InitialState, State
+from anmjax.lanes.gather import take, with_rows
+from anmjax.projection.flexible import served_at_once
 
 
 class TabledTask(ANMEnv):
@@ -43,6 +46,25 @@ class TabledTask(ANMEnv):
         """
         coming, n_load = rows.T / self.network.base_mva, len(self.network.loads)
         return coming[:n_load], coming[n_load:]
+
+    def drawn_at_once(
+        self, state: State, loads_and_potentials: tuple[jax.Array, jax.Array], stay: jax.Array | None
+    ) -> tuple[jax.Array, jax.Array]:
+        """What ``profiles_of`` says, with flexible loads and chargers served as soon as they can be.
+
+        Args:
+          state: of one lane, before these steps.
+          loads_and_potentials: (n_load, num_steps), (n_generator, num_steps) p.u., as of ``profiles_of``.
+          stay: (n_charger, num_steps) h that cars stay from the beginning of each step; None: no charger.
+        """
+        net, (p_load, p_potential) = self.network, loads_and_potentials
+        if not net.flexible:
+            return p_load, p_potential
+        which = np.flatnonzero(np.isin(net.loads, np.array(net.flexible)))
+        owed: Any = state.grid.owed
+        stays = jnp.zeros((0, p_load.shape[1]), p_load.dtype) if stay is None else stay
+        drawn = served_at_once(net, owed, -take(p_load, which), stays, delta_t=self.delta_t)
+        return with_rows(p_load, which, drawn), p_potential
 
     def started(
         self, row: jax.Array, aux: jax.Array, soc: jax.Array, q: jax.Array | None = None

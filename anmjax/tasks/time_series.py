@@ -14,6 +14,7 @@ from flax import struct
 
 from anmjax.grid.network import Network
 from anmjax.tasks.processes.drawing import Driven, drawn_columns
+from anmjax.tasks.processes.sessions import Session, session_columns
 from anmjax.tasks.profiles import ProfileError
 from anmjax.tasks.series_checks import (
     as_numbers,
@@ -39,7 +40,7 @@ class Profiles:
 
     Columns of what is read are named by the name or the id of a device, in MW and positive: the demand of a
     load, what a generator gives or could give. Storage units need none, and have none. A value holds from its
-    time stamp to the next one.
+    time stamp to the next one. Chargers have sessions in the place of a column, see ``with_sessions``.
     """
 
     values: Array  # (n_steps, n_load + n_generator) MW, injections: loads, then generators, each by id
@@ -47,6 +48,9 @@ class Profiles:
     generator_ids: tuple[int, ...] = struct.field(pytree_node=False)  # (n_generator,)
     step_hours: float = struct.field(pytree_node=False)  # h, length of a step
     start: str | None = struct.field(pytree_node=False, default=None)  # ISO time of the first step, if known
+    # (n_steps, n_charger) h that the car at each charger stays from the beginning of the step, 0: none is
+    # there; None: no cars come
+    stay: Array | None = None
 
     @classmethod
     def from_dataframe(
@@ -207,13 +211,14 @@ class Profiles:
         size = len(columns[0]) if columns else len(times) if times is not None else (num_steps or 0)
         if size == 0:
             raise ProfileError("the table has no rows")
-        wanted = [*net.loads, *net.generators]
+        every = [*net.loads, *net.generators]
+        wanted = [k for k in every if k not in net.chargers]
         faults: list[str] = []
         step = even_step(times, step_hours, faults)
         at = positions_of(names, net)
         check_columns(names, at, net, wanted, fill, faults)
         case = np.zeros(net.n_device) if net.p_device is None else np.asarray(net.p_device, float)
-        values = np.tile(case[wanted] * float(net.base_mva), (size, 1))
+        values = np.tile(case[every] * float(net.base_mva), (size, 1))
         for name, k, column in zip(names, at, columns, strict=True):
             if k is None or k not in wanted:
                 continue
@@ -221,7 +226,7 @@ class Profiles:
             if numbers is not None:
                 sign = -1.0 if float(np.max(net.p_max[k])) <= 0 and k in net.loads else 1.0
                 check_values(shown(name), numbers, sign, k, net, times, faults)
-                values[:, wanted.index(k)] = sign * numbers
+                values[:, every.index(k)] = sign * numbers
         if faults:
             more = [f"and {len(faults) - _SAID} more faults"] if len(faults) > _SAID else []
             raise ProfileError("\n".join([*faults[:_SAID], *more]))
@@ -249,6 +254,11 @@ class Profiles:
         """
         if abs(step_hours - self.step_hours) <= 1e-9 * self.step_hours:
             return self
+        if self.stay is not None:
+            raise ProfileError(
+                f"profiles with sessions stay at their step of {self.step_hours:g} h: at_step first, then "
+                "with_sessions"
+            )
         values = np.asarray(self.values, float)
         length = len(values) * self.step_hours
         count = int(length / step_hours * (1 + 1e-12))
@@ -267,6 +277,40 @@ class Profiles:
             columns = [np.diff(np.interp(ends, edges, column)) / step_hours for column in integral.T]
         table = np.array(columns).T.reshape(count, values.shape[1])
         return dataclasses.replace(self, values=table, step_hours=float(step_hours))
+
+    def with_sessions(self, sessions: Sequence[Session | tuple[Any, ...]], net: Network) -> Profiles:
+        """The profiles with cars that come to chargers.
+
+        Args:
+          sessions: (charger, arrival, departure, MWh) of each, in any order: a name or id, hours from the
+            start of the profiles or ISO times, and the energy that the car needs. Times are those of the
+            nearest steps; what begins before the profiles or after them is left out.
+          net: the network.
+
+        Raises:
+          ProfileError: a session is of no charger, ends before it begins, overlaps with another one or needs
+            what no car may; one sentence for each.
+        """
+        base = float(net.base_mva)
+        owed = (
+            {} if net.flexibility is None else dict(zip(net.flexible, net.flexibility.most_owed, strict=True))
+        )
+        chargers = [(k, -float(net.p_min[k]) * base, float(owed[k]) * base) for k in net.chargers]
+        arriving, stay, faults = session_columns(
+            [Session(*one) for one in sessions],
+            chargers,
+            net.device_position,
+            num_steps=self.num_steps,
+            step_hours=self.step_hours,
+            start=self.start,
+        )
+        if faults:
+            more = [f"and {len(faults) - _SAID} more faults"] if len(faults) > _SAID else []
+            raise ProfileError("\n".join([*faults[:_SAID], *more]))
+        values = np.array(self.values, float)
+        at = [k for k, place in enumerate(net.loads) if place in net.chargers]
+        values[:, at] = -arriving + 0.0
+        return dataclasses.replace(self, values=values, stay=stay)
 
     def check(self, net: Network) -> None:
         """Checks that the profiles are those of a network's loads and generators.
