@@ -77,7 +77,7 @@ class TapChanger(_Setting):
     branch: int | str  # row of the branch, or its name
     tap_min: float = 0.9  # least ratio
     tap_max: float = 1.1  # largest ratio
-    step: float = 0.0  # between positions, counted from the least; 0: any ratio
+    step: float = 0.0  # between positions, counted from the ratio in the case; 0: any ratio
     name: str | None = None
 
     quantity: ClassVar[str] = TAP
@@ -144,7 +144,7 @@ class Settings:
 
     low: Array  # (n_setting,) least value, in the unit of the field that it sets
     high: Array  # (n_setting,) largest value
-    step: Array  # (n_setting,) from one position to the next, counted from the least or from 0; 0: any value
+    step: Array  # (n_setting,) from one position to the next, counted from the case's; 0: any value
     quantity: tuple[str, ...] = struct.field(pytree_node=False)  # (n_setting,) TAP, SHUNT or SWITCH
     element: tuple[int, ...] = struct.field(pytree_node=False)  # (n_setting,) row of a branch, index of a bus
     names: tuple[str, ...] = struct.field(pytree_node=False)  # (n_setting,)

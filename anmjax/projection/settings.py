@@ -1,6 +1,8 @@
 """Settings of a network: the position nearest to the one asked for, and the network with it in force.
 
-    s = low <= asked <= high, then rounded to the nearest position where there are positions:
+    s = low <= asked <= high, then rounded to the nearest position where there are positions, which are
+    counted from the one of the case:
+
     tap    <- s                 turns ratio of a transformer
     b_shunt <- b_shunt + s      susceptance of a capacitor or reactor, p.u.
     in_service <- s             a branch open (0) or closed (1)
@@ -22,7 +24,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from anmjax.grid.network import Network
-from anmjax.grid.settings import SHUNT, SWITCH, TAP, Settings
+from anmjax.grid.settings import SHUNT, SWITCH, TAP
 from anmjax.lanes.gather import GatherSum, gather_sum, take, with_rows
 
 
@@ -50,10 +52,9 @@ def reachable_settings(net: Network, asked: jax.Array) -> jax.Array:
     known: Any = net.settings
     nominal: Any = nominal_settings(net)
     low, high, step = (jnp.asarray(x) for x in (known.low, known.high, known.step))
-    origin = jnp.where(_column(known, SHUNT, asked), 0, low)
     within = jnp.clip(asked, low, high)
     pace = jnp.where(step > 0, step, 1)
-    position = jnp.clip(origin + pace * jnp.round((within - origin) / pace), low, high)
+    position = jnp.clip(nominal + pace * jnp.round((within - nominal) / pace), low, high)
     found = within + jax.lax.stop_gradient(jnp.where(step > 0, position - within, 0))
     return jnp.where(jnp.isnan(asked), nominal, found)
 
@@ -99,8 +100,3 @@ def _units(net: Network) -> jax.Array:
     known: Any = net.settings
     is_shunt = np.array([one == SHUNT for one in known.quantity])
     return jnp.where(is_shunt, jnp.asarray(net.base_mva, net.dtype), 1)
-
-
-def _column(known: Settings, quantity: str, like: jax.Array) -> np.ndarray:
-    """Which settings are of a quantity, an axis of size one for each of the batch of ``like``."""
-    return np.array([one == quantity for one in known.quantity]).reshape(-1, *[1] * (like.ndim - 1))

@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 from anmjax.grid.network import Network
 from anmjax.tasks.grid_task import GridTask
 from anmjax.tasks.processes.drawing import Driven
+from anmjax.tasks.processes.sessions import Session
 from anmjax.tasks.time_series import Profiles
 
 # A month of each season.
@@ -22,6 +23,7 @@ class DrawnTask(GridTask):
     """
 
     case: ClassVar[str]  # name of the packaged case
+    start_hour: ClassVar[float] = 0.0  # h after midnight of the starts
 
     def __init__(
         self, net: Network | None = None, profiles: Profiles | None = None, *, seed: int = 0, **options: Any
@@ -34,10 +36,22 @@ class DrawnTask(GridTask):
           seed: whole number >= 0, of the drawn year.
           **options: arguments of ``GridTask``.
         """
-        net = Network.from_json(self.case) if net is None else net
+        net = self.grid() if net is None else net
         if profiles is None:
             profiles = Profiles.from_processes(self.driven(net), net, seed=seed)
-        super().__init__(net, profiles, **{"test": HELD_OUT, **options})
+            if sessions := self.sessions(net, seed):
+                profiles = profiles.with_sessions(sessions, net)
+        super().__init__(net, profiles, **{"test": HELD_OUT, "start_hour": self.start_hour, **options})
+
+    @classmethod
+    def sessions(cls, net: Network, seed: int) -> list[Session]:
+        """The cars of the year; none."""
+        return []
+
+    @classmethod
+    def grid(cls) -> Network:
+        """The network."""
+        return Network.from_json(cls.case)
 
     @classmethod
     @abc.abstractmethod

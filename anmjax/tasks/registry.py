@@ -12,8 +12,10 @@ from anmjax.tasks.anm6_easy import ANM6Easy
 from anmjax.tasks.cigre_mv import CIGREMV
 from anmjax.tasks.ieee33 import IEEE33
 from anmjax.tasks.ieee33_easy import IEEE33Easy
+from anmjax.tasks.ieee33_switch import IEEE33Switch
 from anmjax.tasks.ieee69 import IEEE69
 from anmjax.tasks.lv_feeder import LVFeeder
+from anmjax.tasks.mv_oberrhein import MVOberrhein
 
 _FACTORIES: dict[str, Callable[..., ANMEnv]] = {
     "ANM6Easy-v0": ANM6Easy,
@@ -23,6 +25,8 @@ _FACTORIES: dict[str, Callable[..., ANMEnv]] = {
     "IEEE69-v0": IEEE69,
     "CIGREMV-v0": CIGREMV,
     "LVFeeder-v0": LVFeeder,
+    "MVOberrhein-v0": MVOberrhein,
+    "IEEE33Switch-v0": IEEE33Switch,
 }
 
 

@@ -12,11 +12,19 @@ import pytest
 
 import anmjax
 from anmjax.agents.baselines import BASELINES, do_nothing_policy
+from anmjax.projection.flexible import Waiting, serve
 from anmjax.tasks import DrawnTask
 
 KEY = jax.random.key(0)
 # Observations and actions, as documented.
-SIZES = {"IEEE33-v0": (90, 14), "IEEE69-v0": (125, 16), "CIGREMV-v0": (77, 24), "LVFeeder-v0": (215, 60)}
+SIZES = {
+    "IEEE33-v0": (90, 14),
+    "IEEE69-v0": (125, 16),
+    "CIGREMV-v0": (77, 26),
+    "LVFeeder-v0": (263, 72),
+    "MVOberrhein-v0": (332, 24),
+    "IEEE33Switch-v0": (90, 24),
+}
 STEPS = 35_040
 
 
@@ -30,16 +38,35 @@ def task(name: str) -> DrawnTask:
     return anmjax.make(name)
 
 
+def charged_at_once(env: DrawnTask) -> tuple[np.ndarray, np.ndarray]:
+    """What chargers draw, (n_steps, n_charger) p.u., and what is owed after each step, p.u.h."""
+    net = env.network
+    at = np.array([k for k, place in enumerate(net.loads) if place in net.chargers], int)
+
+    def step(owed: jax.Array, coming: Any) -> Any:
+        waiting = Waiting(owed, coming[1], jnp.full_like(owed, -jnp.inf))
+        served = serve(net, waiting, -coming[0] / net.base_mva, delta_t=env.delta_t)
+        return served.owed, (served.p, served.owed)
+
+    begin = jnp.zeros(len(at), net.dtype)
+    p, owed = jax.jit(lambda *x: jax.lax.scan(step, begin, x))(env.tables[:, at], env.stay)[1]
+    return np.asarray(p), np.asarray(owed)
+
+
 def idle(env: DrawnTask, rows: np.ndarray) -> Any:
     """States after a step of doing nothing from each of some rows of the year, with storage half full."""
     action = do_nothing_policy(env).action
     half = jax.tree.map(lambda x: x[0], env.evaluation_starts()).soc
+    owed = charged_at_once(env)[1] * env.network.base_mva if env.network.chargers else None
 
-    def one(row: jax.Array) -> anmjax.State:
-        return env.step(env.reset_to(KEY, env.start_at(row, half)), action)
+    def one(row: jax.Array, owed: jax.Array | None) -> anmjax.State:
+        return env.step(env.reset_to(KEY, env.start_at(row, half).replace(owed=owed)), action)
 
     run = jax.jit(jax.vmap(one))
-    parts = [jax.device_get(run(jnp.asarray(part)).replace(key=None)) for part in np.split(rows, 8)]
+    parts = [
+        jax.device_get(run(jnp.asarray(part), None if owed is None else owed[part]).replace(key=None))
+        for part in np.split(rows, 8)
+    ]
     return jax.tree.map(lambda *x: np.concatenate(x), *parts)
 
 
@@ -61,10 +88,14 @@ def stated(env: DrawnTask) -> tuple[float, ...]:
     return tuple(float(x) / 100 for x in found.groups())
 
 
+@pytest.mark.long
 def test_a_sample_of_the_year_violates_limits_in_the_stated_shares(task):
     # 61 is no divisor of a day: all hours and all months. 575 steps: within 3 points here, being drawn once.
     net = jax.device_get(task.network)
-    rows = np.asarray(task.tables)[::61] / net.base_mva
+    rows = np.array(task.tables)[::61] / net.base_mva
+    if net.chargers:
+        at = [k for k, place in enumerate(net.loads) if place in net.chargers]
+        rows[:, at] = charged_at_once(task)[0][::61]
     p, q = np.zeros((2, len(rows), net.n_bus))
     for column, k in zip(rows.T, (*net.loads, *net.generators), strict=True):
         p[:, net.device_bus[k]] += column
@@ -128,7 +159,8 @@ def test_loads_stay_below_their_nominal_power_and_generators_below_theirs(task):
     table = np.asarray(task.tables) / net.base_mva
     n = len(net.loads)
     # 1e-12: MW to p.u. and back.
-    assert (table[:, :n] >= net.p_min[np.array(net.loads)] - 1e-12).all()
+    loads = [k for k, place in enumerate(net.loads) if place not in net.chargers]
+    assert (table[:, loads] >= net.p_min[np.array(net.loads)[loads]] - 1e-12).all()
     assert (table[:, n:] <= net.p_max[np.array(net.generators)] + 1e-12).all()
     assert (table[:, :n] <= 0).all()
     assert (table[:, n:] >= 0).all()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import warnings
 from pathlib import Path
 
@@ -12,7 +13,10 @@ import numpy as np
 import pytest
 
 import anmjax
-from tests.tasks import lv_recipe
+from anmjax.grid.cases import load_case
+from anmjax.projection.settings import settled
+from anmjax.tasks.ieee33_switch import with_ties
+from tests.tasks import lv_recipe, oberrhein_recipe
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # pandapower's own notices
@@ -78,6 +82,48 @@ def test_cigres_network_is_that_of_pandapower():
     assert loss == pytest.approx(theirs, abs=1e-4)  # kW
     amps = np.where(np.isin(np.arange(12), [10, 11]), 0.195, 0.145)  # of the two overhead lines, of cables
     np.testing.assert_allclose(net.rating[2:] * 10, np.sqrt(3) * 20 * amps, atol=1e-4)
+
+
+def test_the_network_of_oberrhein_is_that_of_pandapower():
+    ours, recipe = anmjax.Network.from_json("mv_oberrhein"), anmjax.Network.from_dict(oberrhein_recipe.case())
+    for name, value in vars(recipe).items():
+        if isinstance(value, np.ndarray):
+            np.testing.assert_array_equal(getattr(ours, name), value, err_msg=name)
+        else:
+            assert getattr(ours, name) == value, name
+    grid = oberrhein_recipe.source()
+    grid.trafo["tap_pos"] = oberrhein_recipe.TAP_POSITION
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of the age of the file
+        pp.runpp(grid, calculate_voltage_angles=True, numba=False, tolerance_mva=1e-9)
+    vm, loss = solved(ours, *nominal(ours))
+    for at, bus in enumerate(ours.bus_ids):
+        assert vm[at] == pytest.approx(grid.res_bus.vm_pu[bus], abs=1e-8)
+    theirs = 1000 * (grid.res_line.pl_mw.sum() + grid.res_trafo.pl_mw.sum())
+    assert loss == pytest.approx(theirs, rel=1e-7)
+
+
+def test_the_33_buses_are_reconfigured_as_in_the_paper():
+    # All 1,024 positions of the ten switches in one call.
+    net = with_ties(load_case("ieee33_baran_wu"))
+    p, q = nominal(net)
+
+    @jax.jit
+    @jax.vmap
+    def solve(settings):
+        own = settled(net, settings)
+        flow = anmjax.power_flow(own, p, q)
+        ends = anmjax.branch_flows(own, flow.v)
+        return jnp.sum(ends.s_from + ends.s_to).real, flow.converged
+
+    every = np.array(list(itertools.product([0.0, 1.0], repeat=10)))
+    loss, supplied = solve(jnp.asarray(every))
+    loss = np.where(supplied & (every.sum(1) == 5), loss, np.inf) * 10_000  # kW; of trees
+    best = {name for name, closed in zip(net.settings.names, every[loss.argmin()], strict=True) if not closed}
+    assert best == {"line_7", "line_9", "line_14", "line_32", "tie_37"}
+    assert loss.min() == pytest.approx(139.55, abs=0.01)
+    as_built = (every == [1] * 5 + [0] * 5).all(1)
+    assert loss[as_built] == pytest.approx(202.68, abs=0.01)
 
 
 def test_the_low_voltage_network_follows_its_recipe():
