@@ -31,6 +31,18 @@ def _ppo() -> type[Agent[Any]]:
     return PPO
 
 
+def _ippo_config() -> type[AgentConfig]:
+    from anmjax.agents.ippo.config import IPPOConfig
+
+    return IPPOConfig
+
+
+def _ippo() -> type[Agent[Any]]:
+    from anmjax.agents.ippo.update import IPPO
+
+    return IPPO
+
+
 def _shac_config() -> type[AgentConfig]:
     from anmjax.agents.shac.config import SHACConfig
 
@@ -45,6 +57,7 @@ def _shac() -> type[Agent[Any]]:
 
 AGENTS = {
     "ppo": AgentKind("PPO", _ppo_config, _ppo),
+    "ippo": AgentKind("Independent PPO", _ippo_config, _ippo),
     "shac": AgentKind("SHAC", _shac_config, _shac),
 }
 DEFAULT_AGENT = "ppo"  # also of checkpoints from before they named theirs

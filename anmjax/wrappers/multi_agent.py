@@ -11,7 +11,7 @@ import numpy as np
 from flax import struct
 
 from anmjax.envs.observation import Observed, bounds, observe, parse_observation
-from anmjax.envs.quantities import Point
+from anmjax.envs.quantities import QUANTITIES, Point
 from anmjax.envs.records import State
 from anmjax.envs.spaces import Box
 from anmjax.grid.network import Network
@@ -65,7 +65,7 @@ class MultiAgent(Wrapper):
     def action_spaces(self) -> dict[str, Box]:
         """Bounds of each agent's action."""
         box = self.env.action_space
-        return {name: Box(box.low[rows], box.high[rows]) for name, rows in self._rows.items()}
+        return {name: Box(box.low[rows], box.high[rows]) for name, rows in self.rows.items()}
 
     @property
     def observation_spaces(self) -> dict[str, Box]:
@@ -90,7 +90,7 @@ class MultiAgent(Wrapper):
 
     def joined(self, actions: Mapping[str, jax.Array]) -> jax.Array:
         """The task's action, (n_action,), of those of all agents."""
-        rows = self._rows
+        rows = self.rows
         if wrong := sorted(set(rows) ^ set(actions)):
             raise ValueError(
                 f"MultiAgent: agent {wrong[0]!r} has no action or is none, agents are {self.agents}"
@@ -121,7 +121,8 @@ class MultiAgent(Wrapper):
         if isinstance(self.by, tuple):
             return dict(self.by)
         net = self.env.network
-        at = {net.device_ids[i]: net.device_bus[i] for i in ControlLayout.of(net).devices.tolist()}
+        controlled = (*ControlLayout.of(net).devices.tolist(), *net.flexible)
+        at = {net.device_ids[i]: net.device_bus[i] for i in controlled}
         found: dict[Any, list[int | str]] = {}
         for device in sorted(at):
             found.setdefault(device if self.by == "device" else net.bus_ids[at[device]], []).append(device)
@@ -135,7 +136,7 @@ class MultiAgent(Wrapper):
         return of_ids | {name: tuple(owned) for name, owned in named.items()}
 
     @property
-    def _rows(self) -> dict[str, np.ndarray]:
+    def rows(self) -> dict[str, np.ndarray]:
         """Where the components of each agent's action stand in the task's."""
         owners = _owners(self.env.network)
         return {
@@ -144,11 +145,40 @@ class MultiAgent(Wrapper):
         }
 
     @property
+    def views(self) -> dict[str, np.ndarray]:
+        """Which entries of the task's own observation each agent may see.
+
+        What is of its devices, of its buses, or of nobody, as auxiliary variables are; of branches nothing.
+
+        Raises:
+          ValueError: the observation is a function, which does not say what its entries are.
+        """
+        net: Any = self.env.network
+        entries = self.env._observed
+        if callable(entries):
+            raise ValueError("MultiAgent: the task's observation is a function, with entries without names")
+        bus_of = {device: (net.device_bus[i],) for i, device in enumerate(net.device_ids)}
+        buses_of = {**bus_of, **_buses_of_settings(net)}
+        found = {}
+        for name, owned in self._owned.items():
+            buses = {net.bus_ids[bus] for one in owned for bus in buses_of[one]}
+            known = {"bus": buses, "branch": set(), "aux": set(range(self.env.K))}
+            seen = []
+            for quantity, rows, _ in entries:
+                elements = QUANTITIES[quantity].elements(net, self.env.K)
+                mine = known.get(quantity.split("_")[0], set(owned))
+                seen += [elements[row] in mine for row in rows]
+            found[name] = np.flatnonzero(seen)
+        return found
+
+    @property
     def _observed_by(self) -> dict[str, tuple[Observed, ...]]:
         net: Any = self.env.network
         bus_of = {device: (net.device_bus[i],) for i, device in enumerate(net.device_ids)}
         buses_of = {**bus_of, **_buses_of_settings(net)}
-        storage, generators = ({net.device_ids[i] for i in kind} for kind in (net.storage, net.generators))
+        storage, generators, flexible = (
+            {net.device_ids[i] for i in kind} for kind in (net.storage, net.generators, net.flexible)
+        )
         seen = {}
         for name, owned in self._owned.items():
             devices = [one for one in owned if not isinstance(one, str)]
@@ -157,6 +187,7 @@ class MultiAgent(Wrapper):
                 ("dev_q", devices),
                 ("des_soc", [device for device in devices if device in storage]),
                 ("gen_p_max", [device for device in devices if device in generators]),
+                ("flex_owed", [device for device in devices if device in flexible]),
                 ("bus_v_magn", sorted({net.bus_ids[bus] for one in owned for bus in buses_of[one]})),
                 ("aux", "all"),
             ]

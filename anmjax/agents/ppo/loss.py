@@ -32,6 +32,7 @@ def ppo_loss(
     batch: Batch,
     config: PPOConfig,
     lanes: Lanes,
+    owned: tuple[tuple[int, ...], ...] | None = None,
 ) -> tuple[jax.Array, dict[str, jax.Array]]:
     """Loss of a minibatch, averaged over its steps.
 
@@ -47,6 +48,8 @@ def ppo_loss(
       batch: this device's share of the minibatch.
       config: the options.
       lanes: where the other shares are; the mean of all losses is the minibatch's.
+      owned: components of the action by agent, where there are several: densities, values and advantages have
+        an axis of them, and losses are means over it. None: one has all.
 
     Returns:
       The loss of this share and, by name, the parts worth watching.
@@ -54,7 +57,7 @@ def ppo_loss(
     Reference: Schulman et al., "Proximal policy optimization algorithms", equations 7 and 9.
     """
     mean, log_std, value = apply(params, batch.obs)
-    log_ratio = log_prob(mean, log_std, batch.sample) - batch.log_prob
+    log_ratio = log_prob(mean, log_std, batch.sample, owned) - batch.log_prob
     ratio = jnp.exp(log_ratio)
 
     advantage = batch.advantage

@@ -56,11 +56,22 @@ class ActorCritic(nn.Module):
         return self.critic(x)[..., 0]
 
 
-def log_prob(mean: jax.Array, log_std: jax.Array, sample: jax.Array) -> jax.Array:
-    """Log density of ``sample`` under independent normals, summed over the last axis."""
+def log_prob(
+    mean: jax.Array,
+    log_std: jax.Array,
+    sample: jax.Array,
+    owned: tuple[tuple[int, ...], ...] | None = None,
+) -> jax.Array:
+    """Log density of ``sample`` under independent normals, summed over the last axis.
+
+    With ``owned``, components of that axis by agent, the sums of each: ``(..., n_agent)``.
+    """
     log_std = jnp.broadcast_to(log_std, mean.shape)
     z = (sample - mean) * jnp.exp(-log_std)
-    return -jnp.sum(0.5 * z**2 + log_std + 0.5 * np.log(2 * np.pi), axis=-1)
+    terms = 0.5 * z**2 + log_std + 0.5 * np.log(2 * np.pi)
+    if owned is None:
+        return -jnp.sum(terms, axis=-1)
+    return -jnp.stack([terms[..., np.array(own, int)].sum(-1) for own in owned], -1)
 
 
 def entropy(log_std: jax.Array) -> jax.Array:
@@ -75,7 +86,7 @@ class Policy:
     params: Any  # of ActorCritic, as flax nests them
     statistics: RunningStatistics  # of the observations
     box: Box  # of the actions
-    network: ActorCritic = struct.field(pytree_node=False)
+    network: Any = struct.field(pytree_node=False)  # an ActorCritic, or what has its methods
     observation_clip: float = struct.field(pytree_node=False, default=10.0)
     cycles: tuple[tuple[int, float], ...] = struct.field(pytree_node=False, default=())  # see ``cycles_of``
 

@@ -97,7 +97,12 @@ class PPO:
     @staticmethod
     def initial_policy(key: jax.Array, env: Environment, config: PPOConfig) -> Policy:
         """A policy that has learned nothing: near the middle of the action box everywhere."""
-        network, space, cycles = network_for(env, config), env.observation_space, cycles_of(env)
+        return PPO.policy_of(network_for(env, config), key, env, config)
+
+    @staticmethod
+    def policy_of(network: Any, key: jax.Array, env: Environment, config: PPOConfig) -> Policy:
+        """A policy of such a network that has learned nothing."""
+        space, cycles = env.observation_space, cycles_of(env)
         blank = jnp.zeros(space.shape, space.dtype)
         return Policy(
             params=network.init(key, with_cycles(blank, blank, cycles)),
@@ -128,6 +133,11 @@ class PPO:
     def network(self) -> ActorCritic:
         """The actor-critic of this task and these options."""
         return network_for(self.env, self.config)
+
+    @property
+    def owned(self) -> tuple[tuple[int, ...], ...] | None:
+        """Components of the action by agent; None: there is one agent."""
+        return None
 
     @property
     def optimizer(self) -> optax.GradientTransformation:
@@ -269,7 +279,8 @@ class PPO:
             gradient = jax.grad(ppo_loss, has_aux=True)
             # Of this device's own loss: by parameters that all share it would be the sum of all devices'.
             own = as_varying(params, minibatch)
-            gradient, losses = self.lanes.mean(gradient(own, network.apply, minibatch, config, self.lanes))
+            found = gradient(own, network.apply, minibatch, config, self.lanes, self.owned)
+            gradient, losses = self.lanes.mean(found)
             updates, optimizer = transform.update(gradient, optimizer, params)
             return (optax.apply_updates(params, updates), optimizer), losses
 
