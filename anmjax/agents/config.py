@@ -9,10 +9,6 @@ from typing import Any, ClassVar
 from anmjax.agents.ranges import Number, Numbers, Range
 
 
-class CannotLearnError(ValueError):
-    """An agent cannot learn on an environment, with its options; says why."""
-
-
 def option(default: Any, allowed: Range, text: str) -> Any:
     """A field of an ``AgentConfig``.
 

@@ -33,7 +33,7 @@ import jax
 import jax.numpy as jnp
 from flax import struct
 
-from anmjax.agents.config import CannotLearnError
+from anmjax.agents.errors import CannotLearnError
 from anmjax.envs.records import State
 
 # Of the logarithm of m: far from what any task needs, near enough to come back from.

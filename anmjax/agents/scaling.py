@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from anmjax.agents.config import CannotLearnError
+from anmjax.agents.errors import CannotLearnError
 from anmjax.envs.spaces import Box
 
 # Of a cyclic entry: how many turns a period each pair of sine and cosine makes.

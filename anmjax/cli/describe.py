@@ -76,7 +76,7 @@ def _settings(net: Any, base: float) -> Iterator[str]:
 
 def _what(net: Network, k: int) -> str:
     feeds_in = net.device_kind[k] in tables.DEMANDS and float(net.p_max[k]) > 0
-    return "follows its profile" if feeds_in else tables.DEVICE_KINDS[net.device_kind[k]]
+    return "follows its profile" if feeds_in else tables.ALL_DEVICE_KINDS[net.device_kind[k]]
 
 
 def _limits(net: Network, k: int, kind: int, base: float) -> str:

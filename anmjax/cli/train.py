@@ -15,7 +15,8 @@ from typing import Any
 import jax
 
 from anmjax.agents.baselines import do_nothing_policy
-from anmjax.agents.config import AgentConfig, CannotLearnError
+from anmjax.agents.config import AgentConfig
+from anmjax.agents.errors import CannotLearnError
 from anmjax.agents.registry import AGENTS, name_of
 from anmjax.agents.training.checkpoint import Checkpoint, CheckpointError
 from anmjax.agents.training.chunk_metrics import DivergedError

@@ -88,7 +88,7 @@ class DevicesOfNetwork:
         """What messages and tables call the devices: their names, or kind and id."""
         if self.device_names:
             return tuple(self.device_names)
-        kinds = tables.DEVICE_KINDS
+        kinds = tables.ALL_DEVICE_KINDS
         return tuple(
             f"{kinds[kind]} {number}" for kind, number in zip(self.device_kind, self.device_ids, strict=True)
         )

@@ -74,7 +74,7 @@ PAIRS = (
     ("q_minus", "q_plus"),
     ("soc_min", "soc_max"),
 )
-KINDS = tuple(tables.DEVICE_KINDS)
+KINDS = tuple(tables.ALL_DEVICE_KINDS)
 
 
 _Class = TypeVar("_Class", bound=type)

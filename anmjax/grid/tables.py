@@ -20,11 +20,9 @@ DEMANDS = (LOAD, FLEXIBLE, CHARGER)
 
 BUS_KINDS = MappingProxyType({SLACK_BUS: "slack", PQ_BUS: "PQ"})
 DEVICE_KINDS = MappingProxyType(
-    {
-        **{LOAD: "load", SLACK: "slack", CLASSICAL: "classical", RENEWABLE: "renewable"},
-        **{STORAGE: "storage", FLEXIBLE: "flexible load", CHARGER: "charger"},
-    }
+    {LOAD: "load", SLACK: "slack", CLASSICAL: "classical", RENEWABLE: "renewable", STORAGE: "storage"}
 )
+ALL_DEVICE_KINDS = MappingProxyType({**DEVICE_KINDS, FLEXIBLE: "flexible load", CHARGER: "charger"})
 
 # Every integer up to here is a float64, so that ids survive a float table.
 MAX_ID = 2**53

@@ -11,8 +11,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from anmjax.agents.config import CannotLearnError
 from anmjax.agents.constraint import Multiplier, penalized
+from anmjax.agents.errors import CannotLearnError
 from anmjax.agents.ppo import PPO, PPOConfig, load, train
 from anmjax.agents.training.progress import Progress
 from tests.agents.probes import Capped, Match

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import anmjax
-from anmjax.agents.config import CannotLearnError
+from anmjax.agents.errors import CannotLearnError
 from anmjax.agents.evaluation import evaluate, starts_of
 from anmjax.agents.ippo import IPPO, IPPOConfig
 from anmjax.agents.ppo.loss import Batch, ppo_loss

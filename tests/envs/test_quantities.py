@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from anmjax import GridState
+from anmjax import EVCharger, FlexibleLoad, GridState
 from anmjax.envs import observation
 from anmjax.envs.quantities import QUANTITIES, SCALES, Point
 from tests.envs.samples import Feeder
@@ -23,9 +23,10 @@ def test_the_documented_quantities_and_units_are_those_of_the_table() -> None:
 
 
 def test_values_and_limits_have_an_entry_for_every_element() -> None:
-    net, num_aux = Feeder().network, 3
+    net, num_aux = Feeder().network.with_devices(FlexibleLoad(1, p_mw=1.0), EVCharger(2)), 3
     zero, none = jnp.zeros(net.n_device), jnp.zeros(())
-    grid = GridState(zero, zero, jnp.zeros(1), jnp.zeros(2), jnp.ones(net.n_bus, complex), none, none)
+    one = jnp.ones(net.n_bus, complex)
+    grid = GridState(zero, zero, jnp.zeros(1), jnp.zeros(2), one, none, none, owed=jnp.zeros(2))
     at = Point(net, grid, jnp.zeros((2, net.n_bus)), jnp.zeros(num_aux))
     for quantity in QUANTITIES.values():
         n = len(quantity.elements(net, num_aux))

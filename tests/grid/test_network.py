@@ -19,7 +19,7 @@ from tests.grid.samples import FULL, PLACE, SPARSE, changed
 STATIC = ("bus_ids", "slacks", "pv", "current_load_bus", "from_bus", "to_bus")
 STATIC += ("device_ids", "device_bus", "device_kind")
 # What a network of a dict is without.
-OPTIONAL = ("asymmetry", "p_device", "q_device", "p_fixed", "q_fixed")
+OPTIONAL = ("asymmetry", "p_device", "q_device", "p_fixed", "q_fixed", "flexibility", "settings")
 NAMES = ("device_names", "bus_names", "branch_names")
 LEAVES = [f.name for f in dataclasses.fields(Network) if f.name not in (*STATIC, *OPTIONAL, *NAMES)]
 

@@ -91,12 +91,12 @@ def test_profiles_with_sessions_stay_at_their_step() -> None:
 
 def test_drawn_sessions_have_the_mean_and_spread_asked_for() -> None:
     cars = EVSessions(daily=0.6, weekend=0.3)
-    drawn = cars.draw(range(50), seed=3, start="2023-01-02", days=700, p_mw=0.011, most_mwh=0.1)
-    again = cars.draw(range(50), seed=3, start="2023-01-02", days=700, p_mw=0.011, most_mwh=0.1)
+    drawn = cars.draw(range(50), seed=3, start=None, days=700, p_mw=0.011, most_mwh=0.1)
+    again = cars.draw(range(50), seed=3, start=None, days=700, p_mw=0.011, most_mwh=0.1)
     assert drawn == again
     begin, end, energy = np.array([(s.arrival, s.departure, s.energy_mwh) for s in drawn]).T
     day = begin // 24
-    weekend = day % 7 >= 5  # 2023-01-02 is a Monday
+    weekend = day % 7 >= 5  # the first day is a Monday
     for chosen, days, chance in ((~weekend, 500, 0.6), (weekend, 200, 0.3)):
         share = chosen.sum() / (50 * days)
         assert abs(share - chance) < 4 * np.sqrt(chance * (1 - chance) / (50 * days))
@@ -113,6 +113,16 @@ def test_drawn_sessions_have_the_mean_and_spread_asked_for() -> None:
     for charger in range(5):
         own = sorted((s.arrival, s.departure) for s in drawn if s.charger == charger)
         assert all(one[1] <= two[0] for one, two in itertools.pairwise(own))
+
+
+def test_drawn_sessions_have_the_days_of_their_date() -> None:
+    options = {"seed": 3, "days": 70, "p_mw": 0.011, "most_mwh": 0.1}
+    hours = EVSessions().draw("AB", start=None, **options)
+    dated = EVSessions().draw("AB", start="2023-01-02", **options)  # a Monday
+    for one, other in zip(hours, dated, strict=True):
+        assert (one.charger, one.energy_mwh) == (other.charger, other.energy_mwh)
+        since = (np.datetime64(other.arrival) - np.datetime64("2023-01-02")) / np.timedelta64(1, "h")
+        assert abs(since - one.arrival) <= 1 / 120
 
 
 @pytest.mark.parametrize(

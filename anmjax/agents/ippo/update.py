@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax import struct
 
-from anmjax.agents.config import CannotLearnError
+from anmjax.agents.errors import CannotLearnError
 from anmjax.agents.ippo.config import IPPOConfig
 from anmjax.agents.ippo.network import IndependentActorCritic
 from anmjax.agents.ppo.collect import Rollout

@@ -56,22 +56,26 @@ class EVSessions:
             )
 
     def draw(
-        self, chargers: Any, *, seed: int, start: str, days: int, p_mw: float, most_mwh: float
+        self, chargers: Any, *, seed: int, start: str | None, days: int, p_mw: float, most_mwh: float
     ) -> list[Session]:
         """The sessions of some days.
 
         Args:
           chargers: their names or ids.
           seed: whole number >= 0; the same seed is the same list, on any machine.
-          start: ISO time of midnight of the first day.
+          start: ISO time of midnight of the first day; None: days without a date, the first a Monday.
           days: how many.
           p_mw: MW, power of a charger, which bounds the energy by the stay.
           most_mwh: MWh, largest energy of a car.
+
+        Returns:
+          The sessions, with ISO times to the minute; without a date in hours from the first midnight.
         """
         names = list(chargers)
         rng = np.random.default_rng(np.random.SeedSequence((int(seed), 7)))
         shape = days, len(names)
-        weekday = (np.datetime64(start, "D").astype(int) + 3 + np.arange(days)) % 7  # 0 is Monday
+        day: Any = np.datetime64("1970-01-05" if start is None else start, "D")
+        weekday = (day.astype(int) + 3 + np.arange(days)) % 7  # 0 is Monday
         chance = np.where(weekday >= 5, self.weekend, self.daily)[:, None]
         there = rng.random(shape) < chance
         arrival = self.arrival_hour + self.arrival_spread * rng.standard_normal(shape)
@@ -82,8 +86,12 @@ class EVSessions:
         departure = departure.clip(np.maximum(arrival + 1, middle + 0.5), middle + 11.5)
         energy = energy.clip(0, np.minimum(0.9 * p_mw * (departure - arrival), most_mwh))
         first = 24.0 * np.arange(days)[:, None]
+
+        def time(hours: float) -> float | str:
+            return float(hours) if start is None else str(day + np.timedelta64(round(60 * hours), "m"))
+
         return [
-            Session(names[k], float(t), float(end), float(mwh))
+            Session(names[k], time(t), time(end), float(mwh))
             for k in range(len(names))
             for t, end, mwh, is_there in zip(
                 (first + arrival)[:, k], (first + departure)[:, k], energy[:, k], there[:, k], strict=True
