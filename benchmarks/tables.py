@@ -53,6 +53,7 @@ class Table(NamedTuple):
 OWN: dict[str, Callable[..., str]] = {
     "env_step": env_step_tables.env_step,
     "env_step.parts": env_step_tables.env_step_parts,
+    "env_step.tasks": env_step_tables.env_step_tasks,
     "page.frames": page_tables.frames,
     "policies.anm6easy": policy_tables.anm6easy,
     "policies.clairvoyant": policy_tables.clairvoyant,

@@ -10,6 +10,7 @@ from typing import Any
 import matplotlib
 import matplotlib.pyplot as plt
 
+from benchmarks.env_step import tasks
 from benchmarks.harness import record
 from benchmarks.training.tables import POWERZOOJAX
 
@@ -105,6 +106,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         if env_step and ppo:
             draw(env_step, ppo, plot_path(platform))
             print(f"plot: {plot_path(platform)}")
+        if made := record.latest("env_step.tasks", platform):
+            tasks.draw(made, tasks.plot_path(platform))
+            print(f"plot: {tasks.plot_path(platform)}")
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from benchmarks.env_step.tasks import A_DAY, YEAR
 from benchmarks.harness.columns import Column, low_to_high, millions, source, table
 
 
@@ -83,6 +84,29 @@ def _against_gym_anm(versus: dict[str, Any], version: str) -> str:
         f"{one:.0f} steps/s in one process ({versus['ratio_one_process']:,.0f} times) and "
         f"{many:.0f} steps/s in one process a core ({versus['ratio_process_per_core']:,.0f} times)."
     )
+
+
+def env_step_tasks(made: dict[str, Any]) -> str:
+    """Steps per second of every task, and what the table of a year costs."""
+    rows = {row["task"]: row for row in made["rows"]}
+    day = rows.pop(A_DAY, None)
+    columns = [
+        Column("task", "task"),
+        Column("buses", "buses"),
+        Column("M/s", "steps_per_s.median", millions),
+        Column("low to high", "steps_per_s", low_to_high),
+        Column("bytes a grid", "state_bytes_per_lane", ",.0f"),
+    ]
+    first = made["rows"][0]
+    lines = [
+        f"Random actions, auto reset, {first['dtype']}, {first['batch']:,} grids: {source(made)}",
+        "",
+        table(columns, sorted(rows.values(), key=lambda row: row["buses"])),
+    ]
+    if day is not None and YEAR in rows:
+        ratio = rows[YEAR]["steps_per_s"]["median"] / day["steps_per_s"]["median"]
+        lines += ["", f"{YEAR} makes {ratio:.3f} times the steps of the same task on two days of its year."]
+    return "\n".join(lines)
 
 
 def env_step_parts(made: dict[str, Any]) -> str:
