@@ -109,8 +109,10 @@ def _launches(program: Program, name: str, times: int) -> Launches:
         if instruction.opcode == "while":
             trips = _trips(program, name, instruction)
             open_loops += trips is None
-            turns = times * (1 if trips is None else trips)
-            parts = [_launches(program, part, turns) for part in _loop(instruction).values()]
+            # Of a loop whose turns are known the condition is not asked for.
+            called = _loop(instruction)
+            asked = [called["body"], *([called["condition"]] if trips is None else [])]
+            parts = [_launches(program, part, times * (trips or 1)) for part in asked]
         else:
             branches = _CALLED.findall(instruction.attributes)
             branches += [
