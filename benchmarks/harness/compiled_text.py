@@ -44,7 +44,7 @@ class Launch(NamedTuple):
 
     instruction: Instruction
     computation: str
-    times: int  # how often the loops around it turn
+    times: int  # how often the loops around it turn; 0: it is never run
 
 
 class Launches(NamedTuple):
@@ -109,10 +109,12 @@ def _launches(program: Program, name: str, times: int) -> Launches:
         if instruction.opcode == "while":
             trips = _trips(program, name, instruction)
             open_loops += trips is None
-            # Of a loop whose turns are known the condition is not asked for.
             called = _loop(instruction)
-            asked = [called["body"], *([called["condition"]] if trips is None else [])]
-            parts = [_launches(program, part, times * (trips or 1)) for part in asked]
+            # Of a loop whose turns are known the condition is not asked for.
+            parts = [
+                _launches(program, called["body"], times * (1 if trips is None else trips)),
+                _launches(program, called["condition"], times if trips is None else 0),
+            ]
         else:
             branches = _CALLED.findall(instruction.attributes)
             branches += [

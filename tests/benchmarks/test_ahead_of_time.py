@@ -11,7 +11,7 @@ from benchmarks.accelerators.traffic import bytes_moved
 from benchmarks.harness.compiled_text import launches, parse
 
 # Of a step of ANM6Easy-v0 with auto reset on an H200 in float32: a tenth above what it comes to.
-MOST_KERNELS, MOST_BYTES = 207, 16_800
+MOST_KERNELS, MOST_BYTES = 45, 2_150
 # A loop of 3 - 1 turns with a kernel in it that reads 4 of 100 rows of 8 lanes and writes those, and a
 # choice between one kernel and two.
 TEXT = """HloModule a
@@ -93,13 +93,14 @@ def program():
 def test_loops_turn_and_the_longer_branch_counts(program):
     found = launches(program)
     times = {kernel.instruction.name: kernel.times for kernel in found.kernels}
-    assert times == {"copied": 1, "few": 2, "less": 2, "i": 1, "j": 1}
+    # The condition of a loop whose turns are known is not asked for.
+    assert times == {"copied": 1, "few": 2, "less": 0, "i": 1, "j": 1}
     assert found.open_loops == 0
 
 
 def test_a_loop_that_ends_by_its_data_counts_once_and_is_told():
     found = launches(parse(TEXT.replace("direction=LT", "direction=NE")))
-    assert {kernel.times for kernel in found.kernels} == {1}
+    assert {kernel.instruction.name for kernel in found.kernels if kernel.times == 1} >= {"few", "less"}
     assert found.open_loops == 1
 
 
@@ -117,7 +118,7 @@ def test_registers_are_the_most_and_spills_the_sum():
 
 def test_a_bound_is_of_launches_and_of_memory():
     counted = ahead.counted(TEXT, 8, 1, TARGETS["h200"])
-    assert counted["kernels"] == 1 + 2 * 2 + 1 + 1
+    assert counted["kernels"] == 1 + 2 + 1 + 1
     seconds = counted["kernels"] * 1.2e-6 + ahead.MANY * counted["bytes_a_lane"] / 4.8e12
     assert counted["bound_per_s"]["graph"] == pytest.approx(ahead.MANY / seconds)
 
