@@ -1,7 +1,7 @@
 """What do the programs come to on a GPU and a TPU, compiled ahead of time on a machine without either?
 
-Kernels and bytes a lane are counted from the optimized programs, registers by NVIDIA's assembler. The bound
-is what launches and memory alone would allow at a million lanes: no program reaches it, none gets past it.
+Kernels and bytes a lane are counted from the optimized programs, registers by NVIDIA's assembler. The rate
+is an estimate, of nothing that ran: what launches and memory, one after the other, allow at a million lanes.
 Every program is compiled in a process of its own; of one that does not compile the name is told, and the
 benchmark fails.
 """

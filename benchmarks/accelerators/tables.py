@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from benchmarks.accelerators.targets import TARGETS, Target
-from benchmarks.harness.columns import Column, Row, digits, millions, source, table
+from benchmarks.harness.columns import Column, Row, digits, source, table
 
 
 def ahead(made: dict[str, Any]) -> str:
@@ -32,21 +32,26 @@ def columns(target: Target) -> list[Column]:
         Column("program", "program"),
         Column("lanes", "lanes", ","),
         Column("kernels a step", "kernels", digits),
+        Column("loops by data", "open_loops"),
         Column("bytes a lane", "bytes_a_lane", digits),
         Column("scratch, bytes a lane", lambda row: row["temp_bytes"] / row["lanes"], digits),
         Column("compile, s", _seconds, ".0f"),
     ]
     if target.platform == "tpu":
-        return [*shown, Column("at most, M/s", "bound_per_s.plain", millions)]
+        return [*shown, Column("estimate, M/s", "bound_per_s.plain", _millions)]
     return [
-        *shown[:4],
+        *shown[:5],
         Column("registers", "registers", missing=""),
         Column("spilled, bytes", "spilled_bytes", ",", missing=""),
-        *shown[4:],
-        Column("at most, M/s", "bound_per_s.plain", millions),
-        Column("in a graph", "bound_per_s.graph", millions),
+        *shown[5:],
+        Column("estimate, M/s", "bound_per_s.plain", _millions),
+        Column("in a graph", "bound_per_s.graph", _millions),
     ]
 
 
 def _seconds(row: Row) -> float:
     return float(row["trace_s"] + row["compile_s"])
+
+
+def _millions(rate: float) -> str:
+    return digits(rate / 1e6)
