@@ -1,6 +1,7 @@
 """How fast is the whole? One command measures it and brings plots and tables up to date.
 
-On a CPU: environment steps, PPO, and how it scales over devices and processes. On a GPU, in less than ten
+On a CPU: environment steps, PPO, how it scales over devices and processes, and what the programs come to on
+accelerators, where their compilers are installed. On a GPU, in less than ten
 minutes, everything that is worth measuring there: the tests marked ``gpu`` as well, power flows, projections,
 the safety layer, plans, and a training with many grids. Each part runs in a process of its own under a time
 limit; their records go, together with how each part ended, into one.
@@ -39,6 +40,7 @@ ON_CPU = (
     Part("env_step", "benchmarks.env_step", (), 1800),
     Part("ppo", "benchmarks.training.ppo", (), 600),
     Part("scaling", "benchmarks.training.scaling", (), 900),
+    Part("accelerators", "benchmarks.accelerators", (), 7200),
 )
 
 PPO = (

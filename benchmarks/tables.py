@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from benchmarks import headline
+from benchmarks.accelerators import tables as accelerator_tables
 from benchmarks.env_step import tables as env_step_tables
 from benchmarks.harness import record
 from benchmarks.page import tables as page_tables
@@ -37,6 +38,7 @@ DOCUMENTS = tuple(
         "docs/performance/power-flow.md",
         "docs/performance/projection.md",
         "docs/performance/policies.md",
+        "docs/performance/accelerators.md",
     )
 )
 BLOCK = re.compile(r"(<!-- table: (?P<name>\S+) -->\n).*?(<!-- end of table -->)", re.DOTALL)
@@ -51,6 +53,7 @@ class Table(NamedTuple):
 
 # Of one benchmark each, by its name.
 OWN: dict[str, Callable[..., str]] = {
+    "accelerators": accelerator_tables.ahead,
     "env_step": env_step_tables.env_step,
     "env_step.parts": env_step_tables.env_step_parts,
     "env_step.tasks": env_step_tables.env_step_tasks,

@@ -28,7 +28,13 @@ class Fit(NamedTuple):
 
 @dataclass(frozen=True)
 class AllAtOnce:
-    """Every operation goes over all lanes: for processors with thousands of arithmetic units."""
+    """Every operation goes over all lanes: for processors with thousands of arithmetic units.
+
+    What takes few operations a lane is evaluated element by element, see ``anmjax.lanes.elements``.
+    """
+
+    # On elements of a lane's arrays; of a function that takes more the arrays stay whole.
+    most_operations: int = 8192
 
     def block(self, lanes: int, lane_bytes: int, fit: Fit) -> int:
         """One block of all lanes."""

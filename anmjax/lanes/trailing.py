@@ -17,7 +17,8 @@ import jax.numpy as jnp
 from jax.custom_derivatives import SymbolicZero
 
 from anmjax.lanes.blocks import map_blocks
-from anmjax.lanes.schedule import CPUBlocks, Fit, Schedule, scheduled
+from anmjax.lanes.elements import by_element
+from anmjax.lanes.schedule import AllAtOnce, CPUBlocks, Fit, Schedule, scheduled
 from anmjax.lanes.varying import as_varying, tangents_of
 
 _Out = TypeVar("_Out")
@@ -97,15 +98,17 @@ def _evaluate(fn: Callable[..., _Out], schedule: Schedule | None, fit: Fit, args
     lanes = max(len(x) for x in leaves)
     lane_bytes = sum(x.dtype.itemsize * math.prod(x.shape[1:]) for x in leaves if len(x) == lanes)
 
-    def whole(args: tuple[Any, ...], lanes: int = lanes) -> _Out:
+    def whole(args: tuple[Any, ...], lanes: int = lanes, fn: Callable[..., _Out] = fn) -> _Out:
         out = fn(*jax.tree.map(lambda x: jnp.moveaxis(x, 0, -1), args))
         return jax.tree.map(lambda y: jnp.moveaxis(jnp.broadcast_to(y, (*y.shape[:-1], lanes)), -1, 0), out)
 
     def run(schedule: Schedule, args: tuple[Any, ...]) -> _Out:
+        if isinstance(schedule, AllAtOnce):
+            return whole(args, fn=by_element(fn, schedule.most_operations))
         size = schedule.chunk(lanes, lane_bytes, fit)
         return map_blocks(functools.partial(whole, lanes=size), args, size, axis=0)
 
-    if (schedule or CPUBlocks()).chunk(lanes, lane_bytes, fit) == lanes:
+    if schedule is None and CPUBlocks().chunk(lanes, lane_bytes, fit) == lanes:
         return whole(args)  # all at once anywhere
     return scheduled(run, args, schedule)
 

@@ -29,8 +29,10 @@ PLOTS = ROOT / "docs" / "performance"
 # What sets the allocator that makes the arrays on a CPU: part of the command where it is set.
 ALLOCATOR = ("GLIBC_TUNABLES", "LD_PRELOAD")
 PROJECTION_PACKAGES = ("clarabel", "osqp", "cvxpy", "cvxpylayers", "diffcp", "qpax")
+COMPILER_PACKAGES = ("jax-cuda12-plugin", "jax-cuda13-plugin", "nvidia-cuda-nvcc-cu12", "libtpu")
 PACKAGES = (
     *("jax", "jaxlib", "flax", "optax", "numpy", "gym-anm"),
+    *COMPILER_PACKAGES,
     *PROJECTION_PACKAGES,
     *POWER_FLOW_PACKAGES,
 )

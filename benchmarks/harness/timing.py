@@ -43,13 +43,19 @@ class Spread:
         }
 
 
-def compile_program(function: Callable[..., Any], *args: Any, donated: tuple[int, ...] = ()) -> Compiled:
+def compile_program(
+    function: Callable[..., Any],
+    *args: Any,
+    donated: tuple[int, ...] = (),
+    compiler_options: dict[str, Any] | None = None,
+) -> Compiled:
     """Traces and compiles ``jax.jit(function)`` for these arguments, timing each part.
 
     Args:
       function: a jittable function.
       *args: arguments (or their ``jax.ShapeDtypeStruct``) that fix the shapes.
       donated: which of the arguments a call uses up, see ``jax.jit``.
+      compiler_options: XLA's, for this program alone.
 
     Returns:
       The compiled program with the seconds it took.
@@ -57,7 +63,7 @@ def compile_program(function: Callable[..., Any], *args: Any, donated: tuple[int
     start = time.perf_counter()
     lowered = jax.jit(function, donate_argnums=donated).lower(*args)
     traced = time.perf_counter()
-    compiled = lowered.compile()
+    compiled = lowered.compile(compiler_options)
     done = time.perf_counter()
     memory = compiled.memory_analysis()
     temp = getattr(memory, "temp_size_in_bytes", None)

@@ -1,0 +1,1 @@
+"""What the programs come to on a GPU and on a TPU, compiled on a machine without either."""

@@ -1,0 +1,5 @@
+"""``python -m benchmarks.accelerators`` runs ``ahead``."""
+
+from benchmarks.accelerators.ahead import main
+
+main()
