@@ -75,6 +75,7 @@ if TYPE_CHECKING:
     from anmjax.tasks import registered_tasks as registered_tasks
     from anmjax.wrappers import AutoReset as AutoReset
     from anmjax.wrappers import EpisodeStatistics as EpisodeStatistics
+    from anmjax.wrappers import ExploringStarts as ExploringStarts
     from anmjax.wrappers import MultiAgent as MultiAgent
     from anmjax.wrappers import NormalizeObservation as NormalizeObservation
     from anmjax.wrappers import NormalizeReward as NormalizeReward
@@ -140,6 +141,7 @@ _NAMES = {
     "wrappers": (
         "AutoReset",
         "EpisodeStatistics",
+        "ExploringStarts",
         "MultiAgent",
         "NormalizeObservation",
         "NormalizeReward",

@@ -19,8 +19,11 @@ ROOT = Path(__file__).parents[2]
 # What an example imports besides the package, and steps after which it is beyond doing nothing.
 NEEDS = {
     "behaviour_cloning": ((), "1000"),
+    "brax_ppo": (("brax",), "1e6"),
     "ppo_in_one_file": (("gymnax",), "2e6"),
     "rejax_ppo": (("rejax", "gymnax"), "4e6"),
+    "sb3_ppo": (("stable_baselines3",), "5e5"),
+    "sb3_sac": (("stable_baselines3",), "1e5"),
 }
 
 

@@ -22,7 +22,6 @@ from anmjax.agents.ppo import (
     train,
     train_seeds,
 )
-from anmjax.agents.starts import exploring_starts
 from anmjax.agents.training import checkpoint as checkpoint_module
 from anmjax.agents.training import sharding
 from anmjax.agents.training.chunk_metrics import DivergedError
@@ -293,20 +292,3 @@ def test_a_checkpoint_of_other_options_is_refused_by_name_and_shape(whole):
 def test_an_option_outside_its_range_is_refused_with_what_is_allowed(options, message):
     with pytest.raises(ValueError, match=message):
         PPOConfig(**options)
-
-
-def test_exploring_starts_are_resets_but_for_the_share_that_wandered():
-    env = Match()
-    resets = jax.vmap(lambda key: env.reset(key).aux)(jax.random.split(jax.random.split(KEY, 4)[0], 50))
-    for share in (0.0, 1.0):
-        starts = exploring_starts(env, KEY, num_starts=50, share=share, max_steps=3)
-        moved = np.any(np.asarray(starts.aux != resets), axis=-1)
-        np.testing.assert_array_equal(moved, np.full(50, share == 1.0))
-        np.testing.assert_array_equal(starts.obs[:, 0], starts.aux[:, 0])
-        np.testing.assert_array_equal(starts.t, np.zeros(50))
-
-
-def test_no_exploring_start_has_collapsed():
-    # Every second step collapses: at most one is taken, and the observation of a collapse is all zeros.
-    starts = exploring_starts(TwoSteps(), KEY, num_starts=20, share=1.0, max_steps=5)
-    np.testing.assert_array_equal(starts.obs, np.tile([1.0, 7.0], (20, 1)))

@@ -28,6 +28,7 @@ TREES: dict[str, Any] = {
     "AutoReset": anmjax.AutoReset(FEEDER, pool_size=3),
     "AutoReset in place": anmjax.AutoReset(FEEDER, pool_size=None),
     "EpisodeStatistics": anmjax.EpisodeStatistics(FEEDER),
+    "ExploringStarts": anmjax.ExploringStarts(FEEDER, num_starts=3),
     "NormalizeObservation": NormalizeObservation(FEEDER),
     "NormalizeReward": NormalizeReward(FEEDER),
     "SafeAction": anmjax.SafeAction(FEEDER),

@@ -18,12 +18,12 @@ from anmjax.agents.ppo.gae import generalized_advantages
 from anmjax.agents.ppo.loss import Batch, ppo_loss
 from anmjax.agents.ppo.network import ActorCritic, Policy
 from anmjax.agents.scaling import check_bounded, cycles_of, with_cycles
-from anmjax.agents.starts import NUM_STARTS, pool_of_starts
 from anmjax.agents.training.lanes import Lanes
 from anmjax.envs.protocol import Environment
 from anmjax.envs.records import State
 from anmjax.lanes.varying import as_varying
 from anmjax.wrappers import AutoReset, EpisodeStatistics, RunningStatistics, TimeLimit
+from anmjax.wrappers.exploring_starts import NUM_STARTS, pool_of_starts
 
 
 @struct.dataclass

@@ -33,11 +33,11 @@ from anmjax.agents.shac.config import SHACConfig
 from anmjax.agents.shac.critics import Values
 from anmjax.agents.shac.network import Actor, SHACPolicy
 from anmjax.agents.shac.window import Window, gradient_by_action, td_lambda
-from anmjax.agents.starts import begin_at, pool_of_starts
 from anmjax.agents.training.lanes import Lanes
 from anmjax.envs.protocol import Environment
 from anmjax.envs.records import State
 from anmjax.lanes.varying import as_varying
+from anmjax.wrappers.exploring_starts import begin_at, pool_of_starts
 from anmjax.wrappers.running_statistics import RunningStatistics
 
 

@@ -1,15 +1,17 @@
-"""Exploring starts: where training episodes begin."""
+"""ExploringStarts: training episodes that begin where random actions led to."""
 
 from __future__ import annotations
 
 import functools
 from dataclasses import replace
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 
 from anmjax.envs.protocol import Environment
 from anmjax.envs.records import State
+from anmjax.wrappers.wrapper import Wrapper
 
 NUM_STARTS = 1024  # different starts of training episodes, until they are renewed
 
@@ -67,3 +69,46 @@ def begin_at(pool: State, key: jax.Array) -> State:
     size = len(pool.reward)
     index = jax.random.randint(key, (), 0, size)
     return replace(jax.tree.map(lambda leaf: leaf[index], pool), key=key)
+
+
+class ExploringStarts(Wrapper):
+    """Begins a share of the episodes where random actions led to, for learners that bring none of their own.
+
+    ``reset`` draws from a pool of ``exploring_starts``, made once at construction; ``reset_to`` is as before.
+    Goes inside the wrappers that end episodes, and so inside those of the adapters.
+
+    Args:
+      env: the bare environment.
+      share: share of the starts that wander, 0 to 1.
+      max_steps: a wandering start takes 1 to ``max_steps`` random steps.
+      num_starts: starts in the pool.
+      key: PRNG key of the pool; None: a fixed one, so that runs repeat.
+
+    Raises:
+      ValueError: ``share`` is not from 0 to 1, or a number is less than 1.
+    """
+
+    pool: State  # of the wrapped environment, leading axis num_starts
+
+    def __init__(
+        self,
+        env: Any,
+        share: float = 0.5,
+        max_steps: int = 96,
+        num_starts: int = NUM_STARTS,
+        key: jax.Array | None = None,
+    ) -> None:
+        if not 0 <= share <= 1:
+            raise ValueError(f"share is {share}, but must be from 0 to 1")
+        if max_steps < 1 or num_starts < 1:
+            raise ValueError(
+                f"max_steps is {max_steps} and num_starts {num_starts}, but both must be at least 1"
+            )
+        key = jax.random.key(0) if key is None else key
+        pool = exploring_starts(env, key, num_starts=num_starts, share=share, max_steps=max_steps)
+        object.__setattr__(self, "env", env)
+        object.__setattr__(self, "pool", pool)
+
+    def reset(self, key: jax.Array) -> State:
+        """A start of the pool, drawn with replacement."""
+        return begin_at(self.pool, key)
