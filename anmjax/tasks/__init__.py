@@ -9,8 +9,10 @@ from anmjax.tasks.families import randomise
 from anmjax.tasks.grid_task import GridTask, MissingLimitsWarning
 from anmjax.tasks.ieee33 import IEEE33
 from anmjax.tasks.ieee33_easy import IEEE33Easy
+from anmjax.tasks.ieee33_switch import IEEE33Switch
 from anmjax.tasks.ieee69 import IEEE69
 from anmjax.tasks.lv_feeder import LVFeeder
+from anmjax.tasks.mv_oberrhein import MVOberrhein
 from anmjax.tasks.profiles import DailyProfiles, ProfileError, load_profiles
 from anmjax.tasks.registry import make, register, registered_tasks
 from anmjax.tasks.time_series import Profiles
@@ -26,7 +28,9 @@ __all__ = [
     "DrawnTask",
     "GridTask",
     "IEEE33Easy",
+    "IEEE33Switch",
     "LVFeeder",
+    "MVOberrhein",
     "MissingLimitsWarning",
     "ProfileError",
     "Profiles",
