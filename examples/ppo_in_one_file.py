@@ -24,13 +24,15 @@ GAMMA, TRACE, CLIP, STEPS, EPOCHS, MINIBATCHES = 0.995, 0.98, 0.2, 32, 4, 8
 def main() -> None:
     """Trains, and scores what was learned."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--steps", type=float, default=20e6, help="environment steps of the training")
+    parser.add_argument("--steps", type=float, default=10e6, help="environment steps of the training")
     parser.add_argument("--num-envs", type=int, default=256, help="lanes that run side by side")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--horizon", type=int, default=HORIZON, help="steps of the evaluation")
     options = parser.parse_args()
     lanes, updates = options.num_envs, max(1, int(options.steps) // (options.num_envs * STEPS))
-    env = Environment("ANM6Easy-v0", max_steps_in_episode=96)
+    # Half of the episodes begin where random actions led to, with a charged battery say.
+    task = anmjax.ExploringStarts(anmjax.make("ANM6Easy-v0"), share=0.5)
+    env = Environment(task, max_steps_in_episode=96)
     size = env.num_actions
     # Scales of what is seen and what is earned: those of random actions.
     chance = anmjax.rollout(env.env, random_policy(env.env), starts=256, horizon=96)

@@ -83,6 +83,7 @@ class ExploringStarts(Wrapper):
       max_steps: a wandering start takes 1 to ``max_steps`` random steps.
       num_starts: starts in the pool.
       key: PRNG key of the pool; None: a fixed one, so that runs repeat.
+      pool: State of the starts in place of all these, with a leading axis; their keys play no part.
 
     Raises:
       ValueError: ``share`` is not from 0 to 1, or a number is less than 1.
@@ -97,6 +98,8 @@ class ExploringStarts(Wrapper):
         max_steps: int = 96,
         num_starts: int = NUM_STARTS,
         key: jax.Array | None = None,
+        *,
+        pool: State | None = None,
     ) -> None:
         if not 0 <= share <= 1:
             raise ValueError(f"share is {share}, but must be from 0 to 1")
@@ -104,10 +107,11 @@ class ExploringStarts(Wrapper):
             raise ValueError(
                 f"max_steps is {max_steps} and num_starts {num_starts}, but both must be at least 1"
             )
-        key = jax.random.key(0) if key is None else key
-        pool = exploring_starts(env, key, num_starts=num_starts, share=share, max_steps=max_steps)
+        if pool is None:
+            key = jax.random.key(0) if key is None else key
+            pool = exploring_starts(env, key, num_starts=num_starts, share=share, max_steps=max_steps)
         object.__setattr__(self, "env", env)
-        object.__setattr__(self, "pool", pool)
+        object.__setattr__(self, "pool", replace(pool, key=None))
 
     def reset(self, key: jax.Array) -> State:
         """A start of the pool, drawn with replacement."""
