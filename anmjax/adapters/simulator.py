@@ -13,6 +13,7 @@ from anmjax.envs.quantities import QUANTITIES, SCALES, Point
 from anmjax.envs.records import GridState
 from anmjax.envs.simulator_names import SimulatorNames
 from anmjax.grid.network import Network
+from anmjax.projection.settings import settled
 
 ById: TypeAlias = dict[Any, Any]
 
@@ -25,6 +26,11 @@ def _units(quantity: str) -> tuple[Any, ...]:
     return (*QUANTITIES[quantity].units, *_FURTHER.get(quantity, ()))
 
 
+def _names(net: Network) -> list[str]:
+    """What the simulator tells of; gym-anm's networks have nothing that may wait."""
+    return [name for name in _NAMES if name != "flex_owed" or net.flexible]
+
+
 def _scale(net: Network, quantity: str, unit: Any) -> jax.Array:
     """From p.u. and radians to a unit: (1,) or one for each element."""
     scale = SCALES[unit](net)
@@ -35,9 +41,9 @@ def _scale(net: Network, quantity: str, unit: Any) -> jax.Array:
 @jax.jit
 def _values(net: Network, grid: GridState) -> dict[str, dict[str, jax.Array]]:
     d = jnp.stack([grid.v.real - 1, grid.v.imag])
-    at = Point(net, grid, d, jnp.zeros(0, net.dtype))
+    at = Point(settled(net, grid.settings), grid, d, jnp.zeros(0, net.dtype))
     found = {}
-    for name in _NAMES:
+    for name in _names(net):
         value = QUANTITIES[name].value(at)
         found[name] = {unit: value * _scale(net, name, unit) for unit in _units(name)}
     return found
@@ -76,7 +82,7 @@ class Simulator(SimulatorNames):
     def state_bounds(self) -> dict[str, dict[Any, dict[str, tuple[float, float]]]]:
         """Least and largest value as ``state_bounds[quantity][id][unit]``."""
         found: dict[str, dict[Any, dict[str, tuple[float, float]]]] = {}
-        for name in _NAMES:
+        for name in _names(self.network):
             found[name] = {element: {} for element in self._ids(name)}
             sides = QUANTITIES[name].limits(self.network, np.zeros((0, 2)))
             for unit in _units(name):

@@ -103,10 +103,15 @@ def _parse_entry(entry: Any, net: Network, num_aux: int) -> Observed:
     return Observed(quantity, tuple(rows), unit)
 
 
+def _with_rows(entries: tuple[Observed, ...]) -> list[Observed]:
+    """The entries with elements: what has none, a program is not to capture."""
+    return [entry for entry in entries if entry.rows]
+
+
 def observe(entries: tuple[Observed, ...], at: Point) -> jax.Array:
     """Values of the entries at an operating point, (n_obs,)."""
     parts = []
-    for quantity, rows, unit in entries:
+    for quantity, rows, unit in _with_rows(entries):
         value, scale = QUANTITIES[quantity].value(at), SCALES[unit](at.net)
         parts.append((value * scale)[np.array(rows, int)])
     return jnp.concatenate(parts) if parts else jnp.zeros(0, at.net.dtype)
@@ -121,7 +126,7 @@ def bounds(entries: tuple[Observed, ...], net: Network, aux_bounds: Any) -> tupl
       aux_bounds: (K, 2) least and largest value of each auxiliary variable.
     """
     low, high = [jnp.zeros(0, net.dtype)], [jnp.zeros(0, net.dtype)]
-    for quantity, rows, unit in entries:
+    for quantity, rows, unit in _with_rows(entries):
         scale = SCALES[unit](net)
         for side, limit in zip((low, high), QUANTITIES[quantity].limits(net, aux_bounds), strict=True):
             side.append((jnp.asarray(limit, net.dtype) * scale)[np.array(rows, int)])

@@ -271,7 +271,9 @@ def test_doing_nothing_asks_for_all_of_the_generators_and_none_of_the_storage():
     # Two generators and a storage unit; the third entry's box does not hold 0.
     env = SimpleNamespace(
         action_space=Box(jnp.array([0.0, 0, 1, -5, -20, -20]), jnp.array([30.0, 50, 5, 5, 20, 20])),
-        network=SimpleNamespace(generators=(1, 3), storage=(5,), device_ids=range(6)),
+        network=SimpleNamespace(
+            generators=(1, 3), storage=(5,), device_ids=range(6), flexible=(), settings=None
+        ),
     )
     action = do_nothing_policy(env)(None, None)
     np.testing.assert_array_equal(action, [30, 50, 1, 0, 0, 0])
