@@ -101,4 +101,4 @@ def test_the_command_line_scores_a_policy_of_the_package(capsys):
     assert main(["evaluate", "shac@Nothing-v0"]) == 2
     assert "no policy shac@Nothing-v0 comes with anmjax" in capsys.readouterr().err
     assert main(["evaluate", "shca@ANM6Easy-v0"]) == 2
-    assert "is of no learner; did you mean shac? There are: ppo, shac." in capsys.readouterr().err
+    assert "is of no learner; did you mean shac? There are: ppo, ippo, shac." in capsys.readouterr().err

@@ -144,8 +144,8 @@ def test_the_command_line_trains_evaluates_and_goes_on(whole, tmp_path, capsys):
 @pytest.mark.parametrize(
     ("command", "sentence"),
     [
-        ("--agent serach", "unknown agent serach; did you mean search? There are: ppo, shac, search."),
-        ("--agent=zzz", "unknown agent zzz. There are: ppo, shac, search."),
+        ("--agent serach", "unknown agent serach; did you mean search? There are: ppo, ippo, shac, search."),
+        ("--agent=zzz", "unknown agent zzz. There are: ppo, ippo, shac, search."),
         ("--agent", "--agent: expected one argument."),
         ("--agent search --watch", "--watch shows a grid, and Match-v0 has none."),
         ("--algo search", "unknown option --algo; did you mean --agent?"),
@@ -175,7 +175,7 @@ def test_help_shows_the_options_of_the_agent_that_is_named(capsys):
         text = capsys.readouterr().out
         assert shown in text
         assert hidden not in text
-        assert "ppo, shac, search (default: ppo)" in " ".join(text.split())
+        assert "ppo, ippo, shac, search (default: ppo)" in " ".join(text.split())
 
 
 def test_a_learner_is_laid_out_over_devices_as_its_agent_says():
@@ -208,7 +208,7 @@ def test_options_of_no_agent_are_refused():
 
     assert name_of(CONFIG) == "search"
     with pytest.raises(
-        ValueError, match=r"Stranger is of no agent in AGENTS: expected .* of ppo, shac, search"
+        ValueError, match=r"Stranger is of no agent in AGENTS: expected .* of ppo, ippo, shac, search"
     ):
         name_of(Stranger())
 
