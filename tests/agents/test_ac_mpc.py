@@ -42,7 +42,7 @@ def policy(r: float = 1.0) -> MPC:
     )
 
 
-@pytest.mark.long
+@pytest.mark.slow
 def test_one_stage_costs_what_pypowers_optimal_power_flow_costs():
     net = anmjax.Network.from_dict(anm6)
     asked = situations(net)

@@ -34,6 +34,7 @@ def test_agents_see_what_is_of_their_devices_and_the_time(env: anmjax.ANMEnv) ->
         _ = anmjax.MultiAgent(env.replace(_observed=lambda x: x)).views
 
 
+@pytest.mark.slow
 def test_nothing_of_an_agent_depends_on_what_it_does_not_see(env: anmjax.ANMEnv) -> None:
     policy = IPPO.initial_policy(KEY, env, IPPOConfig(hidden_sizes=(8,)))
     obs = jnp.full(18, 0.3)

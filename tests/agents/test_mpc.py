@@ -85,7 +85,7 @@ def test_it_finds_the_optimum_of_gym_anms_problem():
     assert check_network(anm6, SETTINGS, steps=4, count=8, seed=0) >= 2
 
 
-@pytest.mark.long
+@pytest.mark.slow
 def test_it_finds_the_optimum_on_a_network_with_several_storage_units():
     network, settings = random_network(3)
     assert len(anmjax.Network.from_dict(network).storage) == 3

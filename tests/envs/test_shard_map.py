@@ -71,12 +71,16 @@ FUNCTIONS: dict[str, tuple[Callable[..., Any], tuple[Any, ...]]] = {
 }
 
 
-LONG = ("gradient through the safety layer", "gradient of a quadratic program")
+LONG, SLOW = ("gradient of a quadratic program",), ("gradient through the safety layer",)
 
 
 # Auto and Explicit axes are alike inside of shard_map: the numbers below are of both.
 @pytest.mark.parametrize(
-    "name", [pytest.param(name, marks=pytest.mark.long) if name in LONG else name for name in FUNCTIONS]
+    "name",
+    [
+        pytest.param(name, marks=[pytest.mark.long] * (name in LONG) + [pytest.mark.slow] * (name in SLOW))
+        for name in FUNCTIONS
+    ],
 )
 def test_shard_map_takes_it_with_its_checks_on(name: str) -> None:
     fn, args = FUNCTIONS[name]

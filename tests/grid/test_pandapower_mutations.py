@@ -145,7 +145,7 @@ def assert_sound(seed: int) -> str:
     return "equal"
 
 
-@pytest.mark.long
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")  # of simplifications, isolated buses, and pandapower's of all kinds
 def test_a_damaged_net_is_refused_by_name_or_read_as_pandapower_does():
     outcomes = [assert_sound(seed) for seed in range(160)]

@@ -79,7 +79,7 @@ def test_a_power_flow_is_the_same_element_by_element(dtype, tolerance):
         np.testing.assert_allclose(written.v[alike], whole.v[alike], rtol=0, atol=tolerance)
 
 
-@pytest.mark.long
+@pytest.mark.slow
 def test_gradients_of_a_power_flow_are_the_same_element_by_element():
     net = anmjax.make("ANM6Easy-v0", dtype="float64").network
     p = jnp.asarray(np.random.default_rng(2).uniform(-0.2, 0.2, (16, net.n_bus)))

@@ -76,7 +76,7 @@ def test_what_the_linear_limits_allow_the_power_flow_confirms(env, states, actio
     assert total[1].mean() < 0.1 * total[0].mean()
 
 
-@pytest.mark.long
+@pytest.mark.slow
 def test_random_days_keep_the_limits_that_are_in_reach(env):
     wrapped = SafeAction(env)
 

@@ -139,7 +139,7 @@ def test_the_number_of_steps_is_fixed():
     assert loops
 
 
-@pytest.mark.parametrize("batch", [(), (3,), pytest.param((2, 3), marks=pytest.mark.long)])
+@pytest.mark.parametrize("batch", [(), (3,), pytest.param((2, 3), marks=pytest.mark.slow)])
 def test_any_nesting_of_vmap_gives_the_same(batch):
     programs, _ = drawn("regular")
     whole = solve(*arrays(programs))

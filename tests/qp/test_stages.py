@@ -108,7 +108,7 @@ def test_it_finds_the_optimum_of_the_program_written_down_whole(kind):
     np.testing.assert_array_equal(np.asarray(ours.x)[~np.asarray(program.free)], 0)
 
 
-@pytest.mark.long
+@pytest.mark.slow
 def test_single_precision_is_good_to_four_digits():
     program, in_axes = drawn(*KINDS[0]), axes(*KINDS[0][:2:-1])
     solve = jax.jit(jax.vmap(lambda p: solve_staged(p, num_iters=20, refinements=2), in_axes=in_axes))

@@ -28,7 +28,14 @@ SIZES = {
 STEPS = 35_040
 
 
-@pytest.fixture(scope="module", params=SIZES)
+# Those whose parts others have too.
+_SLOW = ("IEEE69-v0", "IEEE33Switch-v0")
+
+
+@pytest.fixture(
+    scope="module",
+    params=[pytest.param(name, marks=[pytest.mark.slow] * (name in _SLOW)) for name in SIZES],
+)
 def name(request: pytest.FixtureRequest) -> str:
     return request.param
 
