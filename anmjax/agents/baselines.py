@@ -14,7 +14,7 @@ from anmjax.agents.mpc import MPCConstant, MPCPerfect
 from anmjax.envs.protocol import Environment, GridEnvironment
 from anmjax.envs.spaces import Box
 from anmjax.projection.control_layout import ControlLayout
-from anmjax.projection.settings import nominal_settings, settings_in_units
+from anmjax.projection.controls import end_of_action
 
 
 @struct.dataclass
@@ -59,13 +59,11 @@ def do_nothing_policy(env: GridEnvironment) -> ConstantPolicy:
     """
     low, high = np.asarray(env.action_space.low), np.asarray(env.action_space.high)
     asked = np.zeros_like(high)
-    of_generators = ControlLayout.of(env.network).groups["p", "generators"]
+    layout = ControlLayout.of(env.network)
+    of_generators = layout.groups["p", "generators"]
     asked[of_generators] = high[of_generators]
-    net, layout = env.network, ControlLayout.of(env.network)
-    first = layout.n_power + len(layout.flexible)
-    asked[layout.n_power : first] = low[layout.n_power : first]
-    if (settings := nominal_settings(net)) is not None:
-        asked[first:] = settings_in_units(net, settings)
+    if rest := end_of_action(env.network):
+        asked[layout.n_power :] = np.concatenate(rest)
     return ConstantPolicy(jnp.asarray(np.clip(asked, low, high)))
 
 

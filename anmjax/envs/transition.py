@@ -105,7 +105,7 @@ def dispatch(
     served = None
     if wanted.waiting is not None:
         # What arrives may be more than can be drawn at once.
-        which = np.flatnonzero(np.isin(loads, np.array(net.flexible)))
+        which = net.flexible_loads
         served = serve(net, wanted.waiting, jnp.maximum(-take(wanted.p_load, which), 0), delta_t=delta_t)
         p_load = with_rows(p_load, which, served.p)
     p_potential = jnp.clip(wanted.p_potential, take(net.p_min, generators), take(net.p_max, generators))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, NamedTuple
 
@@ -25,6 +25,33 @@ COLUMNS_OF_LIMITS = {
     "efficiency": "EFF",
     "q_per_p": "Q/P",
 }
+
+
+# What messages say of the place of a device, by the field that holds it.
+PLACES = {"bus": "must be the id or the name of a bus", "branch": "must be the row or the name of a branch"}
+
+
+def field_faults(device: Any, place: str, ranges: Mapping[str, tables.Range]) -> list[Fault]:
+    """What is wrong with the place, the numbers and the name of a device.
+
+    Args:
+      device: with a ``label``, and a ``name`` that may be None.
+      place: the field that says where it is, one of ``PLACES``.
+      ranges: what its numbers may be; one that may be None says so by being None.
+    """
+    faults, kind, at = [], type(device).__name__, getattr(device, place)
+    if isinstance(at, bool) or not isinstance(at, (int, np.integer, str)):
+        faults.append(Fault(kind, place, at, PLACES[place]))
+    for name, allowed in ranges.items():
+        value = getattr(device, name)
+        number = to_number(value)
+        if value is not None and (number is None or not allowed.contains(number)):
+            text = allowed.text if allowed.text.startswith("a ") else f"a number {allowed.text}"
+            faults.append(Fault(device.label, name, value, f"must be {text}"))
+    called: Any = getattr(device, "name", None)
+    if called is not None and not (isinstance(called, str) and called):
+        faults.append(Fault(kind, "name", called, "must be a str of one letter or more"))
+    return faults
 
 
 @dataclass(frozen=True)
@@ -56,18 +83,7 @@ class _Device:
         return f"{type(self).__name__}{f' {called!r}' if called else at}"
 
     def _find_faults(self) -> list[Fault]:
-        faults = []
-        if isinstance(self.bus, bool) or not isinstance(self.bus, (int, np.integer, str)):
-            faults.append(Fault(type(self).__name__, "bus", self.bus, "must be the id or the name of a bus"))
-        for name, allowed in self.ranges.items():
-            value = getattr(self, name)
-            number = to_number(value)
-            if value is not None and (number is None or not allowed.contains(number)):
-                text = allowed.text if allowed.text.startswith("a ") else f"a number {allowed.text}"
-                faults.append(Fault(self.label, name, value, f"must be {text}"))
-        called: Any = getattr(self, "name", None)
-        if called is not None and not (isinstance(called, str) and called):
-            faults.append(Fault(type(self).__name__, "name", called, "must be a str of one letter or more"))
+        faults = field_faults(self, "bus", self.ranges)
         controllable = getattr(self, "controllable", True)
         if not isinstance(controllable, (bool, np.bool_)):
             faults.append(Fault(self.label, "controllable", controllable, "must be True or False"))
@@ -257,7 +273,7 @@ def device_arrays(
     """
     places = [bus_of(one.device.bus) for one in placed]
     faults = [
-        Fault(type(one.device).__name__, "bus", one.device.bus, "must be the id or the name of a bus")
+        Fault(type(one.device).__name__, "bus", one.device.bus, PLACES["bus"])
         for one, place in zip(placed, places, strict=True)
         if place is None
     ]

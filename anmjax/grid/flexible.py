@@ -15,6 +15,8 @@ from anmjax.grid.devices import Load
 
 Array: TypeAlias = Any
 
+_RANGES = {**Load.ranges, **dict.fromkeys(("p_mw", "unserved_cost"), tables.NON_NEGATIVE)}
+
 
 @dataclass(frozen=True)
 class FlexibleLoad(Load):
@@ -29,12 +31,7 @@ class FlexibleLoad(Load):
     unserved_cost: float = 100.0  # energy lost that a unit of energy not served counts as
 
     kind: ClassVar[int] = tables.FLEXIBLE
-    ranges: ClassVar[dict[str, tables.Range]] = {
-        **Load.ranges,
-        "p_mw": tables.NON_NEGATIVE,
-        "shift_mwh": tables.NON_NEGATIVE,
-        "unserved_cost": tables.NON_NEGATIVE,
-    }
+    ranges: ClassVar[dict[str, tables.Range]] = {**_RANGES, "shift_mwh": tables.NON_NEGATIVE}
 
     @property
     def most_owed_mwh(self) -> float:
@@ -56,12 +53,7 @@ class EVCharger(Load):
     unserved_cost: float = 10.0  # energy lost that a unit of energy not delivered counts as
 
     kind: ClassVar[int] = tables.CHARGER
-    ranges: ClassVar[dict[str, tables.Range]] = {
-        **Load.ranges,
-        "p_mw": tables.NON_NEGATIVE,
-        "capacity_mwh": tables.NON_NEGATIVE,
-        "unserved_cost": tables.NON_NEGATIVE,
-    }
+    ranges: ClassVar[dict[str, tables.Range]] = {**_RANGES, "capacity_mwh": tables.NON_NEGATIVE}
 
     @property
     def most_owed_mwh(self) -> float:

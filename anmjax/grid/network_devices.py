@@ -13,7 +13,7 @@ from anmjax.grid.faults import Fault, NetworkError
 from anmjax.grid.flexible import EVCharger, Flexibility, FlexibleLoad, with_flexibility
 from anmjax.grid.parsing import to_number
 from anmjax.grid.replacing import OF_DEVICES
-from anmjax.grid.settings import Shunt, Switch, TapChanger, with_settings
+from anmjax.grid.settings import Shunt, Switch, TapChanger, with_settings, without_settings
 
 _Self = TypeVar("_Self", bound="DevicesOfNetwork")
 _DEVICES = (Load, Generator, Renewable, Storage, FlexibleLoad, EVCharger)
@@ -43,6 +43,11 @@ class DevicesOfNetwork:
     def flexible(self) -> tuple[int, ...]:
         """Positions of the loads that may wait, chargers included."""
         return self._of_kind(tables.FLEXIBLE, tables.CHARGER)
+
+    @property
+    def flexible_loads(self) -> np.ndarray:
+        """Where those that may wait stand among the loads."""
+        return np.flatnonzero(np.isin(self.loads, self.flexible))
 
     @property
     def chargers(self) -> tuple[int, ...]:
@@ -121,8 +126,8 @@ class DevicesOfNetwork:
 
         Raises:
           TypeError: an argument is none of these.
-          NetworkError: a bus or branch does not exist, a name is taken, or a branch has two tap changers or
-            switches; the error lists all of them.
+          NetworkError: a bus or branch does not exist, a name is taken, a branch has two tap changers or
+            switches, or a ratio in the case that its tap changer has not; the error lists all of them.
         """
         for device in devices:
             if not isinstance(device, (*_DEVICES, *_SETTINGS)):
@@ -132,15 +137,14 @@ class DevicesOfNetwork:
         injecting = [device for device in devices if isinstance(device, _DEVICES)]
         net: Any = self._with_injecting(injecting) if injecting else self
         if set_ones:
-            places = net.branch_position, net.bus_position
-            new = with_settings(net.settings, set_ones, *places, float(net.base_mva))
-            net = net.replace(settings=new.astype(net.dtype))
+            net = net.replace(settings=with_settings(net, set_ones))
         changed: _Self = net
         return changed
 
     def _with_injecting(self: _Self, devices: Sequence[Load | Generator | Renewable | Storage]) -> _Self:
         net: Any = self
         taken = list(net.device_labels if net.device_names else ())
+        taken += [] if net.settings is None else net.settings.names
         faults = []
         for device in devices:
             if device.name is not None and device.name in taken:
@@ -175,6 +179,8 @@ class DevicesOfNetwork:
     def without_devices(self: _Self, *devices: int | str | Iterable[int | str]) -> _Self:
         """The network without some devices, and without what they inject in the case.
 
+        What was set of the network, by its name, stays as in the case.
+
         Args:
           *devices: ids or names, one by one or in lists.
 
@@ -186,10 +192,13 @@ class DevicesOfNetwork:
         for one in devices:
             asked += [one] if isinstance(one, (int, str, np.integer)) else list(one)
         faults, gone = [], set()
+        set_ones = () if net.settings is None else net.settings.names
         for one in asked:
             k = net.device_position(one)
+            if one in set_ones:
+                continue
             if k is None:
-                known = ", ".join(map(str, net.device_labels[:12]))
+                known = ", ".join(map(str, (*set_ones, *net.device_labels[:12])))
                 more = f" and {net.n_device - 12} more" if net.n_device > 12 else ""
                 faults.append(
                     Fault("network", "device", one, f"must be the id or the name of one: {known}{more}")
@@ -212,6 +221,8 @@ class DevicesOfNetwork:
                 np.asarray(x)[..., own] for x in (net.flexibility.most_owed, net.flexibility.unserved_cost)
             )
             changes["flexibility"] = Flexibility(owed, cost) if own else None
+        if net.settings is not None:
+            changes["settings"] = without_settings(net.settings, {*map(str, asked)})
         for of in "pq":
             if getattr(net, f"{of}_device") is not None:
                 injected = np.array(getattr(net, of))

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar, TypeAlias
 
 import numpy as np
 from flax import struct
 
 from anmjax.grid import tables
+from anmjax.grid.devices import PLACES, field_faults
 from anmjax.grid.faults import Fault, NetworkError
-from anmjax.grid.parsing import to_number
 
 Array: TypeAlias = Any
+Network: TypeAlias = Any  # its file imports this one
 
 # What a setting takes the place of, the field of ``Network``; a shunt's adds to what is there.
 TAP, SHUNT, SWITCH = "tap", "b_shunt", "in_service"
@@ -36,38 +37,28 @@ class _Setting:
             raise NetworkError(faults, "the device")
 
     @property
+    def place(self) -> str:
+        """The field that says where it is."""
+        return "bus" if self.quantity == SHUNT else "branch"
+
+    @property
     def at(self) -> int | str:
         """The branch or the bus, as it was given."""
-        place: int | str = getattr(self, "bus" if self.quantity == SHUNT else "branch")
-        return place
+        where: int | str = getattr(self, self.place)
+        return where
 
     @property
     def label(self) -> str:
         """What messages call it."""
-        where = "bus" if self.quantity == SHUNT else "branch"
         called = getattr(self, "name", None)
-        return (
-            f"{type(self).__name__} {called!r}" if called else f"{type(self).__name__} at {where} {self.at}"
-        )
+        return f"{type(self).__name__} {repr(called) if called else f'at {self.place} {self.at}'}"
 
     def limits(self, base_mva: float) -> tuple[float, float, float]:
         """Least and largest value, and the step between positions, in the unit of the field it sets."""
         raise NotImplementedError
 
     def _find_faults(self) -> list[Fault]:
-        faults, kind = [], type(self).__name__
-        element, what = ("bus", "the id") if self.quantity == SHUNT else ("branch", "the row")
-        if isinstance(self.at, bool) or not isinstance(self.at, (int, np.integer, str)):
-            faults.append(Fault(kind, element, self.at, f"must be {what} or the name of a {element}"))
-        for name, allowed in self.ranges.items():
-            number = to_number(getattr(self, name))
-            if number is None or not allowed.contains(number):
-                text = allowed.text if allowed.text.startswith("a ") else f"a number {allowed.text}"
-                faults.append(Fault(self.label, name, getattr(self, name), f"must be {text}"))
-        called: Any = getattr(self, "name", None)
-        if called is not None and not (isinstance(called, str) and called):
-            faults.append(Fault(kind, "name", called, "must be a str of one letter or more"))
-        return faults
+        return field_faults(self, self.place, self.ranges)
 
 
 @dataclass(frozen=True)
@@ -152,59 +143,83 @@ class Settings:
     def __len__(self) -> int:
         return len(self.quantity)
 
-    def astype(self, dtype: Any) -> Settings:
-        """Casts the bounds to a floating point type."""
-        low, high, step = (np.asarray(x).astype(dtype) for x in (self.low, self.high, self.step))
-        return Settings(low, high, step, self.quantity, self.element, self.names)
-
     def of(self, quantity: str) -> np.ndarray:
         """Positions of the settings of one quantity."""
         return np.array([k for k, one in enumerate(self.quantity) if one == quantity], int)
 
 
-def with_settings(
-    old: Settings | None,
-    new: Sequence[_Setting],
-    branch_position: Callable[[int | str], int | None],
-    bus_position: Callable[[int | str], int | None],
-    base_mva: float,
-) -> Settings:
+def with_settings(net: Network, new: Sequence[_Setting]) -> Settings:
     """The settings of a network with more of them.
 
     Raises:
-      NetworkError: a branch or bus does not exist, a name is taken, or a branch has two of a kind.
+      NetworkError: a branch or bus does not exist, a name is taken, a branch has two of a kind, or a ratio
+        that its tap changer has not.
     """
     faults: list[Fault] = []
-    quantity, element, names = list[str](), list[int](), list[str]()
-    if old is not None:
-        quantity, element, names = list(old.quantity), list(old.element), list(old.names)
+    none = np.zeros(0, net.dtype)
+    old: Settings = Settings(none, none, none, (), (), ()) if net.settings is None else net.settings
+    quantity, element, names = list(old.quantity), list(old.element), list(old.names)
     for one in new:
-        of_bus = one.quantity == SHUNT
-        place = (bus_position if of_bus else branch_position)(one.at)
-        if place is None:
-            what = "the id or the name of a bus" if of_bus else "the row or the name of a branch"
-            faults.append(Fault(type(one).__name__, "bus" if of_bus else "branch", one.at, f"must be {what}"))
+        kind, of_branch = type(one).__name__, one.place == "branch"
+        at = (net.branch_position if of_branch else net.bus_position)(one.at)
+        if at is None:
+            faults.append(Fault(kind, one.place, one.at, PLACES[one.place]))
             continue
-        if not of_bus and (one.quantity, place) in zip(quantity, element, strict=True):
-            faults.append(Fault(one.label, "branch", one.at, f"must be one without a {type(one).__name__}"))
-        kind = re.sub(r"(?<!^)(?=[A-Z])", "_", type(one).__name__).lower()
-        name = getattr(one, "name", None) or _unused(f"{kind}_{one.at}".replace(" ", "_"), names)
-        if name in names:
+        if of_branch and (one.quantity, at) in zip(quantity, element, strict=True):
+            faults.append(Fault(one.label, "branch", one.at, f"must be one without a {kind}"))
+        if isinstance(one, TapChanger):
+            tap = np.asarray(net.tap)[..., at]
+            if not ((one.tap_min <= tap) & (tap <= one.tap_max)).all():
+                allowed = f"must be one whose ratio in the case, {tap.max():g}, is within tap_min and tap_max"
+                faults.append(Fault(one.label, "branch", one.at, allowed))
+        taken = (*names, *net.device_labels)
+        word = re.sub(r"(?<!^)(?=[A-Z])", "_", kind).lower()
+        name = getattr(one, "name", None) or _unused(f"{word}_{one.at}".replace(" ", "_"), taken)
+        if name in taken:
             faults.append(Fault(one.label, "name", name, "must be a name of no other device"))
         quantity.append(one.quantity)
-        element.append(place)
+        element.append(at)
         names.append(name)
     if faults:
         raise NetworkError(faults)
-    bounds = np.array([one.limits(base_mva) for one in new], np.float64).reshape(-1, 3).T
-    if old is not None:
-        before = np.stack([np.asarray(x) for x in (old.low, old.high, old.step)])
-        bounds = np.concatenate([before, bounds.astype(before.dtype)], 1)
-    low, high, step = bounds
+    bounds = np.array([one.limits(float(net.base_mva)) for one in new], net.dtype).T
+    low, high, step = np.concatenate([np.stack([old.low, old.high, old.step]), bounds], 1)
     return Settings(low, high, step, tuple(quantity), tuple(element), tuple(names))
 
 
-def _unused(name: str, taken: Sequence[str]) -> str:
+def without_settings(old: Settings, names: Collection[str]) -> Settings | None:
+    """The settings but those of some names; None: there are no others."""
+    kept = [k for k, name in enumerate(old.names) if name not in names]
+    if not kept:
+        return None
+    low, high, step = (np.asarray(x)[..., kept] for x in (old.low, old.high, old.step))
+    return Settings(
+        low,
+        high,
+        step,
+        tuple(old.quantity[k] for k in kept),
+        tuple(old.element[k] for k in kept),
+        tuple(old.names[k] for k in kept),
+    )
+
+
+def branches_out(net: Network, in_service: Any) -> dict[str, Any]:
+    """Fields of a network with branches out of service that no switch closes.
+
+    Args:
+      net: network.
+      in_service: (n_branch,) 0 where a branch is out, else 1; NumPy's or JAX's.
+    """
+    changes: dict[str, Any] = {"in_service": net.in_service * in_service}
+    if (settings := net.settings) is not None:
+        of_switches = np.array(settings.quantity) == SWITCH
+        rows = np.where(of_switches, settings.element, 0)
+        lost = of_switches.astype(net.dtype) * (1 - in_service[rows])
+        changes["settings"] = replace(settings, high=settings.high * (1 - lost))
+    return changes
+
+
+def _unused(name: str, taken: Collection[str]) -> str:
     """The name, with a number behind it where it is taken."""
     number, found = 1, name
     while found in taken:

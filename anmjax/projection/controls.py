@@ -95,14 +95,22 @@ def as_action(
       p_flexible: (n_flexible,) p.u.; None: all that they can draw, so that nothing waits.
       settings: (n_setting,) p.u.; None: as the network has them without a controller.
     """
-    parts = [ControlLayout.of(net).join(p, q) * net.base_mva]
+    parts = [ControlLayout.of(net).join(p, q) * net.base_mva, *end_of_action(net, p_flexible, settings)]
+    return jnp.concatenate(parts) if len(parts) > 1 else parts[0]
+
+
+def end_of_action(
+    net: Network, p_flexible: jax.Array | None = None, settings: jax.Array | None = None
+) -> list[jax.Array]:
+    """What of an action is no P and Q of a controlled device, in its units and parts; see ``as_action``."""
+    parts = []
     if net.flexible:
         drawn = net.p_min[np.array(net.flexible)] if p_flexible is None else p_flexible
         parts.append(drawn * net.base_mva)
     if net.settings is not None:
         held: Any = nominal_settings(net) if settings is None else settings
         parts.append(settings_in_units(net, held))
-    return jnp.concatenate(parts) if len(parts) > 1 else parts[0]
+    return parts
 
 
 def action_bounds(net: Network) -> tuple[jax.Array, jax.Array]:
@@ -167,7 +175,7 @@ def drawn_loads(
     asked = set_points(net, action).p_flexible
     if owed is None or asked is None:
         return p_load
-    which = np.flatnonzero(np.isin(net.loads, np.array(net.flexible)))
+    which = net.flexible_loads
     waiting = Waiting(owed, aux[: len(net.chargers)], asked)
     return with_rows(p_load, which, serve(net, waiting, -take(p_load, which), delta_t=delta_t).p)
 

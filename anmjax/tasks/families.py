@@ -14,6 +14,7 @@ from anmjax.envs.pytree import PyTree
 from anmjax.envs.transition import as_jax
 from anmjax.grid import tables
 from anmjax.grid.network import Network
+from anmjax.grid.settings import branches_out
 from anmjax.grid.topology import on_loops
 from anmjax.lanes.gather import take
 
@@ -74,7 +75,7 @@ def randomise(
     if rating:
         changes["rating"] = net.rating * factors(key_rating, rating, net.n_branch)
     if outage:
-        changes["in_service"] = net.in_service * _one_open(net, key_outage, outage)
+        changes |= branches_out(net, _one_open(net, key_outage, outage))
     of_env: dict[str, Any] = {}
     if load or der:
         size = factors(key_size, _spreads(net, load, der), net.n_device)

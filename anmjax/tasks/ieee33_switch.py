@@ -55,8 +55,7 @@ class IEEE33Switch(IEEE33):
 
     def step(self, state: State, action: jax.Array) -> State:
         """See ``ANMEnv``; less reward for closed loops."""
-        inner = {name: x for name, x in state.metrics.items() if name != "loops"}
-        return self._with_loops(super().step(dataclasses.replace(state, metrics=inner), action))
+        return self._with_loops(super().step(state, action))
 
     def _with_loops(self, state: State, first: bool = False) -> State:
         net: Any = self.network

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import jax.numpy as jnp
@@ -10,7 +9,7 @@ import numpy as np
 
 from anmjax.grid import tables
 from anmjax.grid.network import Network
-from anmjax.grid.settings import SWITCH
+from anmjax.grid.settings import branches_out
 from anmjax.grid.topology import on_loops
 from anmjax.powerflow.branches import branch_flows
 from anmjax.powerflow.power_flow import power_flow
@@ -76,12 +75,7 @@ def with_outage(net: Network, series: Profiles, branch: int | str | None) -> Net
             f"supplied: {allowed}{more}"
         )
     opened: Any = net
-    service = np.where(np.arange(net.n_branch) == k, 0, np.asarray(net.in_service))
-    changes: dict[str, Any] = {"in_service": service.astype(net.dtype)}
-    if (settings := net.settings) is not None:  # no switch closes it
-        of_branch = [pair == (SWITCH, k) for pair in zip(settings.quantity, settings.element, strict=True)]
-        changes["settings"] = replace(settings, high=np.where(of_branch, 0, settings.high))
-    reduced: Network = opened.replace(**changes)
+    reduced: Network = opened.replace(**branches_out(net, (np.arange(net.n_branch) != k).astype(net.dtype)))
     return reduced
 
 

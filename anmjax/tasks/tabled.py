@@ -60,7 +60,7 @@ class TabledTask(ANMEnv):
         net, (p_load, p_potential) = self.network, loads_and_potentials
         if not net.flexible:
             return p_load, p_potential
-        which = np.flatnonzero(np.isin(net.loads, np.array(net.flexible)))
+        which = net.flexible_loads
         owed: Any = state.grid.owed
         stays = jnp.zeros((0, p_load.shape[1]), p_load.dtype) if stay is None else stay
         drawn = served_at_once(net, owed, -take(p_load, which), stays, delta_t=self.delta_t)

@@ -7,6 +7,7 @@ same task with its first two days alone: the same program, but for the size of t
 from __future__ import annotations
 
 import argparse
+import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -37,15 +38,9 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
 
 def of_a_day(env: Any) -> Any:
     """The task with two days of its table: a day, and what comes after it."""
-    steps = round(24 / float(env.delta_t))
-    days = anmjax.Profiles(
-        values=env._recipe.profiles.values[: 2 * steps],
-        load_ids=env._recipe.profiles.load_ids,
-        generator_ids=env._recipe.profiles.generator_ids,
-        step_hours=env._recipe.profiles.step_hours,
-        start=env._recipe.profiles.start,
-    )
-    return env.replace(profiles=days, test=())
+    profiles = env._recipe.profiles
+    values = profiles.values[: 2 * round(24 / float(env.delta_t))]
+    return env.replace(profiles=dataclasses.replace(profiles, values=values), test=())
 
 
 def main() -> None:

@@ -12,8 +12,9 @@ import pytest
 import anmjax
 from anmjax import Network, NetworkError, Shunt, Switch, TapChanger
 from anmjax.agents.baselines import do_nothing_policy, mpc_constant_policy
+from anmjax.grid.settings import branches_out
 from anmjax.projection.control_layout import ControlLayout
-from anmjax.projection.settings import settled
+from anmjax.projection.settings import reachable_settings, settled
 from tests.envs.samples import NETWORK, Feeder, start
 
 NET = Network.from_dict(NETWORK)
@@ -176,6 +177,9 @@ def test_agents_may_own_settings(env: Feeder, begun: anmjax.State) -> None:
             "bus is 'nowhere', must be the id or the name of a bus",
         ),
         (lambda: NET.with_devices(Switch(0), Switch(0)), "branch is 0, must be one without a Switch"),
+        (lambda: NET.with_devices(TapChanger(1, tap_min=1.0)), "whose ratio in the case, 0.98, is within"),
+        (lambda: NET.with_devices(Switch(0, name="load 1")), "name is 'load 1'"),
+        (lambda: SET.with_devices(anmjax.Load(1, name="ring")), "name is 'ring'"),
         (
             lambda: SET.with_devices(Shunt(1, 1.0, name="ring")),
             "name is 'ring', must be a name of no other device",
@@ -186,6 +190,24 @@ def test_faults_name_what_is_wrong(build: Any, message: str) -> None:
     with pytest.raises(NetworkError) as caught:
         build()
     assert message in str(caught.value)
+
+
+def test_settings_are_taken_away_by_name() -> None:
+    left = SET.without_devices("ring", "tap_changer_0", 4)
+    assert left.settings is not None
+    assert left.settings.names == ("tap_changer_1", "shunt_2", "supply")
+    np.testing.assert_array_equal(left.settings.high, SET.settings.high[[0, 1, 4]])
+    assert 4 not in left.device_ids
+    assert SET.without_devices(*SET.settings.names).settings is None
+
+
+def test_no_switch_closes_a_branch_that_is_out(env: Feeder) -> None:
+    drawn = anmjax.randomise(env, jax.random.key(1), outage=1.0).network
+    by_hand = [SET.replace(**branches_out(SET, (np.arange(4) != row).astype(float))) for row in range(4)]
+    for net in (drawn, *by_hand):
+        (out,) = np.flatnonzero(np.asarray(net.in_service) == 0)
+        found = reachable_settings(jax.tree.map(jnp.asarray, net), jnp.array([0.98, 0, 1, 1, 1.0]))
+        np.testing.assert_array_equal(found, [0.98, 0, out != 3, 1, out != 0])
 
 
 def test_a_gym_anm_dict_has_no_place_for_them() -> None:
