@@ -127,11 +127,12 @@ class MultiAgent(Wrapper):
         for device in sorted(at):
             found.setdefault(device if self.by == "device" else net.bus_ids[at[device]], []).append(device)
         named: dict[str, list[int | str]] = {}
-        for name, buses in _buses_of_settings(net).items():
+        buses_of = _buses_of(net)
+        for name in () if net.settings is None else net.settings.names:
             if self.by == "device":
                 named[name] = [name]
             else:
-                found.setdefault(net.bus_ids[buses[0]], []).append(name)
+                found.setdefault(net.bus_ids[buses_of[name][0]], []).append(name)
         of_ids = {f"{self.by}_{i}": tuple(owned) for i, owned in sorted(found.items())}
         return of_ids | {name: tuple(owned) for name, owned in named.items()}
 
@@ -157,8 +158,7 @@ class MultiAgent(Wrapper):
         entries = self.env._observed
         if callable(entries):
             raise ValueError("MultiAgent: the task's observation is a function, with entries without names")
-        bus_of = {device: (net.device_bus[i],) for i, device in enumerate(net.device_ids)}
-        buses_of = {**bus_of, **_buses_of_settings(net)}
+        buses_of = _buses_of(net)
         found = {}
         for name, owned in self._owned.items():
             buses = {net.bus_ids[bus] for one in owned for bus in buses_of[one]}
@@ -174,8 +174,7 @@ class MultiAgent(Wrapper):
     @property
     def _observed_by(self) -> dict[str, tuple[Observed, ...]]:
         net: Any = self.env.network
-        bus_of = {device: (net.device_bus[i],) for i, device in enumerate(net.device_ids)}
-        buses_of = {**bus_of, **_buses_of_settings(net)}
+        buses_of = _buses_of(net)
         storage, generators, flexible = (
             {net.device_ids[i] for i in kind} for kind in (net.storage, net.generators, net.flexible)
         )
@@ -203,15 +202,15 @@ def _owners(net: Network) -> tuple[int | str, ...]:
     )
 
 
-def _buses_of_settings(net: Network) -> dict[str, tuple[int, ...]]:
-    """Indices of the buses of each setting: its own, or the ends of its branch."""
-    settings = net.settings
-    if settings is None:
-        return {}
-    return {
-        name: (place,) if quantity == SHUNT else (net.from_bus[place], net.to_bus[place])
-        for name, quantity, place in zip(settings.names, settings.quantity, settings.element, strict=True)
+def _buses_of(net: Network) -> dict[int | str, tuple[int, ...]]:
+    """Indices of the buses of each device, by id, and of each setting: its own, or the ends of its branch."""
+    found: dict[int | str, tuple[int, ...]] = {
+        device: (bus,) for device, bus in zip(net.device_ids, net.device_bus, strict=True)
     }
+    if (settings := net.settings) is not None:
+        for name, quantity, at in zip(settings.names, settings.quantity, settings.element, strict=True):
+            found[name] = (at,) if quantity == SHUNT else (net.from_bus[at], net.to_bus[at])
+    return found
 
 
 def _checked_groups(net: Any, by: Mapping[str, Any]) -> tuple[tuple[str, tuple[int | str, ...]], ...]:
