@@ -327,8 +327,8 @@ class Profiles:
                 missing = [net.device_labels[net.device_position(i) or 0] for i in wanted if i not in given]
                 unknown = [i for i in given if i not in wanted]
                 raise ProfileError(
-                    f"the profiles were made for another network: no {kind} {missing}, and ids {unknown} "
-                    "that it does not have; make them for this one"
+                    f"the profiles were made for another network, make them for this one: {kind}s that they "
+                    f"lack: {missing or 'none'}, ids that it lacks: {unknown or 'none'}"
                 )
 
 

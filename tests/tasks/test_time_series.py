@@ -143,5 +143,5 @@ def test_other_arguments_that_are_wrong_are_named(net, tmp_path):
         Profiles.from_csv(path, net)
     with pytest.raises(ProfileError, match="shorter than a step of 12 h"):
         Profiles.from_dataframe(table(), net).at_step(12.0)
-    with pytest.raises(ProfileError, match="made for another network: no generator"):
+    with pytest.raises(ProfileError, match=r"generators that they lack: .*'more'"):
         Profiles.from_dataframe(table(), net).check(net.with_devices(anmjax.Renewable(bus=1, name="more")))
