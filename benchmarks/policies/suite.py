@@ -1,9 +1,10 @@
 """What does every baseline and every learner reach on every task of the suite, trained on and held out?
 
-The baselines stand as they are; each learner is trained with its defaults on the training part, once a seed.
-Every policy is then scored over a day from all starts of a part: of the training part, of what is held out,
-and of its hard days where the task has them. A task without parts is scored on the starts that it has.
-Options after ``--`` are those of the learners' configs, as name=value.
+The baselines stand as they are; each learner is trained on the training part, once a seed, with its defaults
+but for the number of steps, which is less on larger grids. Every policy is then scored over a day from the
+same starts of each part: of the training part, of what is held out, and of its hard days where the task has
+them. A task without parts is scored on the starts that it has. Options after ``--`` are those of the
+learners' configs, as name=value.
 """
 
 from __future__ import annotations
@@ -40,12 +41,19 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--policies", nargs="+", choices=known, default=[*POLICIES, *LEARNERS])
     parser.add_argument("--splits", nargs="+", choices=SPLITS, default=list(SPLITS))
     parser.add_argument("--seeds", nargs="+", type=int, default=[0], help="of each learner")
+    parser.add_argument(
+        "--bus-steps",
+        type=float,
+        default=120e6,
+        metavar="N",
+        help="a learner trains for N environment steps over the buses of the grid (%(default)g)",
+    )
+    parser.add_argument("--every", type=int, default=4, metavar="K", help="of a part's starts (%(default)s)")
     parser.add_argument("--resume", type=Path, help="record of a run that was stopped: what it has stands")
     command_line.add_devices(parser)
     command_line.add_record(parser)
     parser.add_argument("options", nargs="*", metavar="NAME=VALUE", help="options of the learners, after --")
     options = parser.parse_args(arguments)
-    options.every = 1
     if options.smoke:
         options.tasks, options.policies, options.splits = ["IEEE33-v0"], ["do-nothing"], ["test"]
         options.every = 48
@@ -59,12 +67,13 @@ def parts_of(env: Any, splits: Sequence[str]) -> dict[str, Any]:
     return {split: env.replace(split=split) for split in splits}
 
 
-def policies_of(env: Any, options: argparse.Namespace) -> Iterator[tuple[str, int | None, Any]]:
-    """Names and seeds of the policies, each with what makes it: a learner trains on ``env`` then."""
-    chosen = dict(pair.split("=", 1) for pair in options.options)
+def policies_of(env: Any, options: argparse.Namespace) -> Iterator[tuple[str, int | None, int | None, Any]]:
+    """Name, seed and steps of each policy, and what makes it: a learner trains on ``env`` then."""
+    chosen = {"total_steps": str(round(options.bus_steps / env.network.n_bus))}
+    chosen |= dict(pair.split("=", 1) for pair in options.options)
     for name in options.policies:
         if name in BASELINES:
-            yield name, None, lambda name=name: BASELINES[name]
+            yield name, None, None, lambda name=name: BASELINES[name]
             continue
         config = AGENTS[name].config()(**{key: json.loads(value) for key, value in chosen.items()})
         for seed in options.seeds:
@@ -73,14 +82,14 @@ def policies_of(env: Any, options: argparse.Namespace) -> Iterator[tuple[str, in
                 policy = train(env, config, seed=seed, quiet=True).policy
                 return lambda _: policy
 
-            yield name, seed, learned
+            yield name, seed, config.total_steps, learned
 
 
 def measure(name: str, options: argparse.Namespace, done: set[Any]) -> Iterator[dict[str, Any]]:
     """The rows of one task, a policy and a part each, but those that are done."""
     env: Any = anmjax.make(name)
     parts = parts_of(env, options.splits)
-    for policy, seed, make in policies_of(env, options):
+    for policy, seed, total_steps, make in policies_of(env, options):
         missing = [part for part in parts if (name, policy, seed, part) not in done]
         if not missing:
             continue
@@ -99,6 +108,7 @@ def measure(name: str, options: argparse.Namespace, done: set[Any]) -> Iterator[
                 "policy": policy,
                 "seed": seed,
                 "part": part,
+                "total_steps": total_steps,
                 "training_s": None if seed is None else training_s,
                 "seconds": time.perf_counter() - begun,
                 "evaluation": result.to_dict(),

@@ -6,7 +6,7 @@ from operator import itemgetter
 from statistics import fmean
 from typing import Any, NamedTuple
 
-from benchmarks.harness.columns import COMPILE, Column, Row, percent, source, table
+from benchmarks.harness.columns import COMPILE, Column, Row, digits, percent, source, table
 
 
 class Published(NamedTuple):
@@ -230,26 +230,29 @@ def starts(made: dict[str, Any]) -> str:
 
 
 def suite(made: dict[str, Any]) -> str:
-    """Every policy on every part of every task."""
-    columns = [
-        Column("part", "part"),
-        Column("policy", "policy"),
-        Column("seed", "seed", missing=""),
-        Column("discounted return", "evaluation", discounted_return),
-        Column("cost a day", "evaluation", lambda result: shown(result["cost_per_day"])),
-        Column("violating steps", "evaluation.violation_share", percent),
-        Column("of voltages", "evaluation.voltage_share", percent),
-        Column("of ratings", "evaluation.branch_share", percent),
-        Column("collapses", "evaluation.collapses"),
-    ]
+    """Every policy on every part of every task: a line for each policy, and what it costs on each part."""
     parts = [source(made)]
     for task in dict.fromkeys(row["task"] for row in made["rows"]):
         rows = [row for row in made["rows"] if row["task"] == task]
-        order = list(dict.fromkeys(row["part"] for row in rows))
         of_parts = {row["part"]: row["evaluation"]["num_starts"] for row in rows}
+        held_out = "test" if "test" in of_parts else next(iter(of_parts))
         starts = ", ".join(f"{count} of {part}" for part, count in of_parts.items())
-        rows.sort(key=lambda row: order.index(row["part"]))
-        parts += ["", f"{task}, starts: {starts}.", "", table(columns, rows)]
+        trained = {row["total_steps"] for row in rows if row["total_steps"]}
+        steps = "".join(f" Learners trained for {count / 1e6:.1f} M steps." for count in sorted(trained))
+        lines: dict[Any, dict[str, Any]] = {}
+        for row in rows:
+            whose = {"policy": row["policy"], "seed": row["seed"]}
+            lines.setdefault(tuple(whose.values()), whose)[row["part"]] = row["evaluation"]
+        columns = [
+            Column("policy", "policy"),
+            *([Column("seed", "seed", missing="")] if len({row["seed"] for row in rows}) > 2 else []),
+            *(Column(f"cost a day, {part}", f"{part}.cost_per_day", digits, missing="") for part in of_parts),
+            Column(f"violating steps, {held_out}", f"{held_out}.violation_share", percent, missing=""),
+            Column("of voltages", f"{held_out}.voltage_share", percent, missing=""),
+            Column("of ratings", f"{held_out}.branch_share", percent, missing=""),
+            Column("return", held_out, discounted_return, missing=""),
+        ]
+        parts += ["", f"{task}, days: {starts}.{steps}", "", table(columns, list(lines.values()))]
     return "\n".join(parts)
 
 
