@@ -41,6 +41,15 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
     return None
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What is slow, by a parameter say, is not long as well."""
+    for item in items:
+        if item.get_closest_marker("slow"):
+            for node in item.listchain():
+                node.own_markers[:] = [mark for mark in node.own_markers if mark.name != "long"]
+
+
 @pytest.fixture
 def standard_promotion() -> Iterator[None]:
     """For tests that run an optax optimizer: Adam's bias correction raises a float to an integer count."""

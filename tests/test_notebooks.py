@@ -9,13 +9,13 @@ import nbformat
 import pytest
 
 NOTEBOOKS = sorted((Path(__file__).parents[1] / "notebooks").glob("*.ipynb"))
-LONG = ("06_your_own_grid",)  # minutes
+SHORT = ("01_quickstart",)  # the others take minutes
 
 
 @pytest.mark.filterwarnings("ignore:.*:DeprecationWarning")  # from the kernel's own dependencies
 @pytest.mark.parametrize(
     "path",
-    [pytest.param(p, marks=getattr(pytest.mark, "slow" if p.stem in LONG else "pages")) for p in NOTEBOOKS],
+    [pytest.param(p, marks=getattr(pytest.mark, "pages" if p.stem in SHORT else "slow")) for p in NOTEBOOKS],
     ids=lambda path: path.stem,
 )
 def test_a_notebook_runs_and_shows_a_figure(path, tmp_path):

@@ -39,13 +39,12 @@ def commands(page: Path) -> list[str]:
 
 # In the order of the pages, README first.
 OURS = [*dict.fromkeys(line for page in PAGES for line in commands(page) if line.startswith("anmjax "))]
-# What takes 10 to 30 s of compiling each.
-LONG = ("adapters", "quickstart", "quadratic-programs", "mpc", "training", "replay")
 WITH_PYTHON = [page for page in PAGES if code_blocks(page, "python")]
-# Two processes, so that each pays for its imports once.
-SHORT_AND_LONG = [
-    pytest.param([page for page in WITH_PYTHON if page.stem not in LONG], id="short"),
-    pytest.param([page for page in WITH_PYTHON if page.stem in LONG], id="long"),
+# Three processes of much the same length, so that each pays for its imports once: most is compiling.
+IN_THREE = (("adapters",), ("quickstart", "quadratic-programs", "mpc", "training", "replay"))
+BY_PROCESS = [
+    *([page for page in WITH_PYTHON if page.stem in names] for names in IN_THREE),
+    [page for page in WITH_PYTHON if page.stem not in {name for names in IN_THREE for name in names}],
 ]
 
 
@@ -57,7 +56,7 @@ def test_the_first_two_commands_of_the_readme_are_the_main_job_and_the_tests():
 
 
 @pytest.mark.pages
-@pytest.mark.parametrize("pages", SHORT_AND_LONG)
+@pytest.mark.parametrize("pages", BY_PROCESS, ids=lambda pages: f"{pages[0].stem} and {len(pages) - 1} more")
 def test_the_python_of_a_page_runs_from_top_to_bottom(pages, tmp_path):
     programs = []
     for page in pages:

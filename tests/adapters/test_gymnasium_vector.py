@@ -187,7 +187,7 @@ def plain_promotion() -> Iterator[None]:
         yield
 
 
-@pytest.mark.long
+@pytest.mark.slow
 @pytest.mark.usefixtures("plain_promotion")
 @pytest.mark.parametrize("arrays", ["numpy", "jax"])
 def test_gymnasiums_wrappers_of_vectors_work_around_it(arrays: str) -> None:

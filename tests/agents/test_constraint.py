@@ -65,7 +65,7 @@ def test_the_penalized_reward_has_the_gradient_of_reward_and_costs():
     np.testing.assert_allclose([value, slope], [0.03 / 4, -0.8 / 4], rtol=1e-12)
 
 
-@pytest.mark.long
+@pytest.mark.slow
 def test_ppo_finds_the_best_action_within_a_limit_and_its_multiplier():
     limit, updates = 0.04, 300
     options = {"num_envs": 32, "num_steps": 16, "num_epochs": 4, "hidden_sizes": (8,), "learning_rate": 1e-2}

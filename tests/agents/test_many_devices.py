@@ -91,7 +91,7 @@ def whole(tmp_path_factory):
         return train(Match(), CONFIG, seed=5, out=out, task="Match", devices=1, quiet=True), out
 
 
-@pytest.mark.long
+@pytest.mark.slow
 def test_a_training_on_eight_devices_goes_on_on_one_as_if_it_had_always_been_there(whole, tmp_path):
     run_worker(tmp_path)
     saved = load(tmp_path / "checkpoint.msgpack")
@@ -105,7 +105,7 @@ def test_a_training_on_eight_devices_goes_on_on_one_as_if_it_had_always_been_the
     assert_same(got, expected)
 
 
-@pytest.mark.long
+@pytest.mark.slow
 def test_two_processes_stop_together_at_a_ctrl_c_and_one_goes_on_for_both(whole, tmp_path):
     run_worker(tmp_path, num_processes=2, num_devices=4)
     assert len(rows_of(tmp_path)) == 2

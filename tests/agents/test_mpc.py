@@ -137,7 +137,7 @@ def test_the_forecasts_are_gym_anms(ours, theirs):
             np.testing.assert_allclose(mine, his, atol=1e-12)
 
 
-@pytest.mark.long
+@pytest.mark.slow
 def test_a_day_of_perfect_planning_costs_what_it_costs_gym_anm():
     # gym-anm's MPC-perfect settles into a day of 2.339.
     env = ANM6Easy()

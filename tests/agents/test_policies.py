@@ -77,6 +77,7 @@ def in_anmjax(policy, t0, num_steps):
     return np.asarray(jax.jit(lambda s: jax.lax.scan(step, s, length=num_steps)[1])(begin))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("agent", "num_steps"),
     [

@@ -66,6 +66,7 @@ def test_the_value_of_an_observed_reward_is_that_reward():
     np.testing.assert_allclose(policy.value(observations(-1, 1)), [-1.0, 1.0], atol=0.1)
 
 
+@pytest.mark.long
 def test_an_action_is_credited_with_a_reward_that_comes_a_step_later():
     (policy,) = learned(TwoSteps(), 80)
     np.testing.assert_allclose(policy(None, observations(0))[0], 0.5, atol=0.05)
@@ -81,7 +82,7 @@ def test_every_seed_learns_the_best_action_for_each_observation_in_the_units_of_
     assert len({action.tobytes() for action in actions}) == 3
 
 
-@pytest.mark.long
+@pytest.mark.slow
 def test_networks_that_compute_in_half_precision_learn_as_much_in_full_parameters():
     (policy,) = learned(Match(), 100, network_dtype="bfloat16")
     signals = np.linspace(-0.8, 0.8, 5)

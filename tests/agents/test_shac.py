@@ -161,7 +161,7 @@ def test_a_truncation_is_worth_what_would_have_come_and_a_termination_nothing():
     assert metrics.episodes[-1] == 16
 
 
-@pytest.mark.long
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "options",
     [{}, {"actor": "gaussian", "entropy_coefficient": 1e-4, "num_critics": 2}, {"layer_norm": False}],
@@ -175,6 +175,7 @@ def test_the_best_action_for_each_observation_is_learned_in_the_units_of_the_box
     assert float(metrics.means["lanes_not_finite"].max()) == 0
 
 
+@pytest.mark.long
 def test_an_action_is_credited_with_a_reward_that_comes_a_step_later():
     learner, _ = trained(agent(TwoSteps(), 100))
     np.testing.assert_allclose(learner.policy(None, observations(0))[0], 0.5, atol=0.03)
@@ -287,7 +288,7 @@ def test_an_interrupted_training_goes_on_bit_for_bit(whole, tmp_path, monkeypatc
     assert [row["env_steps"] for row in rows] == [128, 256, 384]
 
 
-@pytest.mark.long
+@pytest.mark.slow
 def test_seeds_that_train_together_learn_what_each_learns_alone(whole, tmp_path):
     train_seeds(Match(), SMALL, outs={5: tmp_path / "5", 6: tmp_path / "6"}, **MADE)
     # Rounding, six steps of Adam on: 1e-9 of entries of about 1.

@@ -182,7 +182,7 @@ def test_a_folder_that_holds_a_training_is_not_written_over(whole):
     assert whole[0].checkpoint.read_bytes() == before
 
 
-@pytest.mark.long
+@pytest.mark.slow
 def test_seeds_that_train_together_learn_what_each_learns_alone(whole, tmp_path):
     outs = {5: tmp_path / "5", 6: tmp_path / "6"}
     first, second = train_seeds(Match(), CONFIG, outs=outs, task="Match", quiet=True)

@@ -120,6 +120,7 @@ def assert_equal_to_central_differences(days: Days, exact: np.ndarray, most_kink
     assert np.median(relative) < 1e-8
 
 
+@pytest.mark.long
 def test_the_gradient_of_a_day_equals_central_differences() -> None:
     days = random_days(8, 0)
     exact, _ = gradient(days.flat(), days.hour, days.soc)

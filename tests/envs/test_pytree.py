@@ -165,6 +165,7 @@ def test_the_gradient_by_every_leaf_of_the_network_equals_central_differences(st
     assert {"base_mva", "p_plus", "q_plus"} & moving
 
 
+@pytest.mark.long
 def test_angles_of_currents_that_do_not_flow_have_finite_derivatives() -> None:
     env = Feeder([("branch_i_ang", "all"), ("bus_i_ang", "all"), ("bus_v_ang", "all"), ("branch_s", "all")])
 

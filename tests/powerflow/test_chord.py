@@ -71,7 +71,7 @@ def ended(kind: str, loadings: tuple[float, ...] = LOADINGS, solved: bool = Fals
     return Lanes(v, error.ravel(), updates.ravel(), np.asarray(by_newton))
 
 
-@pytest.mark.long
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_lanes_near_the_base_case_are_solved_in_a_few_updates(kind: str) -> None:
     lanes = ended(kind)
@@ -82,7 +82,7 @@ def test_lanes_near_the_base_case_are_solved_in_a_few_updates(kind: str) -> None
     assert (lanes.updates[:4] <= 15).all()
 
 
-@pytest.mark.long
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_lane_out_of_reach_is_left_soon_and_disturbs_no_other(kind: str) -> None:
     lanes, without = ended(kind), ended(kind, LOADINGS[:4])
@@ -92,6 +92,7 @@ def test_a_lane_out_of_reach_is_left_soon_and_disturbs_no_other(kind: str) -> No
     np.testing.assert_allclose(lanes.v[:4], without.v, rtol=0, atol=1e-13)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("kind", KINDS)
 def test_solutions_stay_where_they_are(kind: str) -> None:
     lanes = ended(kind, LOADINGS[:4], solved=True)

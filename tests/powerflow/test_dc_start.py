@@ -101,6 +101,7 @@ def test_angles_are_those_of_pandapowers_dc_power_flow(name):
     np.testing.assert_allclose(np.angle(turned / v), 0, atol=1e-8)
 
 
+@pytest.mark.long
 def test_case145_with_its_shunts_converges_from_the_dc_start_as_pandapower_does():
     net = case("case145")
     flow = power_flow(net, net.p, net.q, init="dc", tol=1e-8)

@@ -53,7 +53,7 @@ def solved() -> Any:
     return jax.jit(jax.vmap(as_program))
 
 
-@pytest.mark.long
+@pytest.mark.slow
 def test_solve_qp_gives_the_same_points(regions: Regions, solved: Any) -> None:
     x, _ = solved(*regions.arguments())
     ours = jax.vmap(closed_form)(*regions.arguments())
@@ -66,7 +66,7 @@ def clear_of_kinks(slack: Any, dual: Any) -> np.ndarray:
     return np.asarray(jnp.maximum(slack, dual).min(1) > CLEAR)
 
 
-@pytest.mark.long
+@pytest.mark.slow
 def test_solve_qp_gives_the_same_derivatives_by_every_argument(smooth: Regions, solved: Any) -> None:
     arguments = smooth.arguments()
     clear = clear_of_kinks(*solved(*arguments)[1])
@@ -88,6 +88,7 @@ def jvp_of_program(arguments: Any, change: Any) -> jax.Array:
     return jax.jvp(lambda *a: jax.vmap(as_program)(*a)[0], arguments, change)[1]
 
 
+@pytest.mark.long
 def test_the_jacobian_is_that_of_clarabels_answers(smooth: Regions, solved: Any) -> None:
     few, step = 200, 1e-3
     clear = clear_of_kinks(*solved(*smooth.arguments())[1])[:few]

@@ -139,6 +139,7 @@ def test_the_number_of_steps_is_fixed():
     assert loops
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("batch", [(), (3,), pytest.param((2, 3), marks=pytest.mark.slow)])
 def test_any_nesting_of_vmap_gives_the_same(batch):
     programs, _ = drawn("regular")
@@ -221,6 +222,7 @@ def test_a_high_cost_of_violation_is_a_hard_inequality():
     np.testing.assert_allclose(soft.x, solve(*arrays(programs)).x, atol=1e-8)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("dtype", [np.float64, np.float32])
 def test_a_cost_far_above_its_worth_changes_nothing(dtype):
     # x = 0 were it not for a soft x >= 100, whose dual is 100: any higher cost makes it hard.

@@ -41,7 +41,7 @@ class Solver(NamedTuple):
         return solution, by_q, by_h
 
 
-@pytest.fixture(scope="module", params=[np.float64, pytest.param(np.float32, marks=pytest.mark.long)])
+@pytest.fixture(scope="module", params=[np.float64, pytest.param(np.float32, marks=pytest.mark.slow)])
 def solved(request):
     def one(P, q, A, b, G, h, w):
         def x(q, h, G):
@@ -63,7 +63,7 @@ def far_bounds(scale=1.0, size=1.0, w=INF):
     ]
 
 
-@pytest.mark.long
+@pytest.mark.slow
 def test_bounds_of_any_size_change_nothing(solved):
     # x as small as 1e-6 is good to what the tolerance is of terms of size one, hence only up from there.
     cases, sizes = [], []
@@ -110,6 +110,7 @@ def objective(case, x):
     return x @ P @ x / 2 + q @ x
 
 
+@pytest.mark.long
 def test_one_large_number_beside_small_ones_is_never_a_proof(solved):
     # In float32 squares of 1e20 are beyond the largest number.
     sizes = [1e3, 1e6, 1e8, 1e10, 1e15] + [1e20, 1e25] * (solved.dtype == np.float64)
@@ -131,6 +132,7 @@ def test_one_large_number_beside_small_ones_is_never_a_proof(solved):
     )
 
 
+@pytest.mark.slow
 def test_an_objective_beyond_the_largest_number_is_not_converged_and_nothing_else(solved):
     v = 1e20 if solved.dtype == np.float32 else 1e160
     # Not x1 >= v: a bound of 1e30 and more is infinite.
@@ -182,6 +184,7 @@ def test_data_that_are_no_numbers_never_converge(solved):
     assert not by_h.any()
 
 
+@pytest.mark.slow
 def test_a_bound_of_minus_infinity_is_infeasible(solved):
     impossible = [{"h": [1, -INF, 1, 1]}, {"h": [1, -1e30, 1, 1]}, {"h": [1, -INF, 1, 1], "w": [5.0] * 4}]
     impossible += [{"h": [-1e10, 1, 0, 1]}, {"h": [1, 1, -1e10, 1]}]  # x1 <= -1e10 and x1 >= 0 or so
@@ -192,6 +195,7 @@ def test_a_bound_of_minus_infinity_is_infeasible(solved):
     assert not by_q.any()
 
 
+@pytest.mark.slow
 def test_slopes_of_large_programs_are_not_lost(solved):
     # x = -q without constraints: dx/dq = -1 at any size of q.
     free = [{"q": Q * size, "h": [INF] * 4} for size in (1e-6, 1.0, 1e5, 1e10)]

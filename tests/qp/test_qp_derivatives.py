@@ -66,7 +66,7 @@ def test_derivatives_of_a_thousand_are_central_differences(shape):
     check_derivatives(250, shape)
 
 
-@pytest.mark.long
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "draw", [*KINDS, infeasible, unbounded], ids=lambda draw: getattr(draw, "__name__", draw)
 )
@@ -126,7 +126,7 @@ def bounded(q: jax.Array, smoothing: jax.Array) -> jax.Array:
     return solve_qp(jnp.ones((1, 1)), q * one, G=jnp.ones((1, 1)), h=one, smoothing=smoothing).x[0]
 
 
-@pytest.mark.long
+@pytest.mark.slow
 @pytest.mark.parametrize("smoothing", [1e-1, 1e-3])
 @pytest.mark.parametrize("q", [-3.0, -1.0, 1.0])
 def test_smoothing_gives_the_derivative_of_the_central_path(q, smoothing):
@@ -137,12 +137,14 @@ def test_smoothing_gives_the_derivative_of_the_central_path(q, smoothing):
     np.testing.assert_allclose(value, min(-q, 1), atol=1e-6)
 
 
+@pytest.mark.long
 def test_at_a_kink_the_derivative_lies_between_those_of_both_sides():
     # The constraint binds exactly where the free minimiser lies.
     _, slope = bounded(jnp.asarray(-1.0), jnp.asarray(0.0))
     assert -1 <= slope <= 0
 
 
+@pytest.mark.long
 def test_the_derivative_by_the_cost_of_a_violation_is_that_of_the_solution_by_hand():
     """min x^2 / 2 - 3 x, x <= 1 soft: x = 3 - z with z the least of the cost and 2."""
 

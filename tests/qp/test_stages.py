@@ -118,6 +118,7 @@ def test_single_precision_is_good_to_four_digits():
     np.testing.assert_allclose(rough.objective, exact.objective, rtol=1e-4)
 
 
+@pytest.mark.long
 def test_nothing_grows_faster_than_the_number_of_stages():
     def largest(stages: int) -> int:
         one = jax.tree.map(lambda x: x[0], drawn(stages, 5, 2, True, False))

@@ -116,6 +116,7 @@ UNSUPPORTED = (
 )
 
 
+@pytest.mark.long
 def test_an_injection_counts_once_whether_it_is_of_a_device_or_fixed():
     battery = anmjax.Storage(bus=3, p_mw=0.4, capacity_mwh=1.0)
     states = []

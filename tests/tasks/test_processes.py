@@ -141,6 +141,7 @@ def test_steps_in_jax_are_of_the_distribution_of_the_table(name):
     assert process.value(process.step(jax.random.key(1), narrow, 0.25)).dtype == jnp.float32
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", ["sun", "wind", "homes"])
 def test_the_mean_forecast_is_the_mean_of_noisy_ones(name):
     process = PROCESSES[name]

@@ -95,7 +95,7 @@ def stated(env: DrawnTask) -> tuple[float, ...]:
     return tuple(float(x) / 100 for x in found.groups())
 
 
-@pytest.mark.long
+@pytest.mark.slow
 def test_a_sample_of_the_year_violates_limits_in_the_stated_shares(task):
     # 61 is no divisor of a day: all hours and all months. 575 steps: within 3 points here, being drawn once.
     net = jax.device_get(task.network)
