@@ -21,12 +21,13 @@ import jax
 import anmjax
 from anmjax.agents.baselines import BASELINES
 from anmjax.agents.evaluation import evaluate, starts_of
+from anmjax.agents.mpc import MPCPerfect
 from anmjax.agents.registry import AGENTS
 from anmjax.agents.training.loop import train
 from anmjax.tasks.grid_task import GridTask
 from benchmarks.harness import command_line, record
 
-POLICIES = ("random", "do-nothing", "mpc-constant", "mpc-perfect")
+POLICIES = ("random", "do-nothing", "mpc-constant", "mpc-perfect", "mpc-perfect-ac")
 LEARNERS = ("ppo", "shac")
 SPLITS = ("train", "test", "stress", "low_sun")
 WHOLE = "all"  # the part of a task that has none
@@ -48,8 +49,17 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
         metavar="N",
         help="a learner trains for N environment steps over the buses of the grid (%(default)g)",
     )
-    parser.add_argument("--every", type=int, default=4, metavar="K", help="of a part's starts (%(default)s)")
-    parser.add_argument("--resume", type=Path, help="record of a run that was stopped: what it has stands")
+    parser.add_argument("--every", type=int, default=8, metavar="K", help="of a part's starts (%(default)s)")
+    parser.add_argument(
+        "--ac-steps", type=int, default=8, metavar="N", help="planned ahead by mpc-perfect-ac (%(default)s)"
+    )
+    parser.add_argument(
+        "--resume",
+        nargs="+",
+        type=Path,
+        default=[],
+        help="records of runs that were stopped, or had some of the tasks: what they have stands",
+    )
     command_line.add_devices(parser)
     command_line.add_record(parser)
     parser.add_argument("options", nargs="*", metavar="NAME=VALUE", help="options of the learners, after --")
@@ -72,6 +82,10 @@ def policies_of(env: Any, options: argparse.Namespace) -> Iterator[tuple[str, in
     chosen = {"total_steps": str(round(options.bus_steps / env.network.n_bus))}
     chosen |= dict(pair.split("=", 1) for pair in options.options)
     for name in options.policies:
+        if name == "mpc-perfect-ac":  # as the baseline, but for a plan that takes seconds on large grids
+            short = {"planning_steps": options.ac_steps, "num_linearisations": 1, "safety_margin": 0.995}
+            yield name, None, None, lambda short=short: lambda task: MPCPerfect(task, ac=True, **short)
+            continue
         if name in BASELINES:
             yield name, None, None, lambda name=name: BASELINES[name]
             continue
@@ -119,7 +133,10 @@ def main() -> None:
     """Runs the benchmark."""
     options = parse()
     command_line.mesh_of(options.devices)
-    rows, earlier = record.gone_on_with(options.resume)
+    rows, earlier = [], []
+    for path in options.resume:
+        more, told = record.gone_on_with(path)
+        rows, earlier = [*rows, *more], [*earlier, *told]
     done = {tuple(row[key] for key in ("task", "policy", "seed", "part")) for row in rows}
     for name in options.tasks:
         for row in measure(name, options, done):
@@ -134,6 +151,8 @@ def main() -> None:
             if options.out or not options.smoke:  # what there is, should it be stopped
                 record.write(record.make("policies.suite", rows, earlier=earlier), options.out)
         jax.clear_caches()  # no two tasks share a program
+    if len(options.resume) > 1:  # all may have been there
+        record.write(record.make("policies.suite", rows, earlier=earlier), options.out)
 
 
 if __name__ == "__main__":
