@@ -6,11 +6,12 @@ from anmjax.tasks.cigre_mv import CIGREMV
 from anmjax.tasks.daily import DailyTask
 from anmjax.tasks.drawn import DrawnTask
 from anmjax.tasks.families import randomise
-from anmjax.tasks.grid_task import GridTask, MissingLimitsWarning
+from anmjax.tasks.grid_task import GridTask
 from anmjax.tasks.ieee33 import IEEE33
 from anmjax.tasks.ieee33_easy import IEEE33Easy
 from anmjax.tasks.ieee33_switch import IEEE33Switch
 from anmjax.tasks.ieee69 import IEEE69
+from anmjax.tasks.limits import MissingLimitsWarning
 from anmjax.tasks.lv_feeder import LVFeeder
 from anmjax.tasks.mv_oberrhein import MVOberrhein
 from anmjax.tasks.profiles import DailyProfiles, ProfileError, load_profiles

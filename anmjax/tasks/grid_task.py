@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
+import math
 import warnings
 from collections.abc import Sequence
 from typing import Any, TypeVar
@@ -15,10 +16,11 @@ import numpy as np
 from anmjax.envs.env import ANMEnv
 from anmjax.envs.pytree import PyTree
 from anmjax.envs.records import InitialState, State
-from anmjax.grid import tables
 from anmjax.grid.network import Network
 from anmjax.grid.phase_shifts import without_level_shifts
 from anmjax.tasks.calendar import features_of, parts_of
+from anmjax.tasks.limits import MissingLimitsWarning, warn_of_missing_limits, with_limits_of
+from anmjax.tasks.processes.noise import BOUND, Noise
 from anmjax.tasks.splits import hard_starts, with_outage
 from anmjax.tasks.tabled import TabledTask
 from anmjax.tasks.time_series import Profiles
@@ -26,10 +28,6 @@ from anmjax.tasks.time_series import Profiles
 _Self = TypeVar("_Self", bound="GridTask")
 MAX_EVALUATION_STARTS = 96
 OBSERVATION = (("dev_p", "all"), ("dev_q", "all"), ("des_soc", "all"), ("gen_p_max", "all"))
-
-
-class MissingLimitsWarning(UserWarning):
-    """Warns of buses and branches of a task that nothing can violate, since they have no limits."""
 
 
 class _Recipe:
@@ -53,7 +51,7 @@ class GridTask(TabledTask):
       owed to flexible loads and chargers (MWh) and the hours that cars stay, and the hour of the day; the day
       of the week and of the year too where the profiles are that long.
     - A start is the first step of a day of the part, with the generators at their potential, storage units
-      idle and a charge drawn uniformly within their limits. Randomness: none after it.
+      idle and a charge drawn uniformly within their limits. Randomness: none after it, but for ``noise``.
     - An episode is ``truncated`` after ``episode_hours``. What goes on after it stays in the part: after the
       last step of a stretch comes its first.
     - Angles of each voltage level are counted from the level's own: phase shifts of transformers that turn a
@@ -73,6 +71,8 @@ class GridTask(TabledTask):
         outage: int | str | None = None,
         start_every_hours: float = 24.0,
         start_hour: float = 0.0,
+        noise: float = 0.0,
+        noise_hours: float = 3.0,
         gamma: float = 0.995,
         lamb: float = 100.0,
         costs_clipping: tuple[float | None, float | None] | None = (1, 100),
@@ -96,6 +96,10 @@ class GridTask(TabledTask):
           start_every_hours: h, from one start to the next.
           start_hour: h after midnight of the first of them. Cars that stay overnight ask for 12: what is owed
             as an episode ends costs nothing.
+          noise: standard deviation of the factor of each column of the profiles, max(0, 1 + noise z): no two
+            days are the same. z is an autoregression of variance 1, cut at 4 and drawn for each column, at
+            the start and in every step; where an evaluation starts it is 0. 0: the profiles as they are.
+          noise_hours: h, memory of the noise.
           gamma: as in ``ANMEnv``, and so are all further arguments.
           lamb: see ``gamma``.
           costs_clipping: see ``gamma``.
@@ -111,7 +115,7 @@ class GridTask(TabledTask):
         mine = {name: given[name] for name in _OPTIONS}
         profiles.check(net)
         self._recipe = _Recipe(net, profiles, {**mine, **options})
-        _warn_of_missing_limits(net)
+        warn_of_missing_limits(net)
         series = profiles if delta_t is None else profiles.at_step(delta_t)
         steps = episode_hours / series.step_hours
         if not (steps >= 1 and abs(steps - round(steps)) < 1e-6):
@@ -125,15 +129,19 @@ class GridTask(TabledTask):
         starts = hard_starts(series, net, part.starts, split, self._num_steps)
         net = with_outage(net, series, outage) if split == "outage" else net
         self._features = features_of(series)
+        if not 0 <= noise < math.inf:
+            raise ValueError(f"noise is {noise!r}, but must be a number >= 0")
+        self._noise, self._spread = Noise((noise_hours,)), float(noise)
+        self._noisy = series.values.shape[1] if noise else 0
         n_charger = len(net.chargers)
         stay = np.zeros((series.num_steps, n_charger)) if series.stay is None else np.asarray(series.stay)
         longest = [[0, float(hours)] for hours in stay.max(0, initial=0.0)]
         periods = [[0, period] for _, period, _ in self._features]
-        bounds = [*longest, *periods, [0, series.num_steps - 1]]
+        bounds = [*longest, *periods, *[[-BOUND, BOUND]] * self._noisy, [0, series.num_steps - 1]]
         owed = [("flex_owed", "all")] if net.flexible else []
         observed = [*OBSERVATION, *owed, ("aux", list(range(n_charger + len(self._features))))]
         super().__init__(
-            _with_limits_of(without_level_shifts(net), series),
+            with_limits_of(without_level_shifts(net), series, 1 + BOUND * self._spread),
             K=len(bounds),
             aux_bounds=bounds,
             delta_t=series.step_hours,
@@ -195,27 +203,41 @@ class GridTask(TabledTask):
         return tuple((i, float(periods[name])) for i, name in enumerate(names) if name in periods)
 
     def init_state(self, key: jax.Array) -> InitialState:
-        """Draws a day of the part, and the state of charge."""
+        """Draws a day of the part, the state of charge, and the noise."""
         key_day, key_soc = jax.random.split(key)
         net, storage = self.network, np.array(self.network.storage, int)
         low, high = net.soc_min[storage], net.soc_max[storage]
         soc = jax.random.uniform(key_soc, low.shape, low.dtype, low, high) * net.base_mva
         day = jax.random.randint(key_day, (), 0, self.starts.shape[0])
-        return self.start_at(self.starts[day].astype(jnp.int32), soc)
+        row = self.starts[day].astype(jnp.int32)
+        if not self._noisy:
+            return self.start_at(row, soc)
+        z = self._noise.init(jax.random.fold_in(key, 2), self._noisy, self.network.dtype)[0]
+        return self.start_at(row, soc, z)
 
-    def start_at(self, row: jax.Array, soc: jax.Array) -> InitialState:
+    def start_at(self, row: jax.Array, soc: jax.Array, z: jax.Array | None = None) -> InitialState:
         """The start at a row of the table, with generators at their potential and storage units idle.
 
         Args:
           row: () row of ``tables``.
           soc: (n_storage,) MWh, state of charge.
+          z: (n_column,) the noise; None: 0.
         """
-        return self.started(self.rows(row), self._aux(row), soc)
+        if self._noisy and z is None:
+            z = jnp.zeros(self._noisy, self.network.dtype)
+        return self.started(self._noisy_rows(row, z), self._aux(row, z), soc)
 
     def next_vars(self, key: jax.Array, state: jax.Array) -> jax.Array:
-        """The next row of the table; ``key`` is not used."""
-        row = self._rows_after(state[-1], jnp.int32(1))
-        return jnp.concatenate([self.rows(row), self._aux(row)])
+        """The next row of the table, times what noise makes of it; without noise ``key`` is not used."""
+        row, z = self._rows_after(state[-1], jnp.int32(1)), None
+        if self._noisy:
+            z = self._noise.step(key, state[None, -1 - self._noisy : -1], self.delta_t)[0]
+        return jnp.concatenate([self._noisy_rows(row, z), self._aux(row, z)])
+
+    def _noisy_rows(self, row: jax.Array, z: jax.Array | None) -> jax.Array:
+        """MW of loads and generators at rows of the table, (.., n_column), with noise z, (.., n_column)."""
+        rows = self.rows(row)
+        return rows if z is None else rows * jnp.maximum(0, 1 + self._spread * z.clip(-BOUND, BOUND))
 
     def step(self, state: State, action: jax.Array) -> State:
         """As of ``ANMEnv``; ``truncated`` at the end of the episode."""
@@ -224,9 +246,17 @@ class GridTask(TabledTask):
         return dataclasses.replace(after, truncated=after.truncated | over)
 
     def coming_profiles(self, state: State, num_steps: int) -> tuple[jax.Array, jax.Array]:
-        """What the coming steps will bring, see ``DailyTask.coming_profiles``."""
-        rows = self._rows_after(state.aux[-1], 1 + jnp.arange(num_steps, dtype=jnp.int32))
-        return self.drawn_at_once(state, self.profiles_of(self.rows(rows)), self.stay[rows].T)
+        """What the coming steps will bring, noise included, see ``DailyTask.coming_profiles``."""
+        steps = jnp.arange(num_steps, dtype=jnp.int32)
+        rows, z = self._rows_after(state.aux[-1], 1 + steps), None
+        if self._noisy:
+
+            def step(z: jax.Array, t: jax.Array) -> tuple[jax.Array, jax.Array]:
+                z = self._noise.step(jax.random.fold_in(state.key, t), z[None], self.delta_t)[0]
+                return z, z
+
+            z = jax.lax.scan(step, state.aux[-1 - self._noisy : -1], state.t + steps)[1]
+        return self.drawn_at_once(state, self.profiles_of(self._noisy_rows(rows, z)), self.stay[rows].T)
 
     def evaluation_starts(self, soc_mwh: float | None = None) -> InitialState:
         """Starts of up to 96 days of the part, spread evenly, with storage half full.
@@ -251,12 +281,13 @@ class GridTask(TabledTask):
             after = jnp.where(inside, first + (row - first + steps) % (end - first), after)
         return after
 
-    def _aux(self, row: jax.Array) -> jax.Array:
-        """Hours that cars stay at the chargers, time features, and the row of the table."""
+    def _aux(self, row: jax.Array, z: jax.Array | None) -> jax.Array:
+        """Hours that cars stay at the chargers, time features, the noise, and the row of the table."""
         at = row.astype(self.network.dtype)
         hours = at * self.delta_t
         values = [(offset + hours / unit) % period for offset, period, unit in self._features]
-        return jnp.concatenate([self.stay[row], jnp.stack([*values, at])])
+        noise = [] if z is None else [z]
+        return jnp.concatenate([self.stay[row], jnp.stack(values), *noise, at[None]])
 
 
 _OPTIONS = tuple(
@@ -264,55 +295,3 @@ _OPTIONS = tuple(
     for name, parameter in inspect.signature(GridTask.__init__).parameters.items()
     if parameter.kind is inspect.Parameter.KEYWORD_ONLY
 )
-
-
-def _with_limits_of(net: Network, series: Profiles) -> Network:
-    """The network with limits of devices that have none: the extremes of the profiles, a reach of slacks."""
-    p_min, p_max = (np.array(x, float) for x in (net.p_min, net.p_max))
-    q_min, q_max = (np.array(x, float) for x in (net.q_min, net.q_max))
-    plus, minus = np.array(net.p_plus, float), np.array(net.p_minus, float)
-    ratio, values = np.asarray(net.qp_ratio, float), np.asarray(series.values) / float(net.base_mva)
-    for k, column in zip((*net.loads, *net.generators), values.T, strict=True):
-        if np.isinf(p_min[k]):
-            p_min[k] = column.min(initial=0)
-        if np.isinf(p_max[k]):
-            p_max[k] = max(column.max(initial=0), p_min[k])
-        plus[k], minus[k] = min(plus[k], p_max[k]), max(minus[k], p_min[k])
-        if net.device_kind[k] in tables.DEMANDS:
-            ends = ratio[k] * p_min[k] + 0.0, ratio[k] * p_max[k] + 0.0
-            q_min[k], q_max[k] = min(ends), max(ends)
-    q_plus, q_minus = np.minimum(net.q_plus, q_max), np.maximum(net.q_minus, q_min)
-    of_loads = np.array(net.loads, int)
-    q_plus[of_loads], q_minus[of_loads] = q_max[of_loads], q_min[of_loads]
-    # A slack's: twice what all that is there could draw, give, charge or lose.
-    slack = np.flatnonzero(np.array(net.device_kind) == tables.SLACK)
-    sizes = np.hypot(np.maximum(-p_min, p_max), np.maximum(-q_min, q_max))
-    of_case = net.p_fixed, net.q_fixed, net.p_current, net.q_current, net.g_shunt, net.b_shunt, net.g, net.b
-    reach = 2 * (np.delete(sizes, slack).sum() + sum(np.abs(x).sum() for x in of_case if x is not None))
-    for limit, most in (p_min, -reach), (q_min, -reach), (p_max, reach), (q_max, reach):
-        limit[slack] = np.where(np.isinf(limit[slack]), most, limit[slack])
-    loose: Any = net
-    powers = {"p_min": p_min, "p_max": p_max, "q_min": q_min, "q_max": q_max}
-    limited: Network = loose.replace(**powers, p_plus=plus, p_minus=minus, q_plus=q_plus, q_minus=q_minus)
-    return limited
-
-
-def _warn_of_missing_limits(net: Network) -> None:
-    """Says once what has no limits; pandapower's own stand for none are 0 and 2 p.u."""
-    others = np.delete(np.arange(net.n_bus), net.slacks)
-    names = net.bus_labels
-    rows = net.branch_names or tuple(f"branch {i}" for i in range(net.n_branch))
-    v_max, v_min = np.asarray(net.v_max)[..., others], np.asarray(net.v_min)[..., others]
-    free = others[((v_max >= 2) | (v_min <= 0)).reshape(-1, len(others)).any(0)]
-    unlimited = np.flatnonzero(np.isinf(net.rating).reshape(-1, net.n_branch).any(0))
-    parts = []
-    for found, called, what in ((free, names, "voltage limits"), (unlimited, rows, "rating")):
-        if len(found):
-            first = ", ".join(repr(called[int(k)]) for k in found[:4])
-            more = f" and {len(found) - 4} more" if len(found) > 4 else ""
-            parts.append(f"no {what} at {first}{more}")
-    if parts:
-        how = "Network.with_limits(v_min=0.95, v_max=1.05, rating=..)"
-        message = f"the network has {', and '.join(parts)}: nothing is violated there; {how} gives them"
-        # The caller of the task's constructor.
-        warnings.warn(MissingLimitsWarning(message), stacklevel=3)

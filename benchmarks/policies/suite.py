@@ -133,7 +133,8 @@ def main() -> None:
     """Runs the benchmark."""
     options = parse()
     command_line.mesh_of(options.devices)
-    rows, earlier = [], []
+    rows: list[dict[str, Any]] = []
+    earlier: list[dict[str, Any]] = []
     for path in options.resume:
         more, told = record.gone_on_with(path)
         rows, earlier = [*rows, *more], [*earlier, *told]

@@ -12,7 +12,7 @@ import pytest
 
 import anmjax
 from anmjax.agents.baselines import do_nothing_policy
-from anmjax.tasks.grid_task import MissingLimitsWarning
+from anmjax.tasks.limits import MissingLimitsWarning
 from tests.grid.pandapower_nets import pp, small_net, solve, with_other_consumers, with_ward_and_shunts
 
 KEY = jax.random.key(0)
@@ -243,6 +243,36 @@ def test_resets_draw_days_of_the_part_and_charges_of_the_whole_range(task):
     assert starts.soc.min() < 0.2
     assert starts.soc.max() > 3.8
     np.testing.assert_array_equal(starts.p_dev[:, 3], 0)
+
+
+@pytest.mark.long
+def test_noise_multiplies_the_table_with_a_memory_and_planners_are_told_of_it(task):
+    noisy = task.replace(noise=0.2, noise_hours=6.0)
+    action = do_nothing_policy(noisy).action
+    assert noisy.observation_space.shape == task.observation_space.shape
+
+    def day(key):
+        state = noisy.reset(key)
+        told = noisy.coming_profiles(state, 12)
+        _, states = jax.lax.scan(lambda s, _: ((n := noisy.step(s, action)), n), state, None, length=12)
+        return state, told, states
+
+    first, (p_load, p_max), states = jax.device_get(jax.jit(jax.vmap(day))(jax.random.split(KEY, 4000)))
+    np.testing.assert_allclose(p_load[:, 0], states.grid.p[:, :, 1], rtol=1e-12)
+    np.testing.assert_allclose(p_max[:, 0], states.grid.p_potential[:, :, 0], rtol=1e-12)
+    # Of the town alone: the park's limit cuts what is beyond it. Row r says 1 + r / 1000 MW.
+    rows = first.aux[:, -1:] + np.arange(13)
+    z = (
+        -10 * np.concatenate([first.grid.p[:, None, 1], states.grid.p[:, :, 1]], 1) / (1 + rows / 1000) - 1
+    ) / 0.2
+    # 4,000 lanes: 4 standard errors of a mean are 0.063, of a variance 0.09, of a correlation 0.063.
+    np.testing.assert_allclose(z.mean(0), 0, atol=0.063)
+    np.testing.assert_allclose(z.var(0), 1, atol=0.09)
+    correlations = [np.corrcoef(z[:, 0], z[:, k])[0, 1] for k in range(13)]
+    np.testing.assert_allclose(correlations, np.exp(-np.arange(13) / 6), atol=0.063)
+    np.testing.assert_array_equal(noisy.evaluation_starts().p_dev, task.evaluation_starts().p_dev)
+    with pytest.raises(ValueError, match="noise is -1, but must be a number >= 0"):
+        task.replace(noise=-1)
 
 
 def test_devices_without_limits_have_those_of_their_profile(task):
