@@ -39,6 +39,7 @@ OPTIONAL = (
     "brax",
     "clarabel",
     "cvxpy",
+    "envelope",
     "gym_anm",
     "gymnasium",
     "gymnax",

@@ -1,7 +1,8 @@
 """Tasks for other libraries, checks and records of them.
 
-``anmjax.adapters.gymnasium``, ``gym_anm``, ``sb3``, ``gymnax``, ``brax``, ``jaxmarl`` and ``minari`` each
-import their library, and are loaded on first use: none of these libraries is needed for the others.
+``anmjax.adapters.gymnasium``, ``gym_anm``, ``sb3``, ``gymnax``, ``brax``, ``envelope``, ``jaxmarl`` and
+``minari`` each import their library, and are loaded on first use: none of these libraries is needed for the
+others.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from anmjax.adapters.recording import Rollout, rollout
 
 __all__ = ["ContractError", "Rollout", "check_env", "rollout"]
 
-_LIBRARIES = ("brax", "gym_anm", "gymnasium", "gymnax", "jaxmarl", "minari", "sb3")
+_LIBRARIES = ("brax", "envelope", "gym_anm", "gymnasium", "gymnax", "jaxmarl", "minari", "sb3")
 
 
 def __getattr__(name: str) -> Any:
