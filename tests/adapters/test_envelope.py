@@ -35,7 +35,7 @@ def test_an_episode_is_that_of_the_core_and_ends_as_its_wrappers_end_it() -> Non
         np.testing.assert_array_equal(info.terminated, [False] * LANES)
     np.testing.assert_allclose(info.final.obs, inner.obs, rtol=1e-9, atol=1e-9)
     assert not np.allclose(info.obs, inner.obs)  # of the next episode
-    np.testing.assert_allclose(info.metrics["e_loss"], inner.metrics["e_loss"], rtol=1e-9)
+    np.testing.assert_allclose(info.final.metrics["e_loss"], inner.metrics["e_loss"], rtol=1e-9)
 
 
 def test_grids_may_differ_from_lane_to_lane() -> None:
