@@ -26,6 +26,7 @@ from anmjax.agents.registry import AGENTS
 from anmjax.agents.training.loop import train
 from anmjax.tasks.grid_task import GridTask
 from benchmarks.harness import command_line, record
+from benchmarks.policies.tables import shown
 
 POLICIES = ("random", "do-nothing", "mpc-constant", "mpc-perfect", "mpc-perfect-ac")
 LEARNERS = ("ppo", "shac")
@@ -145,8 +146,8 @@ def main() -> None:
             result = row["evaluation"]
             print(
                 f"{name} {row['policy']}{'' if row['seed'] is None else row['seed']} {row['part']}: "
-                f"{result['cost_per_day']:.4f} a day, {result['violation_share']:.2%} violate, "
-                f"{row['seconds']:.0f} s",
+                f"{shown(result['cost_per_day'])} a day, {result['violation_share']:.2%} violate, "
+                f"{result['collapses']} collapses, {row['seconds']:.0f} s",
                 flush=True,
             )
             if options.out or not options.smoke:  # what there is, should it be stopped

@@ -246,10 +246,11 @@ def suite(made: dict[str, Any]) -> str:
         columns = [
             Column("policy", "policy"),
             *([Column("seed", "seed", missing="")] if len({row["seed"] for row in rows}) > 2 else []),
-            *(Column(f"cost a day, {part}", f"{part}.cost_per_day", digits, missing="") for part in of_parts),
+            *(Column(f"cost a day, {part}", f"{part}.cost_per_day", digits, missing="-") for part in of_parts),
             Column(f"violating steps, {held_out}", f"{held_out}.violation_share", percent, missing=""),
             Column("of voltages", f"{held_out}.voltage_share", percent, missing=""),
             Column("of ratings", f"{held_out}.branch_share", percent, missing=""),
+            Column("collapses", f"{held_out}.collapses", missing=""),
             Column("return", held_out, discounted_return, missing=""),
         ]
         parts += ["", f"{task}, days: {starts}.{steps}", "", table(columns, list(lines.values()))]
