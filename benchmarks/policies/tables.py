@@ -246,7 +246,7 @@ def suite(made: dict[str, Any]) -> str:
         columns = [
             Column("policy", "policy"),
             *([Column("seed", "seed", missing="")] if len({row["seed"] for row in rows}) > 2 else []),
-            *(Column(f"cost a day, {part}", f"{part}.cost_per_day", digits, missing="-") for part in of_parts),
+            *(Column(f"cost a day, {part}", part, _cost_of_a_day, missing="") for part in of_parts),
             Column(f"violating steps, {held_out}", f"{held_out}.violation_share", percent, missing=""),
             Column("of voltages", f"{held_out}.voltage_share", percent, missing=""),
             Column("of ratings", f"{held_out}.branch_share", percent, missing=""),
@@ -255,6 +255,11 @@ def suite(made: dict[str, Any]) -> str:
         ]
         parts += ["", f"{task}, days: {starts}.{steps}", "", table(columns, list(lines.values()))]
     return "\n".join(parts)
+
+
+def _cost_of_a_day(result: dict[str, Any]) -> str:
+    cost = result["cost_per_day"]
+    return "-" if cost is None else digits(cost)
 
 
 def _interval(less: dict[str, float]) -> str:
