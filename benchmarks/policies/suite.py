@@ -59,7 +59,7 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
         nargs="+",
         type=Path,
         default=[],
-        help="records of runs that were stopped, or had some of the tasks: what they have stands",
+        help="records of runs that were stopped, or had some of the tasks: what they have stands, of the first",
     )
     command_line.add_devices(parser)
     command_line.add_record(parser)
@@ -130,6 +130,11 @@ def measure(name: str, options: argparse.Namespace, done: set[Any]) -> Iterator[
             }
 
 
+def key_of(row: dict[str, Any]) -> tuple[Any, ...]:
+    """What there is one row of."""
+    return tuple(row[name] for name in ("task", "policy", "seed", "part"))
+
+
 def main() -> None:
     """Runs the benchmark."""
     options = parse()
@@ -138,8 +143,9 @@ def main() -> None:
     earlier: list[dict[str, Any]] = []
     for path in options.resume:
         more, told = record.gone_on_with(path)
-        rows, earlier = [*rows, *more], [*earlier, *told]
-    done = {tuple(row[key] for key in ("task", "policy", "seed", "part")) for row in rows}
+        have = {key_of(row) for row in rows}
+        rows, earlier = [*rows, *(row for row in more if key_of(row) not in have)], [*earlier, *told]
+    done = {key_of(row) for row in rows}
     for name in options.tasks:
         for row in measure(name, options, done):
             rows.append(row)
