@@ -109,7 +109,10 @@ class Shunt(_Setting):
 
 @dataclass(frozen=True)
 class Switch(_Setting):
-    """A switch that takes a branch in and out of service; an island that it leaves is a collapse."""
+    """A switch that takes a branch in and out of service; an island that it leaves is a collapse.
+
+    Bounds of an action are the case's position and 1 on each side of it: below 0 is open, above 1 closed.
+    """
 
     branch: int | str  # row of the branch, or its name
     rounded: bool = True  # open below 1/2, else closed; False: the admittance in proportion, for gradients

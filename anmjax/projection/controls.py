@@ -16,7 +16,7 @@ from anmjax.lanes.gather import GatherSum, gather_sum, take, with_rows
 from anmjax.projection.control_layout import KINDS, ControlLayout
 from anmjax.projection.device_region import DeviceLimits, storage_power_limits
 from anmjax.projection.flexible import Waiting, serve
-from anmjax.projection.settings import nominal_settings, settings_in_units, settings_of
+from anmjax.projection.settings import asked_settings, nominal_settings, settings_in_units, settings_of
 
 # p.u., what an infinite set-point asks for: far beyond every device, and its square is a number.
 FARTHEST = 1e6
@@ -121,8 +121,8 @@ def action_bounds(net: Network) -> tuple[jax.Array, jax.Array]:
         for side, bound in zip(sides, (most, jnp.zeros_like(most)), strict=True):
             side.append(bound)
     if net.settings is not None:
-        for side, bound in zip(sides, (net.settings.low, net.settings.high), strict=True):
-            side.append(settings_in_units(net, jnp.asarray(bound)))
+        for side, bound in zip(sides, asked_settings(net), strict=True):
+            side.append(settings_in_units(net, bound))
     low, high = (jnp.concatenate(side) if len(side) > 1 else side[0] for side in sides)
     return low, high
 

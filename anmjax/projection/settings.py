@@ -59,6 +59,23 @@ def reachable_settings(net: Network, asked: jax.Array) -> jax.Array:
     return jnp.where(jnp.isnan(asked), nominal, found)
 
 
+def asked_settings(net: Network) -> tuple[jax.Array, jax.Array]:
+    """Least and largest setting to ask for, each (n_setting, *batch) p.u.
+
+    Those there are, but for a switch: the case's position and one on each side of it, of which one is beyond
+    the end and the same as it. In the middle of the box, where learners begin, the grid is then as in the
+    case; between open and closed every one of them would leave islands at once.
+    """
+    known: Any = net.settings
+    nominal: Any = nominal_settings(net)
+    is_switch = np.array([one == SWITCH for one in known.quantity])
+    is_switch = is_switch.reshape(-1, *[1] * (nominal.ndim - 1))
+    return (
+        jnp.where(is_switch, nominal - 1, jnp.asarray(known.low)),
+        jnp.where(is_switch, nominal + 1, jnp.asarray(known.high)),
+    )
+
+
 def settings_of(net: Network, action: jax.Array, first: int) -> jax.Array | None:
     """What an action asks to be set, (n_setting,) p.u.; None: there is nothing to set.
 
