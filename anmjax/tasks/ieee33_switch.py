@@ -33,8 +33,8 @@ class IEEE33Switch(IEEE33):
     - The feeder is to be run as a tree, as its protection asks for: each closed loop counts as 0.05 p.u. of
       violated limits in the reward; ``metrics["loops"]`` counts them. A bus without supply is a collapse.
     - Observation (90): as of IEEE33-v0.
-    - Action (24): P and Q as of IEEE33-v0, then the ten switches, closed from 1/2 on; the middle of an entry's
-      bounds is the case's position.
+    - Action (24): P and Q as of IEEE33-v0, then the ten switches, closed from 1/2 on; the case's position
+      is the middle of a switch's bounds.
     - Episode, discount, weights, what is held out: as of IEEE33-v0.
     - Randomness: the day and the charge.
 

@@ -59,7 +59,7 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
         nargs="+",
         type=Path,
         default=[],
-        help="records of runs that were stopped, or had some of the tasks: what they have stands, of the first",
+        help="records of runs that were stopped, or had some of the tasks: what is there stands, the first's",
     )
     command_line.add_devices(parser)
     command_line.add_record(parser)

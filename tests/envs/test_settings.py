@@ -136,7 +136,8 @@ def test_the_end_of_an_action_are_the_settings(env: Feeder) -> None:
     layout = ControlLayout.of(env.network)
     assert layout.names[FIRST:] == ("tap_changer_1", "shunt_2", "ring", "tap_changer_0", "supply")
     np.testing.assert_allclose(env.action_space.low[FIRST:], [0.9, 0, 0, 0.9, 0])
-    np.testing.assert_allclose(env.action_space.high[FIRST:], [1.1, 2, 1, 1.1, 1])
+    # Of a switch the case's position is in the middle: closed, as from 1 on.
+    np.testing.assert_allclose(env.action_space.high[FIRST:], [1.1, 2, 2, 1.1, 2])
 
 
 def test_agents_may_own_settings(env: Feeder, begun: anmjax.State) -> None:
