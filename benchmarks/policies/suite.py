@@ -146,6 +146,11 @@ def main() -> None:
         have = {key_of(row) for row in rows}
         rows, earlier = [*rows, *(row for row in more if key_of(row) not in have)], [*earlier, *told]
     done = {key_of(row) for row in rows}
+
+    def write() -> None:
+        if options.out or not options.smoke:
+            record.write(record.make("policies.suite", rows, earlier=earlier), options.out)
+
     for name in options.tasks:
         for row in measure(name, options, done):
             rows.append(row)
@@ -156,11 +161,9 @@ def main() -> None:
                 f"{result['collapses']} collapses, {row['seconds']:.0f} s",
                 flush=True,
             )
-            if options.out or not options.smoke:  # what there is, should it be stopped
-                record.write(record.make("policies.suite", rows, earlier=earlier), options.out)
+            write()  # what there is, should it be stopped
         jax.clear_caches()  # no two tasks share a program
-    if len(options.resume) > 1:  # all may have been there
-        record.write(record.make("policies.suite", rows, earlier=earlier), options.out)
+    write()  # all may have been there
 
 
 if __name__ == "__main__":
