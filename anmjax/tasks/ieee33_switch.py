@@ -64,7 +64,8 @@ class IEEE33Switch(IEEE33):
         settings: Any = state.grid.settings
         # Of a grid in one piece: every branch beyond a tree's closes a loop.
         loops = closed + settings.sum() - (net.n_bus - 1)
-        loops = jnp.where(state.terminated, 0, loops)
+        # Of a tree there is none to open: without this the derivative would ask for islands.
+        loops = jnp.where(state.terminated | (loops < 0.5), 0, loops)
         lost = 0 if first else self.delta_t * self.lamb * _LOOP_PU * loops
         return dataclasses.replace(
             state, reward=state.reward - lost, metrics={**state.metrics, "loops": loops}
