@@ -105,7 +105,7 @@ def command(benchmark: str) -> str:
     settings = [f"{name}={os.environ[name]}" for name in ALLOCATOR if os.environ.get(name)]
     parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     parser.add_argument("--out")
-    parser.add_argument("--resume")
+    parser.add_argument("--resume", nargs="+")
     _, arguments = parser.parse_known_args(sys.argv[1:])
     return " ".join([*settings, "python -m", f"benchmarks.{benchmark}", *map(shlex.quote, arguments)])
 

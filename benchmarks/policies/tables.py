@@ -6,6 +6,8 @@ from operator import itemgetter
 from statistics import fmean
 from typing import Any, NamedTuple
 
+from anmjax.agents.baselines import BASELINES
+from anmjax.agents.registry import AGENTS
 from benchmarks.harness.columns import COMPILE, Column, Row, digits, percent, source, table
 
 
@@ -229,6 +231,9 @@ def starts(made: dict[str, Any]) -> str:
     return "\n".join(parts)
 
 
+ORDER = [*BASELINES, *AGENTS]  # of the lines of the suite's tables
+
+
 def suite(made: dict[str, Any]) -> str:
     """Every policy on every part of every task: a line for each policy, and what it costs on each part."""
     parts = [source(made)]
@@ -237,8 +242,9 @@ def suite(made: dict[str, Any]) -> str:
         of_parts = {row["part"]: row["evaluation"]["num_starts"] for row in rows}
         held_out = "test" if "test" in of_parts else next(iter(of_parts))
         starts = ", ".join(f"{count} of {part}" for part, count in of_parts.items())
-        trained = {row["total_steps"] for row in rows if row["total_steps"]}
-        steps = "".join(f" Learners trained for {count / 1e6:.1f} M steps." for count in sorted(trained))
+        rows.sort(key=lambda row: ORDER.index(row["policy"]))
+        trained = {row["policy"]: row["total_steps"] for row in rows if row["total_steps"]}
+        steps = "; ".join(f"{name} {count / 1e6:.1f} M steps" for name, count in trained.items())
         lines: dict[Any, dict[str, Any]] = {}
         for row in rows:
             whose = {"policy": row["policy"], "seed": row["seed"]}
@@ -253,7 +259,8 @@ def suite(made: dict[str, Any]) -> str:
             Column("collapses", f"{held_out}.collapses", missing=""),
             Column("return", held_out, discounted_return, missing=""),
         ]
-        parts += ["", f"{task}, days: {starts}.{steps}", "", table(columns, list(lines.values()))]
+        said = f"{task}, days: {starts}{steps and f'; trained for: {steps}'}."
+        parts += ["", said, "", table(columns, list(lines.values()))]
     return "\n".join(parts)
 
 
