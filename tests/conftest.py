@@ -46,8 +46,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """What is slow, by a parameter say, is not long as well."""
     for item in items:
         if item.get_closest_marker("slow"):
-            for node in item.listchain():
-                node.own_markers[:] = [mark for mark in node.own_markers if mark.name != "long"]
+            # Its own: those of a module are of its other tests, too.
+            item.own_markers[:] = [mark for mark in item.own_markers if mark.name != "long"]
 
 
 @pytest.fixture

@@ -41,10 +41,10 @@ def commands(page: Path) -> list[str]:
 OURS = [*dict.fromkeys(line for page in PAGES for line in commands(page) if line.startswith("anmjax "))]
 WITH_PYTHON = [page for page in PAGES if code_blocks(page, "python")]
 # Three processes of much the same length, so that each pays for its imports once: most is compiling.
-IN_THREE = (("adapters",), ("quickstart", "quadratic-programs", "mpc", "training", "replay"))
+LONG = (("adapters",), ("quickstart", "quadratic-programs", "mpc", "training", "replay"))
 BY_PROCESS = [
-    *([page for page in WITH_PYTHON if page.stem in names] for names in IN_THREE),
-    [page for page in WITH_PYTHON if page.stem not in {name for names in IN_THREE for name in names}],
+    *([page for page in WITH_PYTHON if page.stem in names] for names in LONG),
+    [page for page in WITH_PYTHON if page.stem not in {name for names in LONG for name in names}],
 ]
 
 

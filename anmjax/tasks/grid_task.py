@@ -131,6 +131,8 @@ class GridTask(TabledTask):
         self._features = features_of(series)
         if not 0 <= noise < math.inf:
             raise ValueError(f"noise is {noise!r}, but must be a number >= 0")
+        if not 0 < noise_hours < math.inf:
+            raise ValueError(f"noise_hours is {noise_hours!r}, but must be a number > 0")
         self._noise, self._spread = Noise((noise_hours,)), float(noise)
         self._noisy = series.values.shape[1] if noise else 0
         n_charger = len(net.chargers)

@@ -271,8 +271,6 @@ def test_noise_multiplies_the_table_with_a_memory_and_planners_are_told_of_it(ta
     correlations = [np.corrcoef(z[:, 0], z[:, k])[0, 1] for k in range(13)]
     np.testing.assert_allclose(correlations, np.exp(-np.arange(13) / 6), atol=0.063)
     np.testing.assert_array_equal(noisy.evaluation_starts().p_dev, task.evaluation_starts().p_dev)
-    with pytest.raises(ValueError, match="noise is -1, but must be a number >= 0"):
-        task.replace(noise=-1)
 
 
 def test_devices_without_limits_have_those_of_their_profile(task):
@@ -293,6 +291,8 @@ def test_devices_without_limits_have_those_of_their_profile(task):
         ({"episode_hours": 1000}, "no episode of 1000 steps fits"),
         ({"episode_hours": 0.3}, "episode_hours is 0.3"),
         ({"start_every_hours": 0.3}, "start_every_hours is 0.3"),
+        ({"noise": -1}, "noise is -1, but must be a number >= 0"),
+        ({"noise": 0.1, "noise_hours": 0}, "noise_hours is 0, but must be a number > 0"),
     ],
 )
 def test_an_argument_that_is_none_is_named(network, profiles, options, said):
