@@ -157,6 +157,8 @@ class GridTask(TabledTask):
         self.scale = None
         # Whole numbers as floats: what differentiates a task wants no other leaves.
         self.starts = jnp.asarray(starts, self.network.dtype)  # (n_starts,) rows of the table
+        every_row = self._rows_after(jnp.arange(series.num_steps), jnp.int32(1))
+        self.following = every_row.astype(self.network.dtype)  # (n_steps,) the row after each
 
     def replace(self: _Self, **changes: Any) -> _Self:
         """The task with other arguments, or with other attributes, such as ``network``.
@@ -231,7 +233,7 @@ class GridTask(TabledTask):
 
     def next_vars(self, key: jax.Array, state: jax.Array) -> jax.Array:
         """The next row of the table, times what noise makes of it; without noise ``key`` is not used."""
-        row, z = self._rows_after(state[-1], jnp.int32(1)), None
+        row, z = self.following[jnp.round(state[-1]).astype(jnp.int32)].astype(jnp.int32), None
         if self._noisy:
             z = self._noise.step(key, state[None, -1 - self._noisy : -1], self.delta_t)[0]
         return jnp.concatenate([self._noisy_rows(row, z), self._aux(row, z)])

@@ -12,6 +12,7 @@ import numpy as np
 from anmjax.envs.env import ANMEnv
 from anmjax.envs.records import InitialState, State
 from anmjax.lanes.gather import take, with_rows
+from anmjax.lanes.kernels import evaluated
 from anmjax.projection.flexible import served_at_once
 
 
@@ -32,7 +33,7 @@ class TabledTask(ANMEnv):
         Args:
           row: (..) rows of ``tables``.
         """
-        found = self.tables[row]
+        found = evaluated(lambda tables, row: tables[row])(self.tables, row)
         return found if self.scale is None else found * jnp.broadcast_to(self.scale, found.shape)
 
     def profiles_of(self, rows: jax.Array) -> tuple[jax.Array, jax.Array]:

@@ -89,7 +89,7 @@ def _against_gym_anm(versus: dict[str, Any], version: str) -> str:
 def env_step_tasks(made: dict[str, Any]) -> str:
     """Steps per second of every task, and what the table of a year costs."""
     rows = {row["task"]: row for row in made["rows"]}
-    day = rows.pop(A_DAY, None)
+    rows.pop(A_DAY, None)
     columns = [
         Column("task", "task"),
         Column("buses", "buses"),
@@ -103,9 +103,12 @@ def env_step_tasks(made: dict[str, Any]) -> str:
         "",
         table(columns, sorted(rows.values(), key=lambda row: row["buses"])),
     ]
-    if day is not None and YEAR in rows:
-        ratio = rows[YEAR]["steps_per_s"]["median"] / day["steps_per_s"]["median"]
-        lines += ["", f"{YEAR} makes {ratio:.3f} times the steps of the same task on two days of its year."]
+    if share := rows.get(YEAR, {}).get("of_two_days"):
+        lines += [
+            "",
+            f"{YEAR} makes {share['median']:.3f} ± {share['error']:.3f} times the steps of the same task on two "
+            f"days of its year (median of {share['rounds']} rounds in turn, and its standard error).",
+        ]
     return "\n".join(lines)
 
 
