@@ -83,12 +83,18 @@ mlir.register_lowering(_by_element, _lower)
 
 
 def operations(jaxpr: core.Jaxpr) -> int:
-    """Operations on elements in a program: of a loop those of one turn, of a choice the fewest."""
+    """Operations on elements in a program: of a loop those of one turn, of a choice the fewest.
+
+    Of what depends on the platform, those for the platforms that are not named.
+    """
     total = 0
+    platform = {id(e.outvars[0]) for e in jaxpr.eqns if e.primitive.name == "platform_index"}
     for equation in jaxpr.eqns:
         inner = [equation.params[name] for name in _CALLED if name in equation.params]
         if inner:
             total += sum(operations(getattr(part, "jaxpr", part)) for part in inner)
+        elif "branches" in equation.params and id(equation.invars[0]) in platform:
+            total += operations(equation.params["branches"][-1].jaxpr)
         elif "branches" in equation.params:
             total += min(operations(branch.jaxpr) for branch in equation.params["branches"])
         elif equation.primitive.name not in MOVES:

@@ -13,6 +13,9 @@ and an update costs its substitutions and a few products a bus. (What loads of c
 system of the base case goes off again, as (J_b / V_b) d does.) What rounding adds to the currents over the
 updates shows when the last voltages are put into the equations.
 
+With PV buses the unknowns are ln |V| and the angles; an update turns and scales the voltages by the
+exponential of their change, of which a few terms do: the method ends where the equations hold.
+
 Reference: Ortega & Rheinboldt, *Iterative Solution of Nonlinear Equations in Several Variables* (1970),
 sec. 7.1 (the chord method).
 """
@@ -26,6 +29,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from anmjax.lanes import phasor
+from anmjax.lanes.gather import place
 from anmjax.lanes.two_by_two import matvec
 from anmjax.powerflow.elimination.plan import SolverPlan
 from anmjax.powerflow.elimination.solver import LinearSolver
@@ -35,11 +39,11 @@ from anmjax.powerflow.equations import (
     bus_power,
     deviation,
     largest_entry,
+    moved,
     residual,
     voltage,
 )
-from anmjax.powerflow.jacobian import Jacobian
-from anmjax.powerflow.newton import Iterate, of_lanes, start_at, update
+from anmjax.powerflow.jacobian import Jacobian, relative_change
 
 # An update of the chord method that leaves more of a lane's error than this ends it, after some at the start,
 # where the error may grow before it falls. Newton's method costs three to five times as much an update.
@@ -48,6 +52,15 @@ CHORD_RATE, CHORD_UPDATES_FREE = 0.5, 3
 
 # Voltage deviations (2, n_bus, *batch), largest error of the equations and updates made, (1, 1, *batch).
 End: TypeAlias = tuple[jax.Array, jax.Array, jax.Array]
+
+
+class _Voltages(NamedTuple):
+    """Voltages of all buses."""
+
+    d: jax.Array  # (2, n_bus, *batch) p.u., voltage deviations
+    error: jax.Array  # (2, n_unknown, *batch) p.u., residual of the equations
+    largest: jax.Array  # (1, 1, *batch) p.u., its largest entry by magnitude
+    updates: jax.Array  # (1, 1, *batch) int, updates made so far
 
 
 class _Currents(NamedTuple):
@@ -84,21 +97,31 @@ def iterate_chord(
     Returns:
       Where the lanes ended: deviations, largest error, updates.
     """
-    method = _in_polar_coordinates if plan.is_pv.any() else _in_currents
+    method = _in_logarithms if plan.is_pv.any() else _in_currents
     return method(plan, linear, equations, x, base, tol)
 
 
-def _in_polar_coordinates(
+def _in_logarithms(
     plan: SolverPlan, linear: LinearSolver, equations: Equations, x: jax.Array, base: Jacobian, tol: float
 ) -> End:
-    def step(carry: tuple[Iterate, jax.Array]) -> tuple[Iterate, jax.Array]:
-        at, moves = carry
-        after = update(plan, linear, equations, at, base, moves)
-        return after, moves & _goes_on(at, after, tol)
+    n = plan.n_unknown
 
-    at = of_lanes(start_at(plan, equations, x))
-    at, _ = jax.lax.while_loop(lambda carry: carry[1].any(), step, (at, at.largest > tol))
-    return at.d, at.largest, at.updates
+    def at(d: jax.Array, updates: jax.Array) -> _Voltages:
+        error = residual(plan, equations, d, bus_power(plan, equations.adm, d))
+        return _Voltages(d, error, largest_entry(error), updates)
+
+    def step(carry: tuple[_Voltages, jax.Array]) -> tuple[_Voltages, jax.Array]:
+        before, moves = carry
+        change = jnp.where(moves, relative_change(plan, linear, base, before.error), 0)
+        d = place(before.d, moved(before.d[:, :n], change), 0, 0)
+        after = at(d, before.updates + moves.astype(before.updates.dtype))
+        return after, moves & _goes_on(before, after, tol)
+
+    start = at(deviation(plan, equations, x), jnp.int32(0))
+    d = jnp.broadcast_to(start.d, (*start.d.shape[:2], *start.error.shape[2:]))
+    start = start._replace(d=d, updates=jnp.zeros_like(start.largest, np.int32))
+    end, _ = jax.lax.while_loop(lambda carry: carry[1].any(), step, (start, start.largest > tol))
+    return end.d, end.largest, end.updates
 
 
 def _in_currents(
@@ -131,7 +154,7 @@ def _in_currents(
     return d, largest_entry(error), at.updates
 
 
-def _goes_on(at: Iterate | _Currents, after: Iterate | _Currents, tol: float) -> jax.Array:
+def _goes_on(at: _Voltages | _Currents, after: _Voltages | _Currents, tol: float) -> jax.Array:
     """Lanes that an update brought nearer to a solution, but not to it."""
     falls = (after.largest <= CHORD_RATE * at.largest) | (after.updates <= CHORD_UPDATES_FREE)
     return (after.largest > tol) & falls

@@ -60,6 +60,51 @@ def reached_from(plan: SolverPlan, edge: jax.Array, start: jax.Array) -> jax.Arr
     return jax.lax.while_loop(lambda carry: carry[1], step, begin)[0]
 
 
+def bridges(plan: SolverPlan, ends: np.ndarray) -> np.ndarray:
+    """Branches without which a bus has no path to a slack when all others are in service, (n_branch,) bool.
+
+    Bridges of the graph of which all slacks are one vertex, by a depth-first search that counts how early a
+    vertex each subtree reaches (Tarjan, "A Note on Finding the Bridges of a Graph", 1974).
+
+    Args:
+      plan: solver plan.
+      ends: (2, n_branch) from and to buses, by bus index.
+    """
+    vertex = np.minimum(plan.position[ends], plan.n_unknown)
+    at: list[list[tuple[int, int]]] = [[] for _ in range(plan.n_unknown + 1)]
+    for k, (f, t) in enumerate(vertex.T.tolist()):
+        at[f].append((t, k))
+        at[t].append((f, k))
+    found = np.zeros(ends.shape[1], bool)
+    seen = [-1] * len(at)
+    reach = [0] * len(at)
+    count = 0
+    for root in (plan.n_unknown, *range(plan.n_unknown)):
+        if seen[root] >= 0:
+            continue
+        seen[root] = reach[root] = count
+        stack = [(root, -1, iter(at[root]))]
+        while stack:
+            here, by, around = stack[-1]
+            for there, k in around:
+                if k == by:
+                    continue
+                if seen[there] >= 0:
+                    reach[here] = min(reach[here], seen[there])
+                else:
+                    count += 1
+                    seen[there] = reach[there] = count
+                    stack.append((there, k, iter(at[there])))
+                    break
+            else:
+                stack.pop()
+                if stack:
+                    above = stack[-1][0]
+                    reach[above] = min(reach[above], reach[here])
+                    found[by] = reach[here] > seen[above]
+    return found
+
+
 def buses_of_slacks(plan: SolverPlan, in_service: jax.Array) -> jax.Array:
     """Which buses have a path to which slack, (n_bus, n_slack) bool by bus index.
 

@@ -106,8 +106,8 @@ def env_step_tasks(made: dict[str, Any]) -> str:
     if share := rows.get(YEAR, {}).get("of_two_days"):
         lines += [
             "",
-            f"{YEAR} makes {share['median']:.3f} ± {share['error']:.3f} times the steps of the same task on two "
-            f"days of its year (median of {share['rounds']} rounds in turn, and its standard error).",
+            f"{YEAR} makes {share['median']:.3f} ± {share['error']:.3f} times the steps of the same task on "
+            f"two days of its year (median of {share['rounds']} rounds in turn, and its standard error).",
         ]
     return "\n".join(lines)
 

@@ -48,7 +48,7 @@ def of_a_day(env: Any) -> Any:
 
 
 def share_of(rates: dict[str, Spread]) -> dict[str, float]:
-    """Steps with the whole table in those with two days of it: median of the rounds, and its standard error."""
+    """Steps with the whole table in those with two days of it: median of the rounds, its standard error."""
     shares = np.array(rates[YEAR].values) / np.array(rates[A_DAY].values)
     # The median of a normal sample has 1.253 times the mean's error; the quartiles are 1.349 errors apart.
     low, median, high = np.quantile(shares, [0.25, 0.5, 0.75])
