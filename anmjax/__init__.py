@@ -49,6 +49,7 @@ if TYPE_CHECKING:
     from anmjax.grid import pandapower_bus_index as pandapower_bus_index
     from anmjax.powerflow import BranchFlows as BranchFlows
     from anmjax.powerflow import BranchQuantities as BranchQuantities
+    from anmjax.powerflow import Contingencies as Contingencies
     from anmjax.powerflow import LossFactors as LossFactors
     from anmjax.powerflow import PowerFlow as PowerFlow
     from anmjax.powerflow import Sensitivities as Sensitivities
@@ -56,6 +57,7 @@ if TYPE_CHECKING:
     from anmjax.powerflow import branch_loading as branch_loading
     from anmjax.powerflow import branch_losses as branch_losses
     from anmjax.powerflow import branch_quantities as branch_quantities
+    from anmjax.powerflow import contingency_analysis as contingency_analysis
     from anmjax.powerflow import island_losses as island_losses
     from anmjax.powerflow import loss_factors as loss_factors
     from anmjax.powerflow import power_flow as power_flow
@@ -112,6 +114,7 @@ _NAMES = {
     "powerflow": (
         "BranchFlows",
         "BranchQuantities",
+        "Contingencies",
         "LossFactors",
         "PowerFlow",
         "Sensitivities",
@@ -119,6 +122,7 @@ _NAMES = {
         "branch_loading",
         "branch_losses",
         "branch_quantities",
+        "contingency_analysis",
         "island_losses",
         "loss_factors",
         "power_flow",

@@ -1,6 +1,7 @@
 """AC power flow: a batched sparse Newton solver with implicit derivatives."""
 
 from anmjax.powerflow.branches import BranchFlows, branch_flows
+from anmjax.powerflow.contingencies import Contingencies, contingency_analysis
 from anmjax.powerflow.power_flow import PowerFlow, power_flow
 from anmjax.powerflow.quantities import (
     BranchQuantities,
@@ -15,6 +16,7 @@ from anmjax.powerflow.sensitivities import LossFactors, Sensitivities, loss_fact
 __all__ = [
     "BranchFlows",
     "BranchQuantities",
+    "Contingencies",
     "LossFactors",
     "PowerFlow",
     "Sensitivities",
@@ -22,6 +24,7 @@ __all__ = [
     "branch_loading",
     "branch_losses",
     "branch_quantities",
+    "contingency_analysis",
     "island_losses",
     "loss_factors",
     "power_flow",

@@ -200,7 +200,7 @@ def _power_flow(
         start = None
         if v_start is not None:
             v = jnp.stack([v_start.real, v_start.imag]).astype(net.dtype)
-            start = polar(phasor.multiply(v, phasor.conj(_slack_rotation(net))))
+            start = polar(phasor.multiply(v, phasor.conj(slack_rotation(net))))
         elif method == "dc":
             given = DCInputs(branch_parameters(net), net.g_shunt, p, angles_apart(net), current_by_bus(net))
             angle = dc_angles(network_plan(net, net.pv), schedule)(jax.lax.stop_gradient(given))
@@ -211,7 +211,7 @@ def _power_flow(
             net, p, q, num_iters=num_iters, tol=tol, pv=net.pv, start=start, base=base, schedule=schedule
         )
         # In real parts, which differentiate to plain arithmetic: the batch may come first here.
-        (cosine, sine), re, im = _slack_rotation(net), 1 + solved.re, solved.im
+        (cosine, sine), re, im = slack_rotation(net), 1 + solved.re, solved.im
         v = jax.lax.complex(cosine * re - sine * im, cosine * im + sine * re)
         return PowerFlow(v, solved.mismatch, solved.converged, solved.iterations)
 
@@ -222,7 +222,7 @@ def _power_flow(
     return differentiable_batch_trailing(solve, schedule)(net, p, q, v_start)
 
 
-def _slack_rotation(net: Network) -> jax.Array:
+def slack_rotation(net: Network) -> jax.Array:
     """exp(j angle) of the first slack, (2, 1, *batch)."""
     angle = jnp.asarray(net.slack_angle)[:1]
     return jnp.stack([jnp.cos(angle), jnp.sin(angle)])

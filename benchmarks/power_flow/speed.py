@@ -37,6 +37,7 @@ PEER_BATCH = 1024
 # of a solution: single precision has 7 digits.
 SAME_V = {"float64": 1e-5, "float32": 1e-3}
 TOL = {"float64": 1e-6, "float32": 1e-5}
+OUTAGES = ("case118", "case1354pegase")  # of which every branch is taken out
 WHAT = {"forward": "flat", "forward, warm": "warm", "with gradient": "flat"}
 
 
@@ -49,7 +50,9 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--what", nargs="+", default=list(WHAT), choices=WHAT)
     parser.add_argument("--dtypes", nargs="+", choices=TOL, default=["float64"])
     parser.add_argument("--num-iters", type=int, help="Newton updates at most (default: the solver's)")
-    parser.add_argument("--outages", nargs="*", default=["case118"], choices=networks.FACTORIES)
+    parser.add_argument(
+        "--outages", nargs="*", default=["case118", "case1354pegase"], choices=networks.FACTORIES
+    )
     command_line.add_timing(parser, seconds=0.3, repeats=5)
     command_line.add_devices(parser)
     command_line.add_budget(parser)

@@ -7,13 +7,20 @@ import numpy as np
 import pytest
 
 from anmjax import power_flow
-from tests.powerflow.pandapower_reference import imported, pandapower_bus_index, run, voltages
+from tests.powerflow.pandapower_reference import (
+    REFERENCE_TOL,
+    assert_outages_equal,
+    flat,
+    imported,
+    pandapower_bus_index,
+    run,
+    voltages,
+)
 
 # pandapower says it of nets that it ships itself.
 pytestmark = pytest.mark.filterwarnings("ignore:tap_dependency_table is missing:DeprecationWarning")
 
-# p.u.; pandapower's tolerance_mva is one of p.u. too, whatever its name.
-TOL, REFERENCE_TOL = 1e-10, 1e-8
+TOL = 1e-10  # p.u.
 
 
 def _solver(net):
@@ -29,35 +36,6 @@ def _single_outages(net):
     return np.vstack([1 - np.eye(net.n_branch), np.ones(net.n_branch), half])
 
 
-def _flat(net):
-    magnitude = np.ones(net.n_bus)
-    held = [net.slack, *net.pv]
-    magnitude[held] = net.v_set[held]
-    return magnitude * np.exp(1j * net.slack_angle)
-
-
-def _assert_equal_to_pandapower(reference, net, flow):
-    """Every outage in turn: the same voltages, or a flag where pandapower finds a bus cut off."""
-    index = pandapower_bus_index(reference)
-    elements = [(table, row) for table in ("line", "trafo") for row in reference[table].index]
-    assert len(elements) == net.n_branch
-    islanding = []
-    for k, (table, row) in enumerate(elements):
-        reference[table].loc[row, "in_service"] = False
-        run(reference, REFERENCE_TOL)
-        reference[table].loc[row, "in_service"] = True
-        where, v = voltages(reference, index)
-        if np.isnan(v).any():
-            islanding.append(k)
-            assert not flow.converged[k]
-            np.testing.assert_allclose(flow.v[k], _flat(net), rtol=0, atol=1e-15)
-        else:
-            assert flow.converged[k], (table, row)
-            # A mismatch of 1e-8 p.u. moves voltages by far less than 1e-6 unless a grid is near collapse.
-            np.testing.assert_allclose(np.asarray(flow.v)[k, where], v, rtol=0, atol=1e-6)
-    return islanding
-
-
 @pytest.fixture(scope="module")
 def case14():
     reference, net = imported("case14")
@@ -68,7 +46,7 @@ def case14():
 
 def test_every_outage_of_case14_equals_pandapowers_and_the_one_that_islands_is_flagged(case14):
     reference, net, _, _, flow = case14
-    islanding = _assert_equal_to_pandapower(reference, net, flow)
+    islanding = assert_outages_equal(reference, net, flow)
     # Only bus 8 (index 7) hangs on one branch. It injects nothing, so that cut off it is in balance with
     # itself at any voltage: a flag that looked at the mismatch alone would call it solved.
     (k,) = islanding
@@ -106,13 +84,13 @@ def test_an_islanded_lane_leaves_the_others_bitwise_alone(case14):
     all_open[:] = 0
     dark = run_lanes(all_open)
     assert not dark.converged.any()
-    np.testing.assert_allclose(dark.v, np.broadcast_to(_flat(net), dark.v.shape), rtol=0, atol=1e-15)
+    np.testing.assert_allclose(dark.v, np.broadcast_to(flat(net), dark.v.shape), rtol=0, atol=1e-15)
 
 
 @pytest.mark.slow
 def test_every_outage_of_case118_equals_pandapowers_and_nine_bridges_are_flagged():
     reference, net = imported("case118")
     flow = _solver(net)(_single_outages(net))
-    assert len(_assert_equal_to_pandapower(reference, net, flow)) == 9
+    assert len(assert_outages_equal(reference, net, flow)) == 9
     assert np.isfinite(flow.v).all()
     assert flow.converged[-2:].all()

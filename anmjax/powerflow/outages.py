@@ -1,0 +1,238 @@
+"""The power flow after each of many outages of one branch.
+
+An outage leaves the network as it is but for one branch, between the buses f and t. So all outages share the
+solution x0 and the factorised Jacobian J of the intact network. With E the unit vectors of the equations of f
+and t, S the power that branch k takes there and D = dS / dx of the unknowns there, equations and Jacobian of
+its outage are
+
+    F_k(x) = F(x) - E S(x),        J_k = J - E D E',
+
+and a system with J_k costs one with J and a 4x4 system of its own (Sherman, Morrison and Woodbury):
+
+    J_k^-1 r = z + W (1 - D C)^-1 D E' z,   z = J^-1 r,   W = J^-1 E,   C = E' W.
+
+The first update from x0 needs no z, as F_k(x0) = -E S; further ones are the chord method's with J_k, which
+converges fast, as few outages move the voltages far, and faster with Anderson's mixing. What it does not
+solve, Newton's method does, from x0 with Jacobians of its own.
+
+References: Alsac, Stott & Tinney, "Sparsity-Oriented Compensation Methods for Modified Network Solutions",
+IEEE Trans. PAS-102 (1983); Walker & Ni, "Anderson Acceleration for Fixed-Point Iterations", SIAM J. Numer.
+Anal. 49 (2011).
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from anmjax.lanes import phasor
+from anmjax.lanes.blocks import map_blocks, set_lanes, take_lanes
+from anmjax.lanes.gather import place, take
+from anmjax.lanes.schedule import Fit, Schedule, scheduled
+from anmjax.lanes.varying import as_varying
+from anmjax.powerflow.compensation import (
+    Correction,
+    Outages,
+    columns_of,
+    correction_of,
+    outages_of,
+    taken_by,
+    times,
+    unknowns_at,
+)
+from anmjax.powerflow.elimination.plan import SolverPlan
+from anmjax.powerflow.elimination.solver import LinearSolver, linear_solver
+from anmjax.powerflow.equations import (
+    Equations,
+    bus_power,
+    deviation,
+    largest_entry,
+    moved,
+    residual,
+    rounding_floor,
+    voltage,
+)
+from anmjax.powerflow.inputs import Inputs, equations_of, of_unknown
+from anmjax.powerflow.jacobian import Jacobian, factorise, relative_change
+from anmjax.powerflow.newton import (
+    Iterate,
+    Stopping,
+    flat_start,
+    iterate_newton,
+    of_lanes,
+    start_at,
+)
+from anmjax.powerflow.solve import Solution
+
+# An update that leaves more of an outage's error than this ends the chord method, after some at the start.
+CHORD_RATE, CHORD_UPDATES, CHORD_UPDATES_FREE = 0.7, 20, 3
+# Of a core's L2 cache, that the vectors of a block may fill.
+CACHE_SHARE, MIN_ROW_BYTES = 1.5, 256
+# Outages that Newton's method finishes together.
+FINISH = 16
+
+
+class _Lanes(NamedTuple):
+    """Where the chord method stands."""
+
+    d: jax.Array  # (2, n_bus, m) p.u., voltage deviations
+    change: jax.Array  # (2, n_unknown, m) of (ln |V|, angle), the update that led here
+    along: jax.Array  # (2, n_unknown, m) the same without Anderson's mixing
+    error: jax.Array  # (2, n_unknown, m) p.u.
+    largest: jax.Array  # (1, 1, m) p.u.
+    updates: jax.Array  # (1, 1, m) int
+    moves: jax.Array  # (1, 1, m) bool
+
+
+def solve_outages(
+    plan: SolverPlan,
+    stopping: Stopping,
+    schedule: Schedule | None,
+    inputs: Inputs,
+    branch: jax.Array,
+    ends: np.ndarray,
+) -> tuple[Solution, jax.Array]:
+    """The power flow after each outage; not differentiable by itself.
+
+    Args:
+      plan: solver plan.
+      stopping: when to stop.
+      schedule: how the outages are worked through; None: as the platform wants it.
+      inputs: of the intact network, every leaf ``[component, 1]``.
+      branch: (m,) int, the branch that is out, by row.
+      ends: (2, n_branch) from and to buses of the branches, by bus index.
+
+    Returns:
+      The solutions, by bus index, and whether an outage leaves a bus without a path to a slack, (m,) bool.
+    """
+
+    def run(schedule: Schedule, args: tuple[Inputs, jax.Array]) -> tuple[Solution, jax.Array]:
+        inputs, branch = args[0], args[1].astype(jnp.int32)
+        linear = linear_solver(plan, schedule)
+        equations = equations_of(plan, inputs)
+        start = flat_start(plan, equations) if inputs.start is None else of_unknown(plan, inputs.start)
+        base = of_lanes(start_at(plan, equations, start))
+        base = iterate_newton(plan, linear, equations, base, stopping, leave=0)
+        held = equations.current, equations.hold
+        jac = factorise(plan, linear, equations.adm, voltage(base.d), base.sent, *held)
+        columns = columns_of(plan, linear, jac)
+        outages, size = outages_of(plan, inputs, branch, ends), _block(plan, schedule, inputs, branch)
+        corrections = map_blocks(
+            lambda own: correction_of(plan, columns.among(own), own, base.d), outages, size
+        )
+        # Those that move the voltages as far are worked through together.
+        order = jnp.argsort(-corrections.size)
+        allowed = stopping.tol + rounding_floor(plan, equations, base.d)
+
+        def block(own: tuple[Outages, Correction]) -> Solution:
+            lanes = _chord(plan, linear, equations, base, jac, columns.of(own[0]), *own, stopping)
+            return _told(plan, equations, lanes.d, lanes.largest, lanes.updates, allowed, own[0].islanded)
+
+        solutions = map_blocks(block, take_lanes((outages, corrections), order), size)
+        solutions = take_lanes(solutions, jnp.argsort(order))
+        return _finished(plan, linear, stopping, inputs, base, allowed, outages, solutions), outages.islanded
+
+    return scheduled(run, (inputs, branch), schedule)
+
+
+def _block(plan: SolverPlan, schedule: Schedule, inputs: Inputs, branch: jax.Array) -> int:
+    """Outages of a block."""
+    itemsize = inputs.p.dtype.itemsize
+    numbers = 24 * len(plan.order)
+    return schedule.block(len(branch), itemsize * numbers, Fit(CACHE_SHARE, MIN_ROW_BYTES // itemsize))
+
+
+def _chord(
+    plan: SolverPlan,
+    linear: LinearSolver,
+    equations: Equations,
+    base: Iterate,
+    jac: Jacobian,
+    columns: jax.Array,
+    outages: Outages,
+    correction: Correction,
+    stopping: Stopping,
+) -> _Lanes:
+    """The chord method with Anderson's acceleration, which mixes each update with the one before."""
+    n, m = plan.n_unknown, len(outages.branch)
+
+    def at(d: jax.Array, change: jax.Array, along: jax.Array, updates: jax.Array) -> _Lanes:
+        sent = bus_power(plan, equations.adm, d)
+        sent = sent.at[:, outages.ends, jnp.arange(m)].add(-taken_by(outages, d)[0])
+        error = residual(plan, equations, d, sent)
+        largest = largest_entry(error)
+        moves = (largest > stopping.tol) & (updates < CHORD_UPDATES) & ~outages.islanded[None, None]
+        return _Lanes(d, change, along, error, largest, updates, moves)
+
+    def step(before: _Lanes) -> _Lanes:
+        along = relative_change(plan, linear, jac, before.error)
+        share = times(correction.small, unknowns_at(along, outages))
+        along = along + (columns * share[None, None]).sum(2)
+        turned = along - before.along
+        size = (turned * turned).sum((0, 1), keepdims=True)
+        mixed = (along * turned).sum((0, 1), keepdims=True) / jnp.where(size > 0, size, 1)
+        change = jnp.where(before.moves, along - mixed * (before.change + turned), 0)
+        d = place(before.d, moved(before.d[:, :n], change), 0, 0)
+        after = at(d, change, along, before.updates + before.moves.astype(jnp.int32))
+        falls = (after.largest <= CHORD_RATE * before.largest) | (after.updates <= CHORD_UPDATES_FREE)
+        return after._replace(moves=before.moves & after.moves & falls)
+
+    first = (columns * correction.first[None, None]).sum(2)
+    d = jnp.broadcast_to(base.d, (*base.d.shape[:2], m))
+    start = at(place(d, moved(d[:, :n], first), 0, 0), first, first, jnp.ones((1, 1, m), jnp.int32))
+    return jax.lax.while_loop(lambda lanes: lanes.moves.any(), step, as_varying(start, start))
+
+
+def _told(
+    plan: SolverPlan,
+    equations: Equations,
+    d: jax.Array,
+    largest: jax.Array,
+    updates: jax.Array,
+    allowed: jax.Array,
+    islanded: jax.Array,
+) -> Solution:
+    """What is told of lanes, by bus index; those without a solution end at the flat start."""
+    solved = (largest <= allowed)[0, 0] & ~islanded
+    mismatch = jnp.where(jnp.isfinite(largest), largest, jnp.finfo(d.dtype).max)
+    flat = deviation(plan, equations, flat_start(plan, equations))
+    d = take(jnp.where(solved[None, None], d, flat), plan.position, 1)
+    return Solution(*phasor.unstack(d), mismatch[0, 0], solved, updates[0, 0])
+
+
+def _finished(
+    plan: SolverPlan,
+    linear: LinearSolver,
+    stopping: Stopping,
+    inputs: Inputs,
+    base: Iterate,
+    allowed: jax.Array,
+    outages: Outages,
+    solutions: Solution,
+) -> Solution:
+    """Newton's method for the outages that the chord method left unsolved."""
+    n_branch, lanes = inputs.branch.r.shape[0], len(outages.branch)
+    width = min(FINISH, lanes)
+
+    def finish(carry: tuple[jax.Array, Solution]) -> tuple[jax.Array, Solution]:
+        waiting, solutions = carry
+        (index,) = jnp.nonzero(waiting, size=width, fill_value=lanes)
+        out = (
+            jnp.arange(n_branch, dtype=jnp.int32)[:, None] == outages.branch.at[index].get(mode="clip")[None]
+        )
+        in_service = jnp.where(out, 0, inputs.branch.in_service)
+        own = equations_of(plan, inputs._replace(branch=inputs.branch._replace(in_service=in_service)))
+        at = of_lanes(start_at(plan, own, base.x))
+        at = as_varying(at, at)
+        at = iterate_newton(plan, linear, own, at, stopping, leave=0)
+        done = solutions.iterations.at[index].get(mode="clip")
+        found = _told(
+            plan, own, at.d, at.largest, at.updates + done[None, None], allowed, jnp.zeros(width, bool)
+        )
+        return waiting.at[index].set(False, mode="drop"), set_lanes(solutions, found, index)
+
+    waiting = ~solutions.converged & ~outages.islanded
+    return jax.lax.while_loop(lambda carry: carry[0].any(), finish, (waiting, solutions))[1]
