@@ -103,6 +103,14 @@ def operations(jaxpr: core.Jaxpr) -> int:
     return total
 
 
+def _shared_and_handed_on(params: Any) -> tuple[int, int]:
+    """Arguments of a scan that all turns share, and those that one hands on to the next."""
+    if "ft_in" in params:  # from jax 0.11 on
+        shared, handed_on, _ = params["ft_in"].unpack()
+        return len(list(shared)), len(list(handed_on))
+    return params["num_consts"], params["num_carry"]
+
+
 def _written_out(one: Any, *args: jax.Array) -> list[jax.Array]:
     """The program ``one`` of a lane, for arrays with an axis of lanes."""
     program = _Program(max(x.shape[-1] for x in args))
@@ -150,7 +158,7 @@ class _Program:
             return [_constants(np.int32(len(params["platforms"])))]  # none of those that are named
         if name == "cond" and not _varies(args[0]):
             return self._choose(params["branches"], args[0][()], args[1:])
-        if name == "scan" and params["num_carry"] + params["num_consts"] == len(args):
+        if name == "scan" and sum(_shared_and_handed_on(params)) == len(args):
             return self._repeat(params, args)
         if name in _REDUCTIONS:
             return [self._reduce(equation, args[0])]
@@ -189,7 +197,7 @@ class _Program:
 
     def _repeat(self, params: Any, args: list[_Elements]) -> list[_Elements]:
         """A loop of so many turns; all that it hands on has lanes from its start, but for counters."""
-        body, num_consts = params["jaxpr"], params["num_consts"]
+        body, (num_consts, _) = params["jaxpr"], _shared_and_handed_on(params)
         consts, begin, avals = args[:num_consts], args[num_consts:], body.in_avals[num_consts:]
         counts = [np.issubdtype(aval.dtype, np.integer) and not aval.shape for aval in avals]
 

@@ -155,7 +155,7 @@ def said_of_outages(row: dict[str, Any]) -> str:
     return (
         f"All {row['batch']} single outages of {row['network']} in one call: "
         f"{digits(row['solves_per_s']['median'])} solves/s{beside}; {row['islanding']} of them split the "
-        "network and come back as not converged."
+        f"network, {row.get('unsolved', 0)} more have no solution: not converged."
     )
 
 

@@ -14,6 +14,7 @@ import pytest
 import anmjax
 from anmjax.agents.baselines import do_nothing_policy
 from anmjax.agents.evaluation import evaluate, starts_of
+from tests.adapters.test_published_learners import LEARNERS
 
 ROOT = Path(__file__).parents[2]
 # What an example imports besides the package, and steps after which it is beyond doing nothing.
@@ -36,7 +37,9 @@ def nothing() -> float:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("example", sorted(path.stem for path in (ROOT / "examples").glob("*.py")))
+@pytest.mark.parametrize(
+    "example", sorted({path.stem for path in (ROOT / "examples").glob("*.py")} - LEARNERS.keys())
+)
 def test_an_example_learns_more_than_doing_nothing(example: str, nothing: float) -> None:
     libraries, steps = NEEDS[example]
     for library in libraries:
