@@ -16,19 +16,27 @@ from typing import Any
 import envelope
 import jax
 import jax.numpy as jnp
+from flax import nnx
 
 import anmjax
 from anmjax.adapters.envelope import Envelope
 from anmjax.agents.evaluation import HORIZON, evaluate, starts_of
 
+GAMMA = 0.99  # scored with 0.995, but learned faster with less
+
 
 class LogReward(anmjax.Wrapper):
-    """Rewards r as sign(r) log(1 + |r|): those of good steps as they are, of violated limits on one scale."""
+    """Rewards r as sign(r) log(1 + |r|): those of good steps as they are, of violated limits on one scale.
+
+    A collapse, which ends an episode, still costs as much as its worst step for ever after.
+    """
 
     def step(self, state: anmjax.State, action: jax.Array) -> anmjax.State:
         """Advances by one step."""
         after = self.env.step(state, action)
-        return replace(after, reward=jnp.sign(after.reward) * jnp.log1p(jnp.abs(after.reward)))
+        a_step = jnp.where(after.terminated, (1 - self.env.gamma) * after.reward, after.reward)
+        scaled = jnp.sign(a_step) * jnp.log1p(jnp.abs(a_step))
+        return replace(after, reward=jnp.where(after.terminated, scaled / (1 - GAMMA), scaled))
 
 
 def main() -> None:
@@ -57,6 +65,7 @@ def main() -> None:
         policy_lr=1e-3,
         value_fn_lr=1e-3,
         entropy_coef=0.0,
+        gamma=GAMMA,
         seed=options.seed,
     )
     trained = learner.TrainState(args)
@@ -67,12 +76,16 @@ def main() -> None:
     scored = Envelope.of("ANM6Easy-v0").env  # the task's own rewards
     seen = trained.env_state.rmv_state  # what observations were scaled by
 
-    def act(key: jax.Array, obs: jax.Array) -> jax.Array:
-        normal = trained.policy((obs - seen.mean) / (seen.std + 1e-8)).distribution.distribution
+    network, weights = nnx.split(trained.policy)
+
+    def act(learned: Any, key: jax.Array, obs: jax.Array) -> jax.Array:
+        weights, mean, std = learned
+        normal = nnx.merge(network, weights)((obs - mean) / (std + 1e-8)).distribution.distribution
         return jnp.clip(normal.loc, -1, 1)
 
+    policy = jax.tree_util.Partial(act, (weights, seen.mean, seen.std))
     starts, described = starts_of(scored, jax.random.key(0))
-    score = evaluate(scored, act, starts, horizon=options.horizon, described=described)
+    score = evaluate(scored, policy, starts, horizon=options.horizon, described=described)
     print(f"discounted return: {score.discounted_return:.2f}")
 
 

@@ -26,14 +26,21 @@ import anmjax
 from anmjax.adapters.jaxmarl import Env, State
 from anmjax.agents.evaluation import HORIZON, evaluate, starts_of
 
+GAMMA = 0.99  # scored with 0.995, but learned faster with less
+
 
 class LogReward(anmjax.Wrapper):
-    """Rewards r as sign(r) log(1 + |r|): those of good steps as they are, of violated limits on one scale."""
+    """Rewards r as sign(r) log(1 + |r|): those of good steps as they are, of violated limits on one scale.
+
+    A collapse, which ends an episode, still costs as much as its worst step for ever after.
+    """
 
     def step(self, state: anmjax.State, action: jax.Array) -> anmjax.State:
         """Advances by one step."""
         after = self.env.step(state, action)
-        return replace(after, reward=jnp.sign(after.reward) * jnp.log1p(jnp.abs(after.reward)))
+        a_step = jnp.where(after.terminated, (1 - self.env.gamma) * after.reward, after.reward)
+        scaled = jnp.sign(a_step) * jnp.log1p(jnp.abs(a_step))
+        return replace(after, reward=jnp.where(after.terminated, scaled / (1 - GAMMA), scaled))
 
 
 class Agents(Env):
@@ -105,7 +112,7 @@ def main() -> None:
         "NUM_MINIBATCHES": 8,
         "LR": 1e-3,
         "ANNEAL_LR": True,
-        "GAMMA": 0.99,
+        "GAMMA": GAMMA,
         "GAE_LAMBDA": 0.95,
         "CLIP_EPS": 0.2,
         "ENT_COEF": 0.0,
