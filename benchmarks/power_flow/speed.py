@@ -229,6 +229,7 @@ def plan(options: argparse.Namespace) -> list[tuple[str, int | None, str]]:
     """What to measure, as network, batch (None: all single outages) and dtype, what matters most first."""
     sizes = {name: networks.load_timed(name).n_bus for name in options.networks}
     return [
+        *((name, None, dtype) for dtype in options.dtypes for name in options.outages),
         *(
             (name, batch, dtype)
             for dtype in options.dtypes
@@ -236,7 +237,6 @@ def plan(options: argparse.Namespace) -> list[tuple[str, int | None, str]]:
             for batch in options.batches
             if batch * n_bus <= options.max_buses
         ),
-        *((name, None, dtype) for dtype in options.dtypes for name in options.outages),
     ]
 
 
