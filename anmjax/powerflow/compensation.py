@@ -22,7 +22,7 @@ from anmjax.powerflow.equations import voltage
 from anmjax.powerflow.inputs import Inputs
 from anmjax.powerflow.jacobian import Jacobian, relative_change
 
-# Unknowns up to which the inverse of J is made, once, whose columns W are made of: 300 MB in float64.
+# Unknowns up to which the inverse of J is made, once, whose columns W are made of: 150 MB.
 MOST_UNKNOWNS = 6000
 
 
@@ -161,10 +161,12 @@ def correction_of(plan: SolverPlan, moved: jax.Array, outages: Outages, d: jax.A
     own = jnp.stack([by[:, :, 0], jnp.roll(by[:, :, 1], 2, axis=0)])  # (end, unknown, part, m)
     change = jnp.swapaxes(own, 1, 2).reshape(4, 4, m)
     change = jnp.where(row[:, None] & jnp.repeat(free, 2, axis=0)[None], change, 0)
+    rough, moved = moved.dtype, moved.astype(d.dtype)
     matrix = jnp.eye(4, dtype=d.dtype)[:, :, None] - _matmul(change, moved)
     small = jnp.moveaxis(jnp.linalg.solve(*(jnp.moveaxis(x, 2, 0) for x in (matrix, change))), 0, 2)
     first = -taken - times(small, times(moved, taken))
-    return Correction(small, first, jnp.abs(times(moved, first)).max(0))
+    size = jnp.abs(times(moved, first)).max(0)
+    return Correction(small.astype(rough), first.astype(rough), size)
 
 
 def _matmul(x: jax.Array, y: jax.Array) -> jax.Array:

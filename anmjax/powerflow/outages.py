@@ -70,7 +70,7 @@ from anmjax.powerflow.solve import Solution
 # An update that leaves more of an outage's error than this ends the chord method, after some at the start.
 CHORD_RATE, CHORD_UPDATES, CHORD_UPDATES_FREE = 0.7, 20, 3
 # Of a core's L2 cache, that the vectors of a block may fill.
-CACHE_SHARE, MIN_ROW_BYTES = 1.5, 256
+CACHE_SHARE, MIN_ROW_BYTES = 0.75, 256
 # Outages that Newton's method finishes together.
 FINISH = 16
 
@@ -118,6 +118,8 @@ def solve_outages(
         base = iterate_newton(plan, linear, equations, base, stopping, leave=0)
         held = equations.current, equations.hold
         jac = factorise(plan, linear, equations.adm, voltage(base.d), base.sent, *held)
+        # An update need not be more exact than this: the equations say what is left.
+        jac = jax.tree.map(lambda x: x.astype(jnp.float32), jac)
         columns = columns_of(plan, linear, jac)
         outages, size = outages_of(plan, inputs, branch, ends), _block(plan, schedule, inputs, branch)
         corrections = map_blocks(
@@ -168,21 +170,22 @@ def _chord(
         return _Lanes(d, change, along, error, largest, updates, moves)
 
     def step(before: _Lanes) -> _Lanes:
-        along = relative_change(plan, linear, jac, before.error)
+        along = relative_change(plan, linear, jac, before.error.astype(jac.v.dtype))
         share = times(correction.small, unknowns_at(along, outages))
         along = along + (columns * share[None, None]).sum(2)
         turned = along - before.along
         size = (turned * turned).sum((0, 1), keepdims=True)
         mixed = (along * turned).sum((0, 1), keepdims=True) / jnp.where(size > 0, size, 1)
         change = jnp.where(before.moves, along - mixed * (before.change + turned), 0)
-        d = place(before.d, moved(before.d[:, :n], change), 0, 0)
+        d = place(before.d, moved(before.d[:, :n], change.astype(before.d.dtype)), 0, 0)
         after = at(d, change, along, before.updates + before.moves.astype(jnp.int32))
         falls = (after.largest <= CHORD_RATE * before.largest) | (after.updates <= CHORD_UPDATES_FREE)
         return after._replace(moves=before.moves & after.moves & falls)
 
     first = (columns * correction.first[None, None]).sum(2)
     d = jnp.broadcast_to(base.d, (*base.d.shape[:2], m))
-    start = at(place(d, moved(d[:, :n], first), 0, 0), first, first, jnp.ones((1, 1, m), jnp.int32))
+    begin = place(d, moved(d[:, :n], first.astype(d.dtype)), 0, 0)
+    start = at(begin, first, first, jnp.ones((1, 1, m), jnp.int32))
     return jax.lax.while_loop(lambda lanes: lanes.moves.any(), step, as_varying(start, start))
 
 
