@@ -171,7 +171,7 @@ def fault(command: str) -> str | None:
             return None if (ROOT / path).exists() else f"no file {path}"
         case ["python", "-m", module]:
             return None if runs(module) else f"no module {module}"
-        case ["bash", path]:
+        case ["bash", path] | ["bash", path, "FOLDER"]:
             return None if (ROOT / path).exists() else f"no file {path}"
         case ["pre-commit", "install"]:
             return None if (ROOT / ".pre-commit-config.yaml").exists() else "no hooks"

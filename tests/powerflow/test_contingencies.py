@@ -52,6 +52,7 @@ def test_every_outage_of_case14_equals_pandapowers_and_the_one_that_islands_is_f
     assert found.mismatch[np.asarray(found.converged)].max() <= TOL * 1.01
 
 
+@pytest.mark.long
 def test_the_schedule_of_a_gpu_gives_the_same(case14):
     _, net, found = case14
     other = analysis(net, schedule=AllAtOnce())
@@ -101,6 +102,7 @@ def test_the_worst_loading_has_the_gradient_of_its_outage_alone(case14):
     np.testing.assert_allclose(tangent, ours[0].sum(), rtol=1e-9)
 
 
+@pytest.mark.long
 def test_several_injections_are_worked_through_under_vmap(case14):
     _, net, _ = case14
     scale = jnp.array([0.8, 1.1])
@@ -158,6 +160,7 @@ def test_what_the_chord_method_leaves_newtons_method_solves(case14, monkeypatch)
     assert (np.asarray(other.iterations)[np.asarray(other.converged)] >= 3).all()
 
 
+@pytest.mark.long
 def test_without_room_for_the_inverse_it_is_the_same(case14, monkeypatch):
     _, net, found = case14
     monkeypatch.setattr(compensation, "MOST_UNKNOWNS", 0)
