@@ -47,6 +47,8 @@ class Contingencies:
     def loading(self, net: Network) -> jax.Array:
         """Loading of every branch after each outage, (m, n_branch); 0 for the branch that is out.
 
+        Where there is no solution, that of the flat start, which says nothing: see ``converged``.
+
         Args:
           net: the network of the analysis.
         """
