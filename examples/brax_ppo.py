@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import argparse
 import functools
-from dataclasses import replace
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 from brax.training.agents.ppo import networks, train
+from log_reward import LogReward
 
 import anmjax
 from anmjax.adapters.brax import Env
@@ -25,22 +25,6 @@ if not hasattr(jax, "device_put_replicated"):  # brax 0.14.2 calls it, JAX 0.10 
 
 
 GAMMA = 0.99  # scored with 0.995, but learned faster with less
-
-
-class LogReward(anmjax.Wrapper):
-    """Rewards r as sign(r) log(1 + |r|): those of good steps as they are, of violated limits on one scale.
-
-    A collapse, which ends an episode, still costs as much as its worst step for ever after.
-    """
-
-    discount: float
-
-    def step(self, state: anmjax.State, action: jax.Array) -> anmjax.State:
-        """Advances by one step."""
-        after = self.env.step(state, action)
-        a_step = jnp.where(after.terminated, (1 - self.env.gamma) * after.reward, after.reward)
-        scaled = jnp.sign(a_step) * jnp.log1p(jnp.abs(a_step))
-        return replace(after, reward=jnp.where(after.terminated, scaled / (1 - self.discount), scaled))
 
 
 def main() -> None:

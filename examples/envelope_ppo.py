@@ -9,7 +9,6 @@ from __future__ import annotations
 import argparse
 import importlib
 import sys
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,26 +16,13 @@ import envelope
 import jax
 import jax.numpy as jnp
 from flax import nnx
+from log_reward import LogReward
 
 import anmjax
 from anmjax.adapters.envelope import Envelope
 from anmjax.agents.evaluation import HORIZON, evaluate, starts_of
 
 GAMMA = 0.99  # scored with 0.995, but learned faster with less
-
-
-class LogReward(anmjax.Wrapper):
-    """Rewards r as sign(r) log(1 + |r|): those of good steps as they are, of violated limits on one scale.
-
-    A collapse, which ends an episode, still costs as much as its worst step for ever after.
-    """
-
-    def step(self, state: anmjax.State, action: jax.Array) -> anmjax.State:
-        """Advances by one step."""
-        after = self.env.step(state, action)
-        a_step = jnp.where(after.terminated, (1 - self.env.gamma) * after.reward, after.reward)
-        scaled = jnp.sign(a_step) * jnp.log1p(jnp.abs(a_step))
-        return replace(after, reward=jnp.where(after.terminated, scaled / (1 - GAMMA), scaled))
 
 
 def main() -> None:
@@ -53,7 +39,7 @@ def main() -> None:
     learner = importlib.import_module("examples.ppo.ppo")
 
     def create(name: str) -> Any:
-        task = LogReward(anmjax.make(name))
+        task = LogReward(anmjax.make(name), GAMMA)
         return envelope.TruncationWrapper(env=Envelope.of(task), max_steps=96)
 
     envelope.create = create

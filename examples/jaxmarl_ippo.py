@@ -11,7 +11,6 @@ import functools
 import importlib
 import sys
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,26 +20,13 @@ import jaxmarl
 import wandb
 from flax import struct
 from jaxmarl.environments import spaces
+from log_reward import LogReward
 
 import anmjax
 from anmjax.adapters.jaxmarl import Env, State
 from anmjax.agents.evaluation import HORIZON, evaluate, starts_of
 
 GAMMA = 0.99  # scored with 0.995, but learned faster with less
-
-
-class LogReward(anmjax.Wrapper):
-    """Rewards r as sign(r) log(1 + |r|): those of good steps as they are, of violated limits on one scale.
-
-    A collapse, which ends an episode, still costs as much as its worst step for ever after.
-    """
-
-    def step(self, state: anmjax.State, action: jax.Array) -> anmjax.State:
-        """Advances by one step."""
-        after = self.env.step(state, action)
-        a_step = jnp.where(after.terminated, (1 - self.env.gamma) * after.reward, after.reward)
-        scaled = jnp.sign(a_step) * jnp.log1p(jnp.abs(a_step))
-        return replace(after, reward=jnp.where(after.terminated, scaled / (1 - GAMMA), scaled))
 
 
 class Agents(Env):
@@ -101,7 +87,7 @@ def main() -> None:
     sys.path.insert(0, str(options.checkout / "baselines" / "IPPO"))
     learner = importlib.import_module("ippo_ff_mabrax")
     wandb.init(mode="disabled")
-    jaxmarl.make = lambda name, **keywords: Agents(LogReward(anmjax.make(name)), **keywords)
+    jaxmarl.make = lambda name, **keywords: Agents(LogReward(anmjax.make(name), GAMMA), **keywords)
     config = {
         "ENV_NAME": "ANM6Easy-v0",
         "ENV_KWARGS": {"by": "device", "max_steps": 96},

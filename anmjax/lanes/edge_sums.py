@@ -18,6 +18,7 @@ import numpy as np
 from anmjax.lanes import phasor
 from anmjax.lanes.gather import GatherSum, gather_sum, take
 from anmjax.lanes.kernels import evaluated, one_kernel
+from anmjax.lanes.rows import at, replaced, row
 from anmjax.lanes.varying import as_varying
 
 
@@ -76,31 +77,23 @@ def _whole(edges: Edges, y: jax.Array, x: jax.Array) -> jax.Array:
 
 
 def _loop(edges: Edges, y: jax.Array, x: jax.Array) -> jax.Array:
-    order, ends = edges.by_tail
+    (order, ends), head = edges.by_tail, edges.head.astype(np.int32)
     n, batch = x.shape[1], jnp.broadcast_shapes(y.shape[2:], x.shape[2:])
     if not len(order):
         return jnp.zeros((2, n, *batch), x.dtype)
 
     def run(y: jax.Array, x: jax.Array, out: jax.Array) -> jax.Array:
         def vertex(i: jax.Array, out: jax.Array) -> jax.Array:
-            own = _row(x, i)
+            own = row(x, i, 1)
 
             def edge(k: jax.Array, total: jax.Array) -> jax.Array:
-                e = _at(order, k)
-                return total + phasor.multiply(_row(y, e), _row(x, _at(edges.head, e)) - own)
+                e = at(order, k)
+                return total + phasor.multiply(row(y, e, 1), row(x, at(head, e), 1) - own)
 
             total = as_varying(jnp.zeros((2, 1, *batch), x.dtype), out)
-            total = jax.lax.fori_loop(_at(ends, i), _at(ends, i + 1), edge, total)
-            return jax.lax.dynamic_update_slice_in_dim(out, total, i, 1)
+            total = jax.lax.fori_loop(at(ends, i), at(ends, i + 1), edge, total)
+            return replaced(out, total, i, 1)
 
         return jax.lax.fori_loop(0, n, vertex, out)
 
     return one_kernel(run)(y, x, jnp.broadcast_to(x, (2, n, *batch)))
-
-
-def _at(table: np.ndarray, i: jax.Array) -> jax.Array:
-    return jax.lax.dynamic_index_in_dim(jnp.asarray(table, jnp.int32), i, 0, keepdims=False)
-
-
-def _row(x: jax.Array, i: jax.Array) -> jax.Array:
-    return jax.lax.dynamic_slice_in_dim(x, i, 1, 1)

@@ -18,17 +18,16 @@ from anmjax.lanes import phasor
 from anmjax.lanes.empty import made_here
 from anmjax.lanes.schedule import Schedule
 from anmjax.powerflow.equations import voltage
-from anmjax.powerflow.inputs import (
-    Inputs,
-    angles_apart,
-    branch_parameters,
-    bus_shunts,
-    current_by_bus,
-    network_plan,
-)
+from anmjax.powerflow.inputs import inputs_of, network_plan
 from anmjax.powerflow.newton import Stopping
 from anmjax.powerflow.outages import solve_outages
-from anmjax.powerflow.power_flow import DEFAULT_NUM_ITERS, DEFAULT_TOL, power_flow, slack_rotation
+from anmjax.powerflow.power_flow import (
+    DEFAULT_NUM_ITERS,
+    DEFAULT_TOL,
+    check_arguments,
+    power_flow,
+    slack_rotation,
+)
 from anmjax.powerflow.quantities import branch_loading
 from anmjax.powerflow.start import polar
 
@@ -100,15 +99,9 @@ def contingency_analysis(
     Raises:
       ValueError: an argument has the wrong shape, or an outage is of no branch of the network.
     """
-    for name, x in (("p", p), ("q", q)):
-        if jnp.shape(x) != (net.n_bus,):
-            raise ValueError(f"{name} has shape {jnp.shape(x)}, expected ({net.n_bus},): one value per bus")
+    check_arguments(net, p, q, num_iters, tol)
     if init is not None and jnp.shape(init) != (net.n_bus,):
         raise ValueError(f"init has shape {jnp.shape(init)}, expected ({net.n_bus},): one voltage per bus")
-    if not isinstance(num_iters, numbers.Integral) or num_iters < 0:
-        raise ValueError(f"num_iters is {num_iters!r}, expected a whole number, not negative")
-    if not isinstance(tol, numbers.Real) or not tol >= 0:
-        raise ValueError(f"tol is {tol!r}, expected one number, not negative")
     branch = outages if isinstance(outages, jax.Array) else jnp.asarray(_rows(net, outages), jnp.int32)
     if branch.ndim != 1 or not jnp.issubdtype(branch.dtype, jnp.integer):
         raise ValueError(
@@ -171,17 +164,7 @@ def _differentiable(stopping: Stopping, schedule: Schedule | None) -> Any:
     def solved(
         net: Network, p: jax.Array, q: jax.Array, branch: jax.Array, start: jax.Array | None
     ) -> tuple[jax.Array, tuple[jax.Array, ...]]:
-        inputs = Inputs(
-            branch=branch_parameters(net),
-            shunts=bus_shunts(net),
-            v_set=jnp.asarray(net.v_set),
-            p=p,
-            q=q,
-            start=start,
-            base=None,
-            apart=angles_apart(net),
-            current=current_by_bus(net),
-        )
+        inputs = inputs_of(net, p, q, start=start)
         inputs = jax.tree.map(lambda x: x[..., None], inputs)
         ends = np.array([net.from_bus, net.to_bus], int).reshape(2, -1)
         plan = network_plan(net, net.pv)

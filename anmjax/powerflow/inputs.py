@@ -40,6 +40,30 @@ class Inputs(NamedTuple):
         return phasor.stack(self.p, self.q)
 
 
+def inputs_of(
+    net: Network,
+    p: jax.Array,
+    q: jax.Array,
+    *,
+    start: jax.Array | None = None,
+    base: jax.Array | None = None,
+    hold: jax.Array | None = None,
+) -> Inputs:
+    """What the power flow of a network depends on, with leaves (n, *batch) as of ``Inputs``."""
+    return Inputs(
+        branch=branch_parameters(net),
+        shunts=bus_shunts(net),
+        v_set=jnp.asarray(net.v_set),
+        p=p,
+        q=q,
+        start=start,
+        base=base,
+        apart=angles_apart(net),
+        current=current_by_bus(net),
+        hold=hold,
+    )
+
+
 def equations_of(plan: SolverPlan, inputs: Inputs) -> Equations:
     """The equations of a batch."""
     adm = admittance(plan, inputs.branch, inputs.shunts)

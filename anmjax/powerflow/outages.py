@@ -28,9 +28,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from anmjax.lanes import phasor
 from anmjax.lanes.blocks import map_blocks, set_lanes, take_lanes
-from anmjax.lanes.gather import place, take
+from anmjax.lanes.gather import place
 from anmjax.lanes.schedule import Fit, Schedule, scheduled
 from anmjax.lanes.varying import as_varying
 from anmjax.powerflow.compensation import (
@@ -48,7 +47,6 @@ from anmjax.powerflow.elimination.solver import LinearSolver, linear_solver
 from anmjax.powerflow.equations import (
     Equations,
     bus_power,
-    deviation,
     largest_entry,
     moved,
     residual,
@@ -65,7 +63,7 @@ from anmjax.powerflow.newton import (
     of_lanes,
     start_at,
 )
-from anmjax.powerflow.solve import Solution
+from anmjax.powerflow.solve import Solution, solution_of
 
 # An update that leaves more of an outage's error than this ends the chord method, after some at the start.
 CHORD_RATE, CHORD_UPDATES, CHORD_UPDATES_FREE = 0.7, 20, 3
@@ -131,7 +129,8 @@ def solve_outages(
 
         def block(own: tuple[Outages, Correction]) -> Solution:
             lanes = _chord(plan, linear, equations, base, jac, columns.of(own[0]), *own, stopping)
-            return _told(plan, equations, lanes.d, lanes.largest, lanes.updates, allowed, own[0].islanded)
+            end = lanes.d, lanes.largest, lanes.updates
+            return solution_of(plan, equations, end, allowed, ~own[0].islanded)
 
         solutions = map_blocks(block, take_lanes((outages, corrections), order), size)
         solutions = take_lanes(solutions, jnp.argsort(order))
@@ -189,23 +188,6 @@ def _chord(
     return jax.lax.while_loop(lambda lanes: lanes.moves.any(), step, as_varying(start, start))
 
 
-def _told(
-    plan: SolverPlan,
-    equations: Equations,
-    d: jax.Array,
-    largest: jax.Array,
-    updates: jax.Array,
-    allowed: jax.Array,
-    islanded: jax.Array,
-) -> Solution:
-    """What is told of lanes, by bus index; those without a solution end at the flat start."""
-    solved = (largest <= allowed)[0, 0] & ~islanded
-    mismatch = jnp.where(jnp.isfinite(largest), largest, jnp.finfo(d.dtype).max)
-    flat = deviation(plan, equations, flat_start(plan, equations))
-    d = take(jnp.where(solved[None, None], d, flat), plan.position, 1)
-    return Solution(*phasor.unstack(d), mismatch[0, 0], solved, updates[0, 0])
-
-
 def _finished(
     plan: SolverPlan,
     linear: LinearSolver,
@@ -231,10 +213,8 @@ def _finished(
         at = of_lanes(start_at(plan, own, base.x))
         at = as_varying(at, at)
         at = iterate_newton(plan, linear, own, at, stopping, leave=0)
-        done = solutions.iterations.at[index].get(mode="clip")
-        found = _told(
-            plan, own, at.d, at.largest, at.updates + done[None, None], allowed, jnp.zeros(width, bool)
-        )
+        updates = at.updates + solutions.iterations.at[index].get(mode="clip")[None, None]
+        found = solution_of(plan, own, (at.d, at.largest, updates), allowed, jnp.ones(width, bool))
         return waiting.at[index].set(False, mode="drop"), set_lanes(solutions, found, index)
 
     waiting = ~solutions.converged & ~outages.islanded

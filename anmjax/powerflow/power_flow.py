@@ -19,11 +19,10 @@ from anmjax.lanes.trailing import differentiable_batch_trailing
 from anmjax.powerflow.branches import sent_powers
 from anmjax.powerflow.implicit import differentiable_solve
 from anmjax.powerflow.inputs import (
-    Inputs,
     angles_apart,
     branch_parameters,
-    bus_shunts,
     current_by_bus,
+    inputs_of,
     network_plan,
 )
 from anmjax.powerflow.newton import Stopping
@@ -76,18 +75,7 @@ def solve_voltages(
         may share a Jacobian; None: every lane makes the very iterates of Newton's method.
       schedule: how lanes are worked through; None: as the platform wants it.
     """
-    inputs = Inputs(
-        branch=branch_parameters(net),
-        shunts=bus_shunts(net),
-        v_set=jnp.asarray(net.v_set),
-        p=p,
-        q=q,
-        start=start,
-        base=base,
-        apart=angles_apart(net),
-        current=current_by_bus(net),
-        hold=hold,
-    )
+    inputs = inputs_of(net, p, q, start=start, base=base, hold=hold)
     return differentiable_solve(network_plan(net, pv), Stopping(num_iters, tol), schedule)(inputs)
 
 
@@ -162,6 +150,24 @@ def power_flow(
         constant current; ``init`` is none of the above, or ``num_iters`` or ``tol``
         is not a number or negative.
     """
+    check_arguments(net, p, q, num_iters, tol)
+    if isinstance(init, str):
+        if init not in ("flat", "dc"):
+            raise ValueError(f"init is {init!r}, expected 'flat', 'dc' or (n_bus,) complex voltages")
+        method, v_start = init, None
+    elif jnp.shape(init) == (net.n_bus,):
+        method, v_start = "voltages", jnp.asarray(init)
+    else:
+        raise ValueError(f"init has shape {jnp.shape(init)}, expected ({net.n_bus},): one voltage per bus")
+    return _power_flow(made_here(net, p, q), p, q, v_start, num_iters, method, tol, schedule)
+
+
+def check_arguments(net: Network, p: jax.Array, q: jax.Array, num_iters: int, tol: float) -> None:
+    """What every power flow asks of its arguments.
+
+    Raises:
+      ValueError: see ``power_flow``.
+    """
     for name, x in (("p", p), ("q", q)):
         if jnp.shape(x) != (net.n_bus,):
             raise ValueError(f"{name} has shape {jnp.shape(x)}, expected ({net.n_bus},): one value per bus")
@@ -174,15 +180,6 @@ def power_flow(
         raise ValueError(f"num_iters is {num_iters!r}, expected a whole number, not negative")
     if not isinstance(tol, numbers.Real) or not tol >= 0:
         raise ValueError(f"tol is {tol!r}, expected one number, not negative")
-    if isinstance(init, str):
-        if init not in ("flat", "dc"):
-            raise ValueError(f"init is {init!r}, expected 'flat', 'dc' or (n_bus,) complex voltages")
-        method, v_start = init, None
-    elif jnp.shape(init) == (net.n_bus,):
-        method, v_start = "voltages", jnp.asarray(init)
-    else:
-        raise ValueError(f"init has shape {jnp.shape(init)}, expected ({net.n_bus},): one voltage per bus")
-    return _power_flow(made_here(net, p, q), p, q, v_start, num_iters, method, tol, schedule)
 
 
 @functools.partial(jax.jit, static_argnums=(4, 5, 6, 7))

@@ -150,8 +150,23 @@ def _start(plan: SolverPlan, inputs: Inputs, equations: Equations) -> jax.Array:
 def _finish(
     plan: SolverPlan, stopping: Stopping, equations: Equations, end: End, energised: jax.Array
 ) -> Solution:
+    allowed = stopping.tol + rounding_floor(plan, equations, end[0])
+    return solution_of(plan, equations, end, allowed, energised)
+
+
+def solution_of(
+    plan: SolverPlan, equations: Equations, end: End, allowed: jax.Array, energised: jax.Array
+) -> Solution:
+    """What is told of lanes, by bus index; those without a solution end at the flat start.
+
+    Args:
+      plan: solver plan.
+      equations: the equations.
+      end: where the lanes ended.
+      allowed: (1, 1, *batch) p.u., largest error of a solution.
+      energised: (*batch) bool, every bus has a path to a slack.
+    """
     d, largest, updates = end
-    allowed = stopping.tol + rounding_floor(plan, equations, d)
     solved = (largest <= allowed)[0, 0] & energised
     mismatch = jnp.where(jnp.isfinite(largest), largest, jnp.finfo(d.dtype).max)
     flat = deviation(plan, equations, flat_start(plan, equations))

@@ -1,4 +1,8 @@
-"""The programs of examples/: each learns, in a short training, what doing nothing does not give."""
+"""The programs of examples/: each learns, in a short training, what doing nothing does not give.
+
+Two run learners that are programs in other repositories, in no package, where there is a checkout:
+``JAXMARL_CHECKOUT=/path/to/JaxMARL ENVELOPE_CHECKOUT=/path/to/envelope pytest -m slow tests/adapters``
+"""
 
 from __future__ import annotations
 
@@ -14,18 +18,21 @@ import pytest
 import anmjax
 from anmjax.agents.baselines import do_nothing_policy
 from anmjax.agents.evaluation import evaluate, starts_of
-from tests.adapters.test_published_learners import LEARNERS
 
 ROOT = Path(__file__).parents[2]
 # What an example imports besides the package, and steps after which it is beyond doing nothing.
 NEEDS = {
     "behaviour_cloning": ((), "1000"),
     "brax_ppo": (("brax",), "1e6"),
+    "envelope_ppo": (("envelope", "distrax", "tyro", "wandb"), "1e6"),
+    "jaxmarl_ippo": (("jaxmarl", "distrax", "hydra", "wandb"), "1e6"),
     "ppo_in_one_file": (("gymnax",), "2e6"),
     "rejax_ppo": (("rejax", "gymnax"), "4e6"),
     "sb3_ppo": (("stable_baselines3",), "5e5"),
     "sb3_sac": (("stable_baselines3",), "1e5"),
 }
+# Which variable names the checkout that an example takes.
+CHECKOUTS = {"envelope_ppo": "ENVELOPE_CHECKOUT", "jaxmarl_ippo": "JAXMARL_CHECKOUT"}
 
 
 @pytest.fixture(scope="module")
@@ -37,15 +44,17 @@ def nothing() -> float:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    "example", sorted({path.stem for path in (ROOT / "examples").glob("*.py")} - LEARNERS.keys())
-)
+@pytest.mark.parametrize("example", sorted(NEEDS))
 def test_an_example_learns_more_than_doing_nothing(example: str, nothing: float) -> None:
     libraries, steps = NEEDS[example]
+    variable = CHECKOUTS.get(example)
+    if variable and variable not in os.environ:
+        pytest.skip(f"{variable} names no checkout")
+    checkout = [os.environ[variable]] if variable else []
     for library in libraries:
         pytest.importorskip(library, exc_type=ImportError)
     done = subprocess.run(
-        [sys.executable, ROOT / "examples" / f"{example}.py", "--steps", steps],
+        [sys.executable, ROOT / "examples" / f"{example}.py", *checkout, "--steps", steps],
         cwd=ROOT,
         env={**os.environ, "PYTHONPATH": str(ROOT)},
         capture_output=True,
@@ -56,3 +65,7 @@ def test_an_example_learns_more_than_doing_nothing(example: str, nothing: float)
     score = re.search(r"discounted return: (-?[\d.]+)", done.stdout)
     assert score is not None, done.stdout
     assert float(score[1]) > nothing
+
+
+def test_every_example_is_run() -> None:
+    assert {path.stem for path in (ROOT / "examples").glob("*.py")} - {"log_reward"} == set(NEEDS)

@@ -25,6 +25,7 @@ import numpy as np
 
 from anmjax.lanes.gather import GatherSum, gather_sum
 from anmjax.lanes.kernels import one_kernel
+from anmjax.lanes.rows import at, replaced, row
 from anmjax.lanes.two_by_two import inverse, matmul, matvec, transpose
 from anmjax.powerflow.elimination.plan import SolverPlan
 
@@ -110,21 +111,21 @@ def _eliminate(loops: Loops, blocks: LoopFactors) -> LoopFactors:
 
     def slot(s: jax.Array, blocks: LoopFactors) -> LoopFactors:
         d, m, u = blocks
-        i, a = _at(loops.pivot, s), _at(loops.target, s)
-        m = _replaced(m, matmul(_row(m, s, 2), _row(d, i, 2)), s, 2)
-        d = _replaced(d, _row(d, a, 2) - matmul(_row(m, s, 2), _row(u, s, 2)), a, 2)
+        i, a = at(loops.pivot, s), at(loops.target, s)
+        m = replaced(m, matmul(row(m, s, 2), row(d, i, 2)), s, 2)
+        d = replaced(d, row(d, a, 2) - matmul(row(m, s, 2), row(u, s, 2)), a, 2)
         return LoopFactors(d, m, u)
 
     def pair(k: jax.Array, blocks: LoopFactors) -> LoopFactors:
         d, m, u = blocks
-        s, t, between = (_at(table, k) for table in (loops.first, loops.second, loops.between))
-        u = _replaced(u, _row(u, between, 2) - matmul(_row(m, s, 2), _row(u, t, 2)), between, 2)
-        m = _replaced(m, _row(m, between, 2) - matmul(_row(m, t, 2), _row(u, s, 2)), between, 2)
+        s, t, between = (at(table, k) for table in (loops.first, loops.second, loops.between))
+        u = replaced(u, row(u, between, 2) - matmul(row(m, s, 2), row(u, t, 2)), between, 2)
+        m = replaced(m, row(m, between, 2) - matmul(row(m, t, 2), row(u, s, 2)), between, 2)
         return LoopFactors(d, m, u)
 
     def bus(i: jax.Array, blocks: LoopFactors) -> LoopFactors:
         d, m, u = blocks
-        blocks = LoopFactors(_replaced(d, inverse(_row(d, i, 2)), i, 2), m, u)
+        blocks = LoopFactors(replaced(d, inverse(row(d, i, 2)), i, 2), m, u)
         blocks = _each(loops.slot_ends, i, slot, blocks)
         return _each(loops.pair_ends, i, pair, blocks)
 
@@ -138,16 +139,16 @@ def solve(loops: Loops, factors: LoopFactors, rhs: jax.Array) -> jax.Array:
         n, num_slots = x.shape[1], len(loops.pivot)
 
         def forward(s: jax.Array, x: jax.Array) -> jax.Array:
-            i, a = _at(loops.pivot, s), _at(loops.target, s)
-            return _subtract(x, a, _row(factors.lower, s, 2), i)
+            i, a = at(loops.pivot, s), at(loops.target, s)
+            return _subtract(x, a, row(factors.lower, s, 2), i)
 
         def back(k: jax.Array, x: jax.Array) -> jax.Array:
             i = n - 1 - k
             x = _each(loops.slot_ends, i, functools.partial(own_slot, i), x)
-            return _replaced(x, matvec(_row(factors.inverse, i, 2), _row(x, i, 1)), i, 1)
+            return replaced(x, matvec(row(factors.inverse, i, 2), row(x, i, 1)), i, 1)
 
         def own_slot(i: jax.Array, s: jax.Array, x: jax.Array) -> jax.Array:
-            return _subtract(x, i, _row(factors.upper, s, 2), _at(loops.target, s))
+            return _subtract(x, i, row(factors.upper, s, 2), at(loops.target, s))
 
         return _loop(n, back, _loop(num_slots, forward, x))
 
@@ -161,16 +162,16 @@ def solve_transposed(loops: Loops, factors: LoopFactors, rhs: jax.Array) -> jax.
         n, num_slots = x.shape[1], len(loops.pivot)
 
         def forward(i: jax.Array, x: jax.Array) -> jax.Array:
-            x = _replaced(x, matvec(transpose(_row(factors.inverse, i, 2)), _row(x, i, 1)), i, 1)
+            x = replaced(x, matvec(transpose(row(factors.inverse, i, 2)), row(x, i, 1)), i, 1)
             return _each(loops.slot_ends, i, functools.partial(own_slot, i), x)
 
         def own_slot(i: jax.Array, s: jax.Array, x: jax.Array) -> jax.Array:
-            return _subtract(x, _at(loops.target, s), transpose(_row(factors.upper, s, 2)), i)
+            return _subtract(x, at(loops.target, s), transpose(row(factors.upper, s, 2)), i)
 
         def back(k: jax.Array, x: jax.Array) -> jax.Array:
             s = num_slots - 1 - k
-            i, a = _at(loops.pivot, s), _at(loops.target, s)
-            return _subtract(x, i, transpose(_row(factors.lower, s, 2)), a)
+            i, a = at(loops.pivot, s), at(loops.target, s)
+            return _subtract(x, i, transpose(row(factors.lower, s, 2)), a)
 
         return _loop(num_slots, back, _loop(n, forward, x))
 
@@ -184,7 +185,7 @@ def _of_lanes(factors: LoopFactors, x: jax.Array) -> jax.Array:
 
 def _subtract(x: jax.Array, i: jax.Array, block: jax.Array, k: jax.Array) -> jax.Array:
     """``x`` with a block times its row ``k`` taken from its row ``i``."""
-    return _replaced(x, _row(x, i, 1) - matvec(block, _row(x, k, 1)), i, 1)
+    return replaced(x, row(x, i, 1) - matvec(block, row(x, k, 1)), i, 1)
 
 
 def _loop(count: int, step: Callable[[jax.Array, _Carry], _Carry], x: _Carry) -> _Carry:
@@ -193,16 +194,4 @@ def _loop(count: int, step: Callable[[jax.Array, _Carry], _Carry], x: _Carry) ->
 
 def _each(ends: np.ndarray, i: jax.Array, step: Callable[[jax.Array, _Carry], _Carry], x: _Carry) -> _Carry:
     """``step`` for all that belongs to bus ``i``."""
-    return jax.lax.fori_loop(_at(ends, i), _at(ends, i + 1), step, x) if ends[-1] else x
-
-
-def _at(table: np.ndarray, i: jax.Array) -> jax.Array:
-    return jax.lax.dynamic_index_in_dim(jnp.asarray(table), i, 0, keepdims=False)
-
-
-def _row(x: jax.Array, i: jax.Array, axis: int) -> jax.Array:
-    return jax.lax.dynamic_slice_in_dim(x, i, 1, axis)
-
-
-def _replaced(x: jax.Array, row: jax.Array, i: jax.Array, axis: int) -> jax.Array:
-    return jax.lax.dynamic_update_slice_in_dim(x, row, i, axis)
+    return jax.lax.fori_loop(at(ends, i), at(ends, i + 1), step, x) if ends[-1] else x
