@@ -39,7 +39,7 @@ from anmjax.powerflow.equations import (
     bus_power,
     deviation,
     largest_entry,
-    moved,
+    move,
     residual,
     voltage,
 )
@@ -113,7 +113,8 @@ def _in_logarithms(
     def step(carry: tuple[_Voltages, jax.Array]) -> tuple[_Voltages, jax.Array]:
         before, moves = carry
         change = jnp.where(moves, relative_change(plan, linear, base, before.error), 0)
-        d = place(before.d, moved(before.d[:, :n], change), 0, 0)
+        unknown = before.d[:, :n]
+        d = place(before.d, unknown + move(voltage(unknown), change), 0, 0)
         after = at(d, before.updates + moves.astype(before.updates.dtype))
         return after, moves & _goes_on(before, after, tol)
 

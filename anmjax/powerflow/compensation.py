@@ -14,8 +14,10 @@ import numpy as np
 
 from anmjax.lanes import phasor
 from anmjax.lanes.gather import take
+from anmjax.lanes.kernels import evaluated
 from anmjax.powerflow.admittance import TwoPort, two_port
 from anmjax.powerflow.connectivity import all_energised, bridges
+from anmjax.powerflow.differences import Point, power, power_change
 from anmjax.powerflow.elimination.plan import SolverPlan
 from anmjax.powerflow.elimination.solver import LinearSolver
 from anmjax.powerflow.equations import voltage
@@ -45,6 +47,27 @@ class Correction(NamedTuple):
     small: jax.Array  # (4, 4, m) (1 - D C)^-1 D
     first: jax.Array  # (4, m) W times this is the first update
     size: jax.Array  # (m,) how far that moves the ends
+
+
+class Compensation(NamedTuple):
+    """All of the above."""
+
+    columns: jax.Array  # (2, n_unknown, 4, m) W
+    outages: Outages
+    correction: Correction
+
+    def first(self) -> jax.Array:
+        """The update that leads away from the intact network's solution, (2, n_unknown, m)."""
+        return self._moved(self.correction.first)
+
+    def solved(self, change: jax.Array) -> jax.Array:
+        """J_k^-1 r of z = J^-1 r, both (2, n_unknown, m), changes of (ln |V|, angle)."""
+        return change + self._moved(times(self.correction.small, unknowns_at(change, self.outages)))
+
+    def _moved(self, weights: jax.Array) -> jax.Array:
+        # Written out: XLA's CPU backend hands such a sum to a library that takes ten times as long.
+        first, *others = (self.columns[:, :, k] * weights[k][None, None] for k in range(4))
+        return sum(others, first)
 
 
 class Columns(NamedTuple):
@@ -103,17 +126,20 @@ def columns_of(plan: SolverPlan, linear: LinearSolver, jac: Jacobian) -> Columns
         return Columns(at_once, among)
     every_bus, every_kind = np.tile(np.arange(n), 2), np.repeat(np.arange(2), n)
     inverse = solved(jnp.asarray(every_bus, jnp.int32), jnp.asarray(every_kind, jnp.int32))
+    # Its columns as rows, which are copied whole, and one of zeros for equations of slacks.
+    rows = jnp.concatenate([inverse.reshape(2 * n, 2 * n).T, jnp.zeros((1, 2 * n), dtype)])
+
+    def numbers(outages: Outages) -> jax.Array:
+        bus, equation = every(outages)
+        return jnp.where(bus < n, equation * n + bus, 2 * n)
 
     def looked_up(outages: Outages) -> jax.Array:
-        bus, equation = every(outages)
-        found = take(inverse, equation * n + jnp.minimum(bus, n - 1), 2)
-        return jnp.where((bus < n)[None, None], found, 0).reshape(2, n, 4, -1)
+        return evaluated(take)(rows, evaluated(numbers)(outages)).T.reshape(2, n, 4, -1)
 
     def looked_up_among(outages: Outages) -> jax.Array:
-        bus, kind = (x.reshape(4, -1) for x in every(outages))
-        some = jnp.minimum(bus, n - 1)
-        found = inverse[kind[:, None], some[:, None], (kind * n + some)[None]]
-        return jnp.where((bus < n)[:, None] & (bus < n)[None], found, 0)
+        of = numbers(outages).reshape(4, -1)
+        found = rows[of[None], jnp.minimum(of, 2 * n - 1)[:, None]]
+        return jnp.where((of < 2 * n)[:, None], found, 0)
 
     return Columns(looked_up, looked_up_among)
 
@@ -123,20 +149,41 @@ def _at_ends(x: jax.Array, ends: jax.Array) -> jax.Array:
     return x[:, ends, 0 if x.shape[-1] == 1 else jnp.arange(x.shape[-1])]
 
 
-def taken_by(outages: Outages, d: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """What the branch of each lane takes at deviations d.
+def taken_at(outages: Outages, d: jax.Array) -> Point:
+    """The voltages at the ends of each lane's branch, and the currents that it takes there, (2, 2, m)."""
+    at = _at_ends(d, outages.ends)
+    v = voltage(at)
+    return Point(v, _taken(outages.port, at, v))
 
-    Returns:
-      The power S_i at each end, and of it what comes of the other end's voltage, V_i conj(y_ij V_j); both
-      (2, 2, m): real and imaginary part, by end.
+
+def taken_change(outages: Outages, at: Point, e: jax.Array) -> jax.Array:
+    """By which the power changes that the branch of each lane takes at its ends, (2, 2, m) p.u.
+
+    Args:
+      outages: the outages.
+      at: the ends, see ``taken_at``.
+      e: (2, n_bus, m) p.u., change of the voltages.
     """
-    port, at = outages.port, _at_ends(d, outages.ends)
-    v, apart = voltage(at), jnp.flip(at, 1) - at
+    own = _at_ends(e, outages.ends)
+    return power_change(at, own, _taken(outages.port, own, own))
+
+
+def less_taken(outages: Outages, sent: jax.Array, taken: jax.Array) -> jax.Array:
+    """What the buses send, (2, n_bus, m), less what the branches take at their ends, (2, 2, m)."""
+    lanes = jnp.arange(len(outages.branch), dtype=jnp.int32)
+    return sent.at[:, outages.ends, lanes].add(-taken)
+
+
+def _taken(port: TwoPort, d: jax.Array, v: jax.Array) -> jax.Array:
+    """Currents at the ends of branches, (2, end, m), at phasors v, of which d have the same differences."""
+    transfer, shunt = _by_end(port)
+    return phasor.multiply(transfer, jnp.flip(d, 1) - d) + phasor.multiply(shunt, v)
+
+
+def _by_end(port: TwoPort) -> tuple[jax.Array, jax.Array]:
+    """Transfer and shunt admittances of branches, each (2, end, m)."""
     transfer = jnp.stack([port.transfer_from, port.transfer_to], 1)
-    shunt = jnp.stack([port.shunt_from, port.shunt_to], 1)
-    current = phasor.multiply(transfer, apart) + phasor.multiply(shunt, v)
-    across = phasor.multiply(v, phasor.conj(phasor.multiply(transfer, jnp.flip(v, 1))))
-    return phasor.multiply(v, phasor.conj(current)), across
+    return transfer, jnp.stack([port.shunt_from, port.shunt_to], 1)
 
 
 def correction_of(plan: SolverPlan, moved: jax.Array, outages: Outages, d: jax.Array) -> Correction:
@@ -149,15 +196,18 @@ def correction_of(plan: SolverPlan, moved: jax.Array, outages: Outages, d: jax.A
       d: (2, n_bus, 1) p.u., voltage deviations of the solution.
     """
     m, ends = len(outages.branch), outages.ends
-    power, across = taken_by(outages, d)
+    at, (transfer, _) = taken_at(outages, d), _by_end(outages.port)
+    sent = power(at)
+    # V_i conj(y_ij V_j), of the power what comes of the other end's voltage
+    across = phasor.multiply(at.v, phasor.conj(phasor.multiply(transfer, jnp.flip(at.v, 1))))
     # Of a slack neither equations nor unknowns; of a PV bus the second equation holds as it is.
     free = ends < plan.n_unknown
     holds = jnp.asarray(np.append(plan.is_pv, np.zeros(plan.n_slack, bool)))[ends]
     row = jnp.stack([free, free & ~holds], 1).reshape(4, m)
-    taken = jnp.where(row, jnp.swapaxes(power, 0, 1).reshape(4, m), 0)
+    taken = jnp.where(row, jnp.swapaxes(sent, 0, 1).reshape(4, m), 0)
     # dS_i by ln |V_i|, angle_i, ln |V_j|, angle_j: 2 S_i - c, j c, c, -j c, with c = V_i conj(y_ij V_j).
     turned = jnp.stack([-across[1], across[0]])
-    by = jnp.stack([2 * power - across, turned, across, -turned])  # (4, 2, end, m)
+    by = jnp.stack([2 * sent - across, turned, across, -turned])  # (4, 2, end, m)
     own = jnp.stack([by[:, :, 0], jnp.roll(by[:, :, 1], 2, axis=0)])  # (end, unknown, part, m)
     change = jnp.swapaxes(own, 1, 2).reshape(4, 4, m)
     change = jnp.where(row[:, None] & jnp.repeat(free, 2, axis=0)[None], change, 0)

@@ -100,7 +100,17 @@ def bus_current(plan: SolverPlan, adm: Admittance, d: jax.Array) -> jax.Array:
       adm: bus admittance matrix.
       d: (2, n_bus, *batch) voltage deviations V - 1.
     """
-    return edge_sums(_edges(plan), adm.edge, d) + phasor.multiply(adm.row, voltage(d))
+    return _flowing(plan, adm, d, voltage(d))
+
+
+def current_change(plan: SolverPlan, adm: Admittance, e: jax.Array) -> jax.Array:
+    """Y e, by which the bus currents change with changes e of the voltages, (2, n_bus, *batch) p.u."""
+    return _flowing(plan, adm, e, e)
+
+
+def _flowing(plan: SolverPlan, adm: Admittance, d: jax.Array, v: jax.Array) -> jax.Array:
+    """Y v of phasors v, of which d have the same differences."""
+    return edge_sums(_edges(plan), adm.edge, d) + phasor.multiply(adm.row, v)
 
 
 @functools.lru_cache(maxsize=256)
@@ -108,18 +118,18 @@ def _edges(plan: SolverPlan) -> Edges:
     return Edges(plan.edge_tail, plan.edge_head, plan.edge_to_bus)
 
 
-def moved(d: jax.Array, change: jax.Array) -> jax.Array:
-    """Deviations d of the voltages V exp(-change), the exponential to the third power.
+def move(v: jax.Array, change: jax.Array) -> jax.Array:
+    """V exp(-change) - V, the exponential to the third power, (2, n, *batch) p.u.
 
     What methods that end where the equations hold need of it: it is right for small changes, and takes no
     sine of an angle.
 
     Args:
-      d: (2, n, *batch) p.u.
+      v: (2, n, *batch) p.u., voltages V.
       change: (2, n, *batch) of ln |V|, and of the angle in rad.
     """
     square = phasor.multiply(change, change)
-    return d - phasor.multiply(voltage(d), change - 0.5 * square + phasor.multiply(square, change) / 6)
+    return phasor.multiply(v, 0.5 * square - change - phasor.multiply(square, change) / 6)
 
 
 def bus_power(plan: SolverPlan, adm: Admittance, d: jax.Array) -> jax.Array:

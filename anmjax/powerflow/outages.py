@@ -22,39 +22,30 @@ Anal. 49 (2011).
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from anmjax.lanes.blocks import map_blocks, set_lanes, take_lanes
-from anmjax.lanes.gather import place
 from anmjax.lanes.schedule import Fit, Schedule, scheduled
 from anmjax.lanes.varying import as_varying
+from anmjax.powerflow.compensated_chord import chord_of_outages
 from anmjax.powerflow.compensation import (
+    Compensation,
     Correction,
     Outages,
     columns_of,
     correction_of,
     outages_of,
-    taken_by,
-    times,
-    unknowns_at,
 )
 from anmjax.powerflow.elimination.plan import SolverPlan
 from anmjax.powerflow.elimination.solver import LinearSolver, linear_solver
 from anmjax.powerflow.equations import (
-    Equations,
-    bus_power,
-    largest_entry,
-    moved,
-    residual,
     rounding_floor,
     voltage,
 )
 from anmjax.powerflow.inputs import Inputs, equations_of, of_unknown
-from anmjax.powerflow.jacobian import Jacobian, factorise, relative_change
+from anmjax.powerflow.jacobian import factorise
 from anmjax.powerflow.newton import (
     Iterate,
     Stopping,
@@ -65,24 +56,10 @@ from anmjax.powerflow.newton import (
 )
 from anmjax.powerflow.solve import Solution, solution_of
 
-# An update that leaves more of an outage's error than this ends the chord method, after some at the start.
-CHORD_RATE, CHORD_UPDATES, CHORD_UPDATES_FREE = 0.7, 20, 3
 # Of a core's L2 cache, that the vectors of a block may fill.
 CACHE_SHARE, MIN_ROW_BYTES = 0.75, 256
 # Outages that Newton's method finishes together.
 FINISH = 16
-
-
-class _Lanes(NamedTuple):
-    """Where the chord method stands."""
-
-    d: jax.Array  # (2, n_bus, m) p.u., voltage deviations
-    change: jax.Array  # (2, n_unknown, m) of (ln |V|, angle), the update that led here
-    along: jax.Array  # (2, n_unknown, m) the same without Anderson's mixing
-    error: jax.Array  # (2, n_unknown, m) p.u.
-    largest: jax.Array  # (1, 1, m) p.u.
-    updates: jax.Array  # (1, 1, m) int
-    moves: jax.Array  # (1, 1, m) bool
 
 
 def solve_outages(
@@ -128,8 +105,8 @@ def solve_outages(
         allowed = stopping.tol + rounding_floor(plan, equations, base.d)
 
         def block(own: tuple[Outages, Correction]) -> Solution:
-            lanes = _chord(plan, linear, equations, base, jac, columns.of(own[0]), *own, stopping)
-            end = lanes.d, lanes.largest, lanes.updates
+            without = Compensation(columns.of(own[0]), *own)
+            end = chord_of_outages(plan, linear, equations, base.d, jac, without, stopping.tol)
             return solution_of(plan, equations, end, allowed, ~own[0].islanded)
 
         solutions = map_blocks(block, take_lanes((outages, corrections), order), size)
@@ -144,48 +121,6 @@ def _block(plan: SolverPlan, schedule: Schedule, inputs: Inputs, branch: jax.Arr
     itemsize = inputs.p.dtype.itemsize
     numbers = 24 * len(plan.order)
     return schedule.block(len(branch), itemsize * numbers, Fit(CACHE_SHARE, MIN_ROW_BYTES // itemsize))
-
-
-def _chord(
-    plan: SolverPlan,
-    linear: LinearSolver,
-    equations: Equations,
-    base: Iterate,
-    jac: Jacobian,
-    columns: jax.Array,
-    outages: Outages,
-    correction: Correction,
-    stopping: Stopping,
-) -> _Lanes:
-    """The chord method with Anderson's acceleration, which mixes each update with the one before."""
-    n, m = plan.n_unknown, len(outages.branch)
-
-    def at(d: jax.Array, change: jax.Array, along: jax.Array, updates: jax.Array) -> _Lanes:
-        sent = bus_power(plan, equations.adm, d)
-        sent = sent.at[:, outages.ends, jnp.arange(m)].add(-taken_by(outages, d)[0])
-        error = residual(plan, equations, d, sent)
-        largest = largest_entry(error)
-        moves = (largest > stopping.tol) & (updates < CHORD_UPDATES) & ~outages.islanded[None, None]
-        return _Lanes(d, change, along, error, largest, updates, moves)
-
-    def step(before: _Lanes) -> _Lanes:
-        along = relative_change(plan, linear, jac, before.error.astype(jac.v.dtype))
-        share = times(correction.small, unknowns_at(along, outages))
-        along = along + (columns * share[None, None]).sum(2)
-        turned = along - before.along
-        size = (turned * turned).sum((0, 1), keepdims=True)
-        mixed = (along * turned).sum((0, 1), keepdims=True) / jnp.where(size > 0, size, 1)
-        change = jnp.where(before.moves, along - mixed * (before.change + turned), 0)
-        d = place(before.d, moved(before.d[:, :n], change.astype(before.d.dtype)), 0, 0)
-        after = at(d, change, along, before.updates + before.moves.astype(jnp.int32))
-        falls = (after.largest <= CHORD_RATE * before.largest) | (after.updates <= CHORD_UPDATES_FREE)
-        return after._replace(moves=before.moves & after.moves & falls)
-
-    first = (columns * correction.first[None, None]).sum(2)
-    d = jnp.broadcast_to(base.d, (*base.d.shape[:2], m))
-    begin = place(d, moved(d[:, :n], first.astype(d.dtype)), 0, 0)
-    start = at(begin, first, first, jnp.ones((1, 1, m), jnp.int32))
-    return jax.lax.while_loop(lambda lanes: lanes.moves.any(), step, as_varying(start, start))
 
 
 def _finished(

@@ -11,7 +11,7 @@ import pytest
 
 import anmjax
 from anmjax.lanes.schedule import AllAtOnce, CPUBlocks
-from anmjax.powerflow import compensation, outages
+from anmjax.powerflow import compensated_chord, compensation
 from tests.powerflow.networks import random_network
 from tests.powerflow.pandapower_reference import assert_outages_equal, imported
 
@@ -152,7 +152,7 @@ def test_random_networks_equal_their_power_flows(kind):
 
 def test_what_the_chord_method_leaves_newtons_method_solves(case14, monkeypatch):
     _, net, found = case14
-    monkeypatch.setattr(outages, "CHORD_UPDATES", 1)
+    monkeypatch.setattr(compensated_chord, "CHORD_UPDATES", 1)
     # Another schedule: not the program that is compiled already.
     other = analysis(net, schedule=CPUBlocks(min_block=8))
     np.testing.assert_array_equal(other.converged, found.converged)

@@ -10,8 +10,16 @@ import pytest
 from anmjax.lanes import phasor
 from anmjax.lanes.schedule import AllAtOnce, CPUBlocks
 from anmjax.lanes.two_by_two import matvec
+from anmjax.powerflow.differences import point_of, power_change, residual_change
 from anmjax.powerflow.elimination.solver import linear_solver
-from anmjax.powerflow.equations import bus_current, bus_power, deviation, residual, voltage
+from anmjax.powerflow.equations import (
+    bus_current,
+    bus_power,
+    current_change,
+    deviation,
+    residual,
+    voltage,
+)
 from anmjax.powerflow.jacobian import factorise, relative_change, transposed_voltage_change, voltage_change
 from tests.powerflow.lanes import equations_for
 from tests.powerflow.networks import random_network
@@ -100,3 +108,30 @@ def test_the_chord_methods_currents_change_as_those_of_the_network_do(at):
     if "current" in at:  # with PV buses the chord method keeps none
         assert np.abs(at["current"]).max() > 0.1
         np.testing.assert_allclose(at["kept"], at["current"], rtol=0, atol=TOL)
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_near_a_point_the_equations_change_as_their_differences(name):
+    plan, equations, x = problem(*CASES[name])
+    e = jnp.asarray(0.05 * np.random.default_rng(3).normal(size=(2, N_BUS, 1))).at[:, N:].set(0)
+
+    def missed(d):
+        return residual(plan, equations, d, bus_power(plan, equations.adm, d))
+
+    @jax.jit
+    def changes(x, e):
+        d = deviation(plan, equations, x)
+        at = point_of(plan, equations.adm, d)
+        exact = missed(d + e) - missed(d)
+        found = []
+        for dtype in (jnp.float64, jnp.float32):
+            own, point, by = jax.tree.map(lambda x, to=dtype: x.astype(to), (equations, at, e))
+            sent = power_change(point, by, current_change(plan, own.adm, by))
+            found.append(residual_change(plan, own, point, by, sent))
+        return exact, found
+
+    exact, (double, single) = changes(x, e)
+    largest = np.abs(exact).max()
+    np.testing.assert_allclose(double, exact, rtol=0, atol=1e-14 * largest)
+    assert single.dtype == jnp.float32
+    np.testing.assert_allclose(single, exact, rtol=0, atol=1e-6 * largest)
