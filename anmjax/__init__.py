@@ -59,8 +59,10 @@ if TYPE_CHECKING:
     from anmjax.powerflow import branch_quantities as branch_quantities
     from anmjax.powerflow import contingency_analysis as contingency_analysis
     from anmjax.powerflow import island_losses as island_losses
+    from anmjax.powerflow import line_outage_distribution_factors as line_outage_distribution_factors
     from anmjax.powerflow import loss_factors as loss_factors
     from anmjax.powerflow import power_flow as power_flow
+    from anmjax.powerflow import screened_loading as screened_loading
     from anmjax.powerflow import sensitivities as sensitivities
     from anmjax.powerflow import slack_powers as slack_powers
     from anmjax.projection import SafeProjection as SafeProjection
@@ -124,8 +126,10 @@ _NAMES = {
         "branch_quantities",
         "contingency_analysis",
         "island_losses",
+        "line_outage_distribution_factors",
         "loss_factors",
         "power_flow",
+        "screened_loading",
         "sensitivities",
         "slack_powers",
     ),

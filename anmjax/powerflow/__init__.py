@@ -2,6 +2,7 @@
 
 from anmjax.powerflow.branches import BranchFlows, branch_flows
 from anmjax.powerflow.contingencies import Contingencies, contingency_analysis
+from anmjax.powerflow.outage_factors import line_outage_distribution_factors, screened_loading
 from anmjax.powerflow.power_flow import PowerFlow, power_flow
 from anmjax.powerflow.quantities import (
     BranchQuantities,
@@ -26,8 +27,10 @@ __all__ = [
     "branch_quantities",
     "contingency_analysis",
     "island_losses",
+    "line_outage_distribution_factors",
     "loss_factors",
     "power_flow",
+    "screened_loading",
     "sensitivities",
     "slack_powers",
 ]

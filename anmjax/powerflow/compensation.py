@@ -87,17 +87,21 @@ def outages_of(plan: SolverPlan, inputs: Inputs, branch: jax.Array, ends: np.nda
       ends: (2, n_branch) from and to buses of all branches, by bus index.
     """
     port = jax.tree.map(lambda y: y[:, branch, 0], two_port(inputs.branch))
-    closed = inputs.branch.in_service[:, 0] != 0
+    islanded = islanding(plan, inputs.branch.in_service[:, 0], branch, ends)
+    return Outages(branch, jnp.asarray(plan.position[ends], jnp.int32)[:, branch], port, islanded)
+
+
+def islanding(plan: SolverPlan, in_service: jax.Array, branch: jax.Array, ends: np.ndarray) -> jax.Array:
+    """Which branches, (m,) rows, leave a bus without a path to a slack when they go out, (m,) bool."""
 
     def as_planned() -> jax.Array:
         return jnp.asarray(bridges(plan, ends))[branch] | (not plan.connected)
 
     def counted() -> jax.Array:
         out = jnp.arange(ends.shape[1], dtype=jnp.int32)[:, None] == branch[None]
-        return ~all_energised(plan, jnp.where(out, 0, inputs.branch.in_service))
+        return ~all_energised(plan, jnp.where(out, 0, in_service[:, None]))
 
-    islanded = jax.lax.cond(closed.all(), as_planned, counted)
-    return Outages(branch, jnp.asarray(plan.position[ends], jnp.int32)[:, branch], port, islanded)
+    return jax.lax.cond((in_service != 0).all(), as_planned, counted)
 
 
 def columns_of(plan: SolverPlan, linear: LinearSolver, jac: Jacobian) -> Columns:

@@ -102,17 +102,24 @@ def contingency_analysis(
     check_arguments(net, p, q, num_iters, tol)
     if init is not None and jnp.shape(init) != (net.n_bus,):
         raise ValueError(f"init has shape {jnp.shape(init)}, expected ({net.n_bus},): one voltage per bus")
-    branch = outages if isinstance(outages, jax.Array) else jnp.asarray(_rows(net, outages), jnp.int32)
-    if branch.ndim != 1 or not jnp.issubdtype(branch.dtype, jnp.integer):
-        raise ValueError(
-            f"outages has shape {branch.shape} of {branch.dtype}, expected (m,) rows of branches"
-        )
+    branch = rows_of(net, outages)
     return _analysis(made_here(net, p, q), p, q, branch, init, num_iters, tol, schedule)
 
 
-def _rows(net: Network, outages: Sequence[int | str] | None) -> list[int]:
+def rows_of(net: Network, outages: Sequence[int | str] | jax.Array | None) -> jax.Array:
+    """Rows of the branches that go out, (m,) int, given by row or name; None: every one.
+
+    Raises:
+      ValueError: one is no branch of the network.
+    """
+    if isinstance(outages, jax.Array):
+        if outages.ndim != 1 or not jnp.issubdtype(outages.dtype, jnp.integer):
+            raise ValueError(
+                f"outages has shape {outages.shape} of {outages.dtype}, expected (m,) rows of branches"
+            )
+        return outages
     if outages is None:
-        return list(range(net.n_branch))
+        return jnp.arange(net.n_branch, dtype=jnp.int32)
     names = {name: k for k, name in enumerate(net.branch_names or ())}
     found: list[int] = []
     for one in outages:
@@ -122,7 +129,7 @@ def _rows(net: Network, outages: Sequence[int | str] | None) -> list[int]:
                 f"outages: {one!r} is no branch, neither a row of 0 to {net.n_branch - 1} nor a name"
             )
         found.append(int(k))
-    return found
+    return jnp.asarray(found, jnp.int32)
 
 
 def _without(net: Network, k: jax.Array) -> Network:

@@ -55,12 +55,9 @@ def dc_angles(plan: SolverPlan, schedule: Schedule | None = None) -> Callable[[D
     """
 
     def run(inputs: DCInputs) -> jax.Array:
-        branch, n = inputs.branch, plan.n_unknown
-        x = jnp.where(branch.x == 0, _LEAST_REACTANCE * jnp.abs(branch.r), branch.x)
-        b = branch.in_service / (x * branch.tap)
-        driven = b * branch.shift
-        both = jnp.concatenate([b, b])
-        edge, own = gather_sum(plan.branch_to_edge, both), gather_sum(plan.branch_to_bus, both)
+        b, n = dc_susceptance(inputs.branch), plan.n_unknown
+        driven = b * inputs.branch.shift
+        system, edge = dc_system(plan, b)
         p = take(inputs.p - _taken(plan, inputs), plan.order)
         p = p + gather_sum(plan.branch_to_bus, jnp.concatenate([driven, -driven]))
         held = jnp.zeros((plan.n_slack, *p.shape[1:]), p.dtype)
@@ -68,22 +65,36 @@ def dc_angles(plan: SolverPlan, schedule: Schedule | None = None) -> Callable[[D
             held = jnp.concatenate([held[:1], jnp.broadcast_to(inputs.apart, held[1:].shape)])
             all_ = jnp.concatenate([jnp.zeros((n, *held.shape[1:]), p.dtype), held])
             p = p + gather_sum(plan.edge_to_bus, edge * take(all_, plan.edge_head))
-        # The angle equations in the first row and column of 2x2 blocks, ones in the second.
-        first, second = (
-            np.diag(ones).reshape(2, 2, *[1] * b.ndim).astype(p.dtype) for ones in ([1, 0], [0, 1])
-        )
-        edges, diagonal = -edge[None, None] * first, own[None, None, :n] * first + second
-        rhs = jnp.stack([p[:n], jnp.zeros_like(p[:n])])
-
-        def solve(schedule: Schedule, system: tuple[jax.Array, ...]) -> jax.Array:
-            linear, (edges, diagonal, rhs) = linear_solver(plan, schedule), system
-            return linear.solve(linear.factor(edges, diagonal), rhs)
-
-        angle = scheduled(solve, (edges, diagonal, rhs), schedule)[0]
+        angle = scheduled(functools.partial(dc_solved, plan), (*system, p[:n]), schedule)
         angle = jnp.concatenate([angle, jnp.broadcast_to(held, (plan.n_slack, *angle.shape[1:]))])
         return take(jnp.where(jnp.isfinite(angle), angle, 0), plan.position)
 
     return batch_trailing(run, schedule)
+
+
+def dc_susceptance(branch: BranchParameters) -> jax.Array:
+    """The active power that a branch takes a radian between its ends, (n_branch, *batch) p.u."""
+    x = jnp.where(branch.x == 0, _LEAST_REACTANCE * jnp.abs(branch.r), branch.x)
+    return branch.in_service / (x * branch.tap)
+
+
+def dc_system(plan: SolverPlan, b: jax.Array) -> tuple[tuple[jax.Array, jax.Array], jax.Array]:
+    """The matrix B of the angles, by the susceptances of the branches, (n_branch, *batch) p.u.
+
+    Returns:
+      Its 2x2 blocks of edges and on the diagonal, the angle equations in the first row and column and ones
+      in the second; and the susceptances of the edges.
+    """
+    both = jnp.concatenate([b, b])
+    edge, own = gather_sum(plan.branch_to_edge, both), gather_sum(plan.branch_to_bus, both)
+    first, second = (np.diag(ones).reshape(2, 2, *[1] * b.ndim).astype(b.dtype) for ones in ([1, 0], [0, 1]))
+    return (-edge[None, None] * first, own[None, None, : plan.n_unknown] * first + second), edge
+
+
+def dc_solved(plan: SolverPlan, schedule: Schedule, args: tuple[jax.Array, ...]) -> jax.Array:
+    """The angles B^-1 p, (n_unknown, *batch) rad, of the blocks of B and p, (n_unknown, *batch) p.u."""
+    linear, (edges, diagonal, p) = linear_solver(plan, schedule), args
+    return linear.solve(linear.factor(edges, diagonal), jnp.stack([p, jnp.zeros_like(p)]))[0]
 
 
 def _taken(plan: SolverPlan, inputs: DCInputs) -> jax.Array:
