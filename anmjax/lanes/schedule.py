@@ -35,6 +35,9 @@ class AllAtOnce:
 
     # On elements of a lane's arrays; of a function that takes more the arrays stay whole.
     most_operations: int = 8192
+    # Whether a kernel holds such a function where the platform has them, see ``anmjax.lanes.lane_kernel``.
+    in_kernel: bool = True
+    interpreted: bool = False  # kernels are interpreted, on any platform: slow, and needs no GPU
 
     def block(self, lanes: int, lane_bytes: int, fit: Fit) -> int:
         """One block of all lanes."""

@@ -17,6 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from anmjax.lanes import phasor
+from anmjax.lanes.written import in_kernel
 from anmjax.powerflow.elimination.plan import SolverPlan
 from anmjax.powerflow.elimination.solver import LinearSolver
 from anmjax.powerflow.equations import (
@@ -149,14 +150,20 @@ def _iterate_lane(
     stopping: Stopping,
     step: Callable[[Iterate], Iterate],
 ) -> Iterate:
-    """A fixed number of iterations of one lane, which hands on no more than all else follows from.
+    """The iterations of one lane, evaluated element by element.
 
-    Evaluated element by element, an update is then one kernel that keeps the rest in registers.
+    In a kernel as many as it needs. Outside a fixed number that hands on no more than all else follows from:
+    an update is then one kernel that keeps the rest in registers.
     """
 
     def turn(_: int, carry: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array]:
         at = step(evaluate(plan, equations, *carry))
         return at.x, at.updates
 
-    x, updates = jax.lax.fori_loop(0, stopping.num_iters, turn, (at.x, at.updates))
-    return evaluate(plan, equations, x, updates)
+    def fixed(at: Iterate) -> Iterate:
+        return evaluate(plan, equations, *jax.lax.fori_loop(0, stopping.num_iters, turn, (at.x, at.updates)))
+
+    def needed(at: Iterate) -> Iterate:
+        return jax.lax.while_loop(lambda at: moving(at, stopping)[0, 0], step, at)
+
+    return in_kernel(needed, fixed)(at)
