@@ -52,23 +52,26 @@ _by_element.def_abstract_eval(lambda *_, whole, **__: whole.out_avals)
 _by_element.def_impl(lambda *args, **params: jax.jit(functools.partial(_by_element.bind, **params))(*args))
 
 
-def _lower(ctx: Any, *args: Any, one: Any, whole: Any, schedule: AllAtOnce, kernels: bool = False) -> Any:
-    """Lowers a program, for a platform that has ``kernels`` or has none."""
+def _lower(
+    ctx: Any, *args: Any, one: Any, whole: Any, schedule: AllAtOnce, kernels: str | None = None
+) -> Any:
+    """Lowers a program, for a platform whose ``kernels`` may hold it; None: it has none."""
     if operations(one.jaxpr) > schedule.most_operations:
         return mlir.lower_fun(core.jaxpr_as_fun(whole), multiple_results=True)(ctx, *args)
     # Inside ``jax.shard_map`` this is one device's own: no element varies over the mesh any more.
     here = [jax.core.ShapedArray(aval.shape, aval.dtype) for aval in ctx.avals_in]
-    held = None
-    if schedule.in_kernel and (kernels or schedule.interpreted):
+    held, kernels = None, schedule.interpreted or kernels
+    if schedule.in_kernel and kernels:
         from anmjax.lanes.lane_kernel import lane_kernel  # Pallas takes most of a second to import
 
-        held = lane_kernel(one, here, interpreted=schedule.interpreted)
+        held = lane_kernel(one, here, kernels, interpreted=schedule.interpreted is not None)
     run = held or functools.partial(_written_out, one)
     return mlir.lower_fun(run, multiple_results=True)(ctx.replace(avals_in=here), *args)
 
 
 mlir.register_lowering(_by_element, _lower)
-mlir.register_lowering(_by_element, functools.partial(_lower, kernels=True), platform="cuda")
+for _platform in ("cuda", "tpu"):
+    mlir.register_lowering(_by_element, functools.partial(_lower, kernels=_platform), platform=_platform)
 
 
 def operations(jaxpr: core.Jaxpr) -> int:

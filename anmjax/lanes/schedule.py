@@ -37,7 +37,8 @@ class AllAtOnce:
     most_operations: int = 8192
     # Whether a kernel holds such a function where the platform has them, see ``anmjax.lanes.lane_kernel``.
     in_kernel: bool = True
-    interpreted: bool = False  # kernels are interpreted, on any platform: slow, and needs no GPU
+    # The platform whose kernels are interpreted, on any other, which is slow; None: its own are compiled.
+    interpreted: str | None = None
 
     def block(self, lanes: int, lane_bytes: int, fit: Fit) -> int:
         """One block of all lanes."""

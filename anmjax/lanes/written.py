@@ -168,8 +168,11 @@ class Written:
         if not any(varies(x) for x in args):
             shared = [_joined(x, dtype) for x, dtype in zip(args, dtypes, strict=True)]
             return [split(x[..., None]) for x in bind(*shared)]
-        joined = [self.join(x, dtype) for x, dtype in zip(args, dtypes, strict=True)]
-        return [split(x) for x in jax.vmap(bind, -1, -1)(*joined)]
+        joined = [self.join(x, dtype).reshape(*x.shape, -1) for x, dtype in zip(args, dtypes, strict=True)]
+        out = jax.vmap(bind, -1, -1)(*joined)
+        return [
+            filled(x.shape[:-1], (own.reshape(self.lanes) for own in x.reshape(-1, x.shape[-1]))) for x in out
+        ]
 
     def of_lanes(self, x: Any, dtype: Any) -> jax.Array:
         """An element as every lane has it."""

@@ -12,12 +12,13 @@ import anmjax
 from anmjax.envs.reward import costs
 from anmjax.envs.transition import Setpoints, advance, simulation
 from anmjax.lanes.elements import by_element
-from anmjax.lanes.lane_kernel import WARP, can_hold, on_elements
+from anmjax.lanes.lane_kernel import PLATFORMS, TILE, TILES, WARP, lane_kernel
 from anmjax.lanes.schedule import AllAtOnce
 from anmjax.lanes.trailing import batch_trailing, differentiable_batch_trailing
 from anmjax.lanes.written import in_kernel
 
-KERNEL, WHOLE = AllAtOnce(10**9, interpreted=True), AllAtOnce(most_operations=0)
+WHOLE = AllAtOnce(most_operations=0)
+KERNEL, ON_TPU = (AllAtOnce(10**9, interpreted=platform) for platform in ("cuda", "tpu"))
 OPTIONS = {"delta_t": 0.25, "num_iters": 8, "tol": 1e-5}
 
 
@@ -45,32 +46,40 @@ def mixed(x, shared, flag):
     }
 
 
-@pytest.mark.parametrize("lanes", [1, 3, WARP, WARP + 1, 2 * WARP + 5])
-def test_a_function_is_the_same_in_a_kernel_whatever_the_number_of_lanes(lanes):
-    random = np.random.default_rng(0)
-    x = jnp.asarray(random.normal(size=(lanes, 3)) * 10.0 ** random.integers(-2, 4, (lanes, 1)))
-    flag, shared = jnp.asarray(random.random((lanes, 3)) < 0.5), jnp.asarray(random.normal(size=3))
-    got, expected = (
-        jax.jit(jax.vmap(batch_trailing(mixed, schedule), (0, None, 0)))(x, shared, flag)
-        for schedule in (KERNEL, WHOLE)
-    )
-    for name, value in expected.items():
-        np.testing.assert_allclose(got[name], value, rtol=1e-14, err_msg=name)
-
-
-def whole_and_held(fn, *shapes):
-    """What becomes of a function: whether a kernel can hold it, and whether one does."""
-    one = jax.make_jaxpr(fn)(*(jax.ShapeDtypeStruct(x.shape[:-1], x.dtype) for x in shapes))
-    flat = on_elements(one, [jax.core.ShapedArray(x.shape, x.dtype) for x in shapes], WARP)
-    lowered = jax.jit(by_element(fn, KERNEL)).lower(*shapes).as_text(debug_info=True)
-    return can_hold(flat), "pallas_call" in lowered
-
-
-ROW = jax.ShapeDtypeStruct((3, 64), np.float64)
+SOME = [1, 3, WARP, WARP + 1, 2 * WARP + 5]
+MANY = TILES * TILE[0] * TILE[1]
 
 
 @pytest.mark.parametrize(
-    ("fn", "held"),
+    ("schedule", "lanes"), [*((KERNEL, n) for n in SOME), *((ON_TPU, n) for n in (1, 1030, MANY, MANY + 1))]
+)
+def test_a_function_is_the_same_in_a_kernel_whatever_the_number_of_lanes(schedule, lanes):
+    dtype = np.float64 if schedule is KERNEL else np.float32
+    random = np.random.default_rng(0)
+    x = jnp.asarray(random.normal(size=(lanes, 3)) * 10.0 ** random.integers(-2, 4, (lanes, 1)), dtype)
+    flag, shared = jnp.asarray(random.random((lanes, 3)) < 0.5), jnp.asarray(random.normal(size=3), dtype)
+    got, expected = (
+        jax.jit(jax.vmap(batch_trailing(mixed, schedule), (0, None, 0)))(x, shared, flag)
+        for schedule in (schedule, WHOLE)
+    )
+    for name, value in expected.items():
+        np.testing.assert_allclose(got[name], value, rtol=4 * np.finfo(dtype).eps, err_msg=name)
+
+
+def held(fn, shape, platform):
+    """Whether a kernel can hold a function of one array, and whether one does."""
+    one = jax.make_jaxpr(fn)(jax.ShapeDtypeStruct(shape.shape[:-1], shape.dtype))
+    kernel = lane_kernel(one, [jax.core.ShapedArray(shape.shape, shape.dtype)], platform, interpreted=True)
+    schedule = AllAtOnce(interpreted=platform)
+    lowered = jax.jit(by_element(fn, schedule)).lower(shape).as_text(debug_info=True)
+    return kernel is not None, "pallas_call" in lowered
+
+
+ROW = jax.ShapeDtypeStruct((3, 64), np.float32)
+
+
+@pytest.mark.parametrize(
+    ("fn", "can"),
     [
         (lambda x: jnp.sqrt(x[::-1]) + 1, True),
         (lambda x: jax.lax.complex(x, x), True),
@@ -81,14 +90,22 @@ ROW = jax.ShapeDtypeStruct((3, 64), np.float64)
     ],
     ids=["arithmetic", "a complex result", "sorting", "complex arithmetic", "sums", "sorting in a loop"],
 )
-def test_whether_a_kernel_holds_a_program_follows_from_its_operations(fn, held):
-    assert whole_and_held(fn, ROW) == (held, held)
-    x = jnp.asarray(np.random.default_rng(1).uniform(1, 2, ROW.shape))
-    np.testing.assert_allclose(jax.jit(by_element(fn, KERNEL))(x), fn(x), rtol=1e-14)
+def test_whether_a_kernel_holds_a_program_follows_from_its_operations(fn, can):
+    x = jnp.asarray(np.random.default_rng(1).uniform(1, 2, ROW.shape), ROW.dtype)
+    for platform in PLATFORMS:
+        assert held(fn, ROW, platform) == (can, can)
+        got = jax.jit(by_element(fn, AllAtOnce(interpreted=platform)))(x)
+        np.testing.assert_allclose(got, fn(x), rtol=1e-6)
+
+
+def test_a_tpu_holds_no_numbers_of_twice_the_size():
+    double = jax.ShapeDtypeStruct(ROW.shape, np.float64)
+    assert held(lambda x: 2 * x, double, "cuda") == (True, True)
+    assert held(lambda x: 2 * x, double, "tpu") == (False, False)
 
 
 def test_no_kernel_holds_what_a_schedule_wants_outside():
-    fn = batch_trailing(lambda x: jnp.sin(x[::-1]) + 1, AllAtOnce(in_kernel=False, interpreted=True))
+    fn = batch_trailing(lambda x: jnp.sin(x[::-1]) + 1, AllAtOnce(in_kernel=False, interpreted="cuda"))
     assert "pallas_call" not in jax.jit(jax.vmap(fn)).lower(jnp.ones((64, 3))).as_text(debug_info=True)
 
 
@@ -113,8 +130,12 @@ def step(net, soc, wanted):
 
 # Rounding, on voltages of about 1 p.u. and costs of about 10.
 @pytest.mark.long
-@pytest.mark.parametrize(("dtype", "tolerance", "stress"), [("float32", 1e-6, 1.0), ("float64", 1e-12, 6.0)])
-def test_a_step_in_a_kernel_is_that_on_a_cpu(dtype, tolerance, stress):
+@pytest.mark.parametrize(
+    ("schedule", "dtype", "tolerance", "stress"),
+    [(KERNEL, "float32", 1e-6, 1.0), (KERNEL, "float64", 1e-12, 6.0), (ON_TPU, "float32", 1e-6, 1.0)],
+    ids=["GPU, single", "GPU, double", "TPU"],
+)
+def test_a_step_in_a_kernel_is_that_on_a_cpu(schedule, dtype, tolerance, stress):
     net = jax.tree.map(jnp.asarray, anmjax.make("ANM6Easy-v0", dtype=dtype).network)
     net = net.replace(r=stress * net.r, x=stress * net.x)
     random, lanes = np.random.default_rng(5), 2 * WARP + 13
@@ -128,8 +149,8 @@ def test_a_step_in_a_kernel_is_that_on_a_cpu(dtype, tolerance, stress):
     wanted = Setpoints(drawn(3, -0.5, 0), drawn(2, 0, 0.6), drawn(3, -0.6, 0.6), drawn(3, -0.5, 0.5))
     on_cpu = jax.vmap(simulation(**OPTIONS), (None, 0, 0))
     expected = jax.jit(on_cpu)(net, soc, wanted)
-    held = jax.vmap(differentiable_batch_trailing(step, KERNEL), (None, 0, 0))
-    outcome, updates = jax.jit(held)(net, soc, wanted)
+    one_kernel = jax.vmap(differentiable_batch_trailing(step, schedule), (None, 0, 0))
+    outcome, updates = jax.jit(one_kernel)(net, soc, wanted)
     grid = outcome[0]
 
     updates, solved = np.asarray(updates), np.asarray(grid.converged)
