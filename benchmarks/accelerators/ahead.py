@@ -25,7 +25,7 @@ from benchmarks.accelerators.programs import ANM6, PROGRAMS
 from benchmarks.accelerators.targets import INSTALL, TARGETS, Target
 from benchmarks.accelerators.traffic import bytes_moved
 from benchmarks.harness import command_line, record
-from benchmarks.harness.compiled_text import launches, parse
+from benchmarks.harness.compiled_text import launches, parse, turns_by_data
 from benchmarks.harness.timing import compile_program
 
 MANY = 1 << 20  # lanes that the bounds are for
@@ -125,6 +125,7 @@ def counted(text: str, lane_steps: int, steps: int, target: Target) -> dict[str,
     return {
         "kernels": kernels,
         "open_loops": found.open_loops,
+        "open_loops_in_kernels": sum(turns_by_data(kernel.instruction) for kernel in found.kernels),
         "bytes_a_lane": moved,
         "bound_per_s": {
             name: MANY / (kernels * wait + MANY * moved / target.bandwidth) for name, wait in waits.items()

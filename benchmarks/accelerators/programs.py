@@ -113,7 +113,7 @@ PROGRAMS: dict[str, Callable[[jax.Device], Work]] = {
     "gradient, 33 buses": partial(power_flow, "with gradient", "case33bw", LANES),
     "gradient, 118 buses": partial(power_flow, "with gradient", "case118", 16384),
     "gradient, 1354 buses": partial(power_flow, "with gradient", "case1354pegase", 1024),
-    f"PPO, {ANM6}": partial(update, "ppo", ANM6, {"num_envs": 16384}),
+    f"PPO, {ANM6}": partial(update, "ppo", ANM6, {"num_envs": LANES}),
     f"SHAC, {ANM6}": partial(update, "shac", ANM6, {}),
     f"safety layer, {ANM6}": partial(safe_step, ANM6, 16384),
     "MPC, 32 steps": partial(plan, 32, 16384),

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import base64
+
 import pytest
 
 from benchmarks.accelerators import ahead, registers
 from benchmarks.accelerators.programs import ANM6, PROGRAMS
 from benchmarks.accelerators.targets import INSTALL, TARGETS
 from benchmarks.accelerators.traffic import bytes_moved
-from benchmarks.harness.compiled_text import launches, parse
+from benchmarks.harness.compiled_text import launches, parse, turns_by_data
 
 # Of a step of ANM6Easy-v0 with auto reset on an H200 in float32: a tenth above what it comes to.
-MOST_KERNELS, MOST_BYTES = 45, 2_150
+MOST_KERNELS, MOST_BYTES = 17, 1_060
+MOST_OPERATIONS = 200  # of a TPU v5e
 # A loop of 3 - 1 turns with a kernel in it that reads 4 of 100 rows of 8 lanes and writes those, and a
 # choice between one kernel and two.
 TEXT = """HloModule a
@@ -111,6 +114,31 @@ def test_bytes_are_those_of_the_elements_that_a_kernel_needs(program):
     assert moved["i"] == moved["j"] == 4 * 8  # the array between the two stays on the chip
 
 
+def brought_along(target, module):
+    """A program that is one kernel, written by hand, and a buffer."""
+    return parse(f"""HloModule b
+ENTRY %main (a: f32[8]) -> f32[8] {{
+  %a = f32[8]{{0}} parameter(0)
+  %room = f32[8]{{0}} custom-call(), custom_call_target="AllocateBuffer"
+  ROOT %b = (f32[8]{{0}}, pred[8]{{0}}) custom-call(%a), custom_call_target="{target}", config={module}
+}}
+""")
+
+
+@pytest.mark.parametrize("turns", [True, False])
+def test_a_kernel_that_is_brought_along_is_one_and_its_loops_by_data_are_told(turns):
+    ends = "condition" if turns else "yield"
+    body = base64.b64encode(f"vector.load\0scf.{ends}\0".encode()).decode()
+    for program in (
+        brought_along("__gpu$xla.gpu.triton", f'{{ir = "ML\\EFR\\00{ends}\\00"}}'),
+        brought_along("tpu_custom_call", f'{{"custom_call_config":{{"body":"{body}"}}}}'),
+    ):
+        [kernel] = launches(program).kernels
+        assert kernel.times == 1
+        assert turns_by_data(kernel.instruction) == turns
+        assert bytes_moved(program, kernel) == 4 * 8 + 4 * 8 + 8
+
+
 def test_registers_are_the_most_and_spills_the_sum():
     assert registers.read(TOLD) == (255, 16 + 8)
     assert registers.read("nothing") is None
@@ -146,7 +174,17 @@ def test_a_step_has_as_few_kernels_and_bytes_as_it_had():
     assert "error" not in row, row["error"]
     assert row["kernels"] <= MOST_KERNELS
     assert row["bytes_a_lane"] <= MOST_BYTES
-    assert row["open_loops"] == 0
+    assert (row["open_loops"], row["open_loops_in_kernels"]) == (0, 1)
+    assert row["spilled_bytes"] == 0
+
+
+@pytest.mark.long
+@needs("v5e")
+def test_a_step_is_as_few_operations_of_a_tpu_as_it_was():
+    row = ahead.apart(f"step, {ANM6}", TARGETS["v5e"])
+    assert "error" not in row, row["error"]
+    assert row["kernels"] <= MOST_OPERATIONS
+    assert (row["open_loops"], row["open_loops_in_kernels"]) == (0, 1)
 
 
 @pytest.mark.slow
