@@ -66,7 +66,12 @@ def _lower(
 
         held = lane_kernel(one, here, kernels, interpreted=schedule.interpreted is not None)
     run = held or functools.partial(_written_out, one)
-    return mlir.lower_fun(run, multiple_results=True)(ctx.replace(avals_in=here), *args)
+
+    def results(*args: jax.Array) -> list[jax.Array]:
+        """Of what lanes share as little as of whole arrays."""
+        return [y[..., : aval.shape[-1]] for y, aval in zip(run(*args), whole.out_avals, strict=True)]
+
+    return mlir.lower_fun(results, multiple_results=True)(ctx.replace(avals_in=here), *args)
 
 
 mlir.register_lowering(_by_element, _lower)

@@ -2,8 +2,8 @@
 
 A kernel reads of its arguments the distinct elements that its result needs, each once, and writes its result
 once; what it updates in place it does not read. One that the program brings along, written by hand, is taken
-to read all of its arguments once. Caches may save some of it, bad access patterns cost more. Arrays that a TPU
-keeps on its chip are not counted.
+to read all of its arguments once. Caches may save some of it, bad access patterns cost more. Arrays that a
+TPU keeps on its chip are not counted.
 """
 
 from __future__ import annotations
