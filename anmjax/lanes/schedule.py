@@ -39,6 +39,13 @@ class AllAtOnce:
     in_kernel: bool = True
     # The platform whose kernels are interpreted, on any other, which is slow; None: its own are compiled.
     interpreted: str | None = None
+    # Of a batch, from which on an NVIDIA GPU takes loops over rows in one kernel where there are any, see
+    # ``anmjax.lanes.row_kernel``; None: never.
+    min_lanes_in_rows: int | None = 256
+
+    def in_rows(self, lanes: int) -> bool:
+        """Whether so many lanes may be worked through in loops over rows."""
+        return self.min_lanes_in_rows is not None and lanes >= self.min_lanes_in_rows
 
     def block(self, lanes: int, lane_bytes: int, fit: Fit) -> int:
         """One block of all lanes."""

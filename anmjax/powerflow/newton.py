@@ -100,12 +100,16 @@ def update(
     moves: jax.Array,
 ) -> Iterate:
     """One update of the lanes that move, (1, 1, *batch) bool, with the given Jacobian."""
-    step = jnp.flip(relative_change(plan, linear, jac, at.error), 0)
+    x = jnp.where(moves, stepped(at.x, relative_change(plan, linear, jac, at.error)), at.x)
+    return evaluate(plan, equations, x, at.updates + moves.astype(at.updates.dtype))
+
+
+def stepped(x: jax.Array, change: jax.Array) -> jax.Array:
+    """Angles and excesses less a change of ln |V| and of the angle, all (2, component, *batch)."""
+    step = jnp.flip(change, 0)
     # |V| moves by its absolute value times the step in ln |V|: an iterate that strays to |V| < 0
     # moves as in the reference simulator, whose derivative by |V| has the direction V / |V|.
-    scale = jnp.where(column([True, False], 0, step.ndim), 1, jnp.abs(1 + at.x[1])[None])
-    x = jnp.where(moves, at.x - step * scale, at.x)
-    return evaluate(plan, equations, x, at.updates + moves.astype(at.updates.dtype))
+    return x - step * jnp.where(column([True, False], 0, step.ndim), 1, jnp.abs(1 + x[1])[None])
 
 
 def iterate_newton(

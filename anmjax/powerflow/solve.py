@@ -1,6 +1,7 @@
 """Which method solves which lanes of a batch, by its schedule.
 
-All at once, every lane makes the same number of Newton updates. In blocks, a block is left when few of its
+All at once, every lane makes the same number of Newton updates; in the loops of a GPU's kernel, as many as
+the slowest of its block. In blocks, a block is left when few of its
 lanes still move, and these stragglers are gathered and finished apart. Many lanes of one network share the
 Jacobian of its base case, factorised once, in the chord method; what it does not solve, Newton's method does,
 from the start again. No lane depends on another: the base case belongs to the network.
@@ -17,11 +18,12 @@ import jax.numpy as jnp
 from anmjax.lanes import phasor
 from anmjax.lanes.blocks import map_blocks, num_lanes, set_lanes, take_lanes
 from anmjax.lanes.gather import take
+from anmjax.lanes.row_kernel import on_gpu
 from anmjax.lanes.schedule import AllAtOnce, CPUBlocks, Fit, Schedule, scheduled, with_lanes
 from anmjax.powerflow.admittance import Admittance
 from anmjax.powerflow.chord import End, iterate_chord
 from anmjax.powerflow.connectivity import all_energised
-from anmjax.powerflow.elimination.plan import SolverPlan
+from anmjax.powerflow.elimination.plan import SolverPlan, plan_of_least_fill
 from anmjax.powerflow.elimination.solver import linear_solver
 from anmjax.powerflow.equations import Equations, bus_power, deviation, given_of, rounding_floor, voltage
 from anmjax.powerflow.inputs import Inputs, equations_of, of_unknown, unknown_current, unknown_hold
@@ -35,6 +37,7 @@ from anmjax.powerflow.newton import (
     of_lanes,
     start_at,
 )
+from anmjax.powerflow.newton_rows import iterate_rows, with_slacks
 
 # Of a core's L2 cache: the matrices of a block in Newton's method, where the cost of the loops and that of
 # missing the cache balance; the vectors of a block in the chord method.
@@ -179,11 +182,32 @@ def _end(at: Iterate) -> End:
 
 
 def _solve_all_at_once(plan: SolverPlan, stopping: Stopping, schedule: AllAtOnce, inputs: Inputs) -> Solution:
-    """Newton's method, as many updates for every lane."""
+    """Newton's method for all lanes: in whole arrays, or bus by bus in one kernel of a GPU.
+
+    The latter where there are as many lanes as the schedule asks for, and neighbouring buses to eliminate. It
+    takes whatever the former does.
+    """
+    whole = functools.partial(_solve_in_levels, plan, stopping, schedule)
+    if inputs.p.ndim == 1 or len(plan.levels) < 2 or not schedule.in_rows(num_lanes(inputs)):
+        return whole(inputs)
+    in_rows = functools.partial(_solve_in_rows, plan_of_least_fill(plan), stopping, schedule)
+    return in_rows(inputs) if schedule.interpret else on_gpu(in_rows, whole, inputs)
+
+
+def _solve_in_levels(plan: SolverPlan, stopping: Stopping, schedule: AllAtOnce, inputs: Inputs) -> Solution:
+    """As many updates for every lane, and every level of the elimination at once."""
     equations = equations_of(plan, inputs)
     at = start_at(plan, equations, _start(plan, inputs, equations))
     at = iterate_newton(plan, linear_solver(plan, schedule), equations, at, stopping)
     return _finish(plan, stopping, equations, _end(at), all_energised(plan, inputs.branch.in_service))
+
+
+def _solve_in_rows(plan: SolverPlan, stopping: Stopping, schedule: AllAtOnce, inputs: Inputs) -> Solution:
+    """As many updates as the slowest lane of a block takes."""
+    equations = equations_of(plan, inputs)
+    start = with_slacks(plan, equations, _start(plan, inputs, equations), inputs.apart)
+    end = iterate_rows(plan, stopping, equations, start, interpret=schedule.interpret)
+    return _finish(plan, stopping, equations, end, all_energised(plan, inputs.branch.in_service))
 
 
 def _solve_by_newton(plan: SolverPlan, stopping: Stopping, schedule: CPUBlocks, inputs: Inputs) -> Solution:
