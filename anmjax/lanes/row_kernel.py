@@ -41,6 +41,11 @@ class Rows:
     component: tuple[int, ...]
     inside: jax.Array | None = None  # (LANES,) which lanes there are; None: all
 
+    @property
+    def dtype(self) -> Any:
+        """Of its numbers."""
+        return self.ref.dtype
+
     def __getitem__(self, i: jax.Array | int) -> Row:
         """The row (*component, 1); of lanes that are not there zeros."""
         return _filled((*self.component, 1), (self._read(at) for at in self._places(i)))
@@ -49,7 +54,7 @@ class Rows:
         from jax.experimental.pallas import triton
 
         for at, x in zip(self._places(i), row.reshape(-1), strict=True):
-            triton.store(self.ref.at[(*at, slice(None))], _of_lanes(x, self.ref.dtype), mask=self.inside)
+            triton.store(self.ref.at[(*at, slice(None))], _of_lanes(x, self.dtype), mask=self.inside)
 
     def _places(self, i: jax.Array | int) -> list[tuple[Any, ...]]:
         # All of one type, which is that of the numbers that slices begin with.
@@ -61,7 +66,7 @@ class Rows:
 
         if self.ref.ndim == len(at):
             return self.ref[at]
-        other = None if self.inside is None else jnp.zeros((), self.ref.dtype)
+        other = None if self.inside is None else jnp.zeros((), self.dtype)
         return triton.load(self.ref.at[(*at, slice(None))], mask=self.inside, other=other)
 
 
@@ -80,7 +85,7 @@ def row_kernel(
     Args:
       body: function of pytrees as of the further arguments, with ``Rows`` and, for tables, references.
       arrays: pytree of arrays ``[*component, n, lanes]``; an axis of lanes of size one is shared by all.
-      tables: pytree of int32 arrays.
+      tables: pytree of int32 NumPy arrays.
       out: pytree of ``jax.ShapeDtypeStruct`` of arrays ``[*component, n, lanes]``.
       scratch: pytree of the same of ``[*component, n]``, that every lane has to work with.
       name: of the kernel, in profiles.
@@ -136,7 +141,7 @@ def row_kernel(
         compiler_params=triton.CompilerParams(num_warps=1, num_stages=1),
         interpret=interpret,
         name=name,
-    )(jax.tree.map(lambda x: x[..., 0] if shared(x) else x, arrays), tables)
+    )(jax.tree.map(lambda x: x[..., 0] if shared(x) else x, arrays), jax.tree.map(jnp.asarray, tables))
     return made
 
 

@@ -181,21 +181,38 @@ def relative_change(plan: SolverPlan, linear: LinearSolver, jac: Jacobian, error
 
 def voltage_change(plan: SolverPlan, linear: LinearSolver, jac: Jacobian, error: jax.Array) -> jax.Array:
     """As ``relative_change``; returns the change of the voltages, (2, n_unknown, *batch) p.u."""
-    if plan.is_pv.any():
-        return phasor.multiply(jac.v, relative_change(plan, linear, jac, error))
-    return linear.solve(jac.factors, phasor.multiply(phasor.inverse(jac.v), error))
+    polar = bool(plan.is_pv.any())
+    return of_system(polar, jac.v, linear.solve(jac.factors, to_system(polar, jac.v, error)))
 
 
 def transposed_voltage_change(
     plan: SolverPlan, linear: LinearSolver, jac: Jacobian, rhs: jax.Array
 ) -> jax.Array:
     """The transpose of ``voltage_change``; all (2, n_unknown, *batch)."""
-    # The transpose of a product with a phasor is the product with its conjugate.
-    if plan.is_pv.any():
-        by_polar = jnp.flip(phasor.multiply(phasor.conj(jac.v), rhs), 0)
-        return linear.solve_transposed(jac.factors, by_polar)
-    over_v = phasor.conj(phasor.inverse(jac.v))
-    return phasor.multiply(over_v, linear.solve_transposed(jac.factors, rhs))
+    polar = bool(plan.is_pv.any())
+    x = linear.solve_transposed(jac.factors, to_transposed_system(polar, jac.v, rhs))
+    return of_transposed_system(polar, jac.v, x)
+
+
+def to_system(polar: bool, v: jax.Array, error: jax.Array) -> jax.Array:
+    """Right-hand side of a change of the equations; ``polar``: of the second form, with PV buses."""
+    return error if polar else phasor.multiply(phasor.inverse(v), error)
+
+
+def of_system(polar: bool, v: jax.Array, x: jax.Array) -> jax.Array:
+    """Change of the voltages of a solution."""
+    return phasor.multiply(v, jnp.flip(x, 0)) if polar else x
+
+
+# The transpose of a product with a phasor is the product with its conjugate.
+def to_transposed_system(polar: bool, v: jax.Array, rhs: jax.Array) -> jax.Array:
+    """The transpose of ``of_system``."""
+    return jnp.flip(phasor.multiply(phasor.conj(v), rhs), 0) if polar else rhs
+
+
+def of_transposed_system(polar: bool, v: jax.Array, x: jax.Array) -> jax.Array:
+    """The transpose of ``to_system``."""
+    return x if polar else phasor.multiply(phasor.conj(phasor.inverse(v)), x)
 
 
 def conjugating(y: jax.Array) -> jax.Array:

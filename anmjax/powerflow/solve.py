@@ -10,6 +10,7 @@ from the start again. No lane depends on another: the base case belongs to the n
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
@@ -28,6 +29,7 @@ from anmjax.powerflow.elimination.solver import linear_solver
 from anmjax.powerflow.equations import Equations, bus_power, deviation, given_of, rounding_floor, voltage
 from anmjax.powerflow.inputs import Inputs, equations_of, of_unknown, unknown_current, unknown_hold
 from anmjax.powerflow.jacobian import factorise, transposed_voltage_change, voltage_change
+from anmjax.powerflow.jacobian_rows import voltage_change_rows
 from anmjax.powerflow.newton import (
     Iterate,
     Stopping,
@@ -121,29 +123,40 @@ def solve_jacobian_lanes(
       (2, n_bus, *batch) by bus index, at slacks the right-hand side's; zero where not converged.
     """
 
-    def solved(schedule: Schedule, args: _JacobianArgs) -> jax.Array:
-        adm, d, converged, rhs, current, hold = args
-        linear, d = linear_solver(plan, schedule), take(d, plan.order, 1)
-        drawn = unknown_current(plan, current)
-        holding = unknown_hold(plan, hold)
-        jac = factorise(plan, linear, adm, voltage(d), bus_power(plan, adm, d), drawn, holding)
-        change = transposed_voltage_change if transposed else voltage_change
-        x = change(plan, linear, jac, of_unknown(plan, rhs))
-        held = take(rhs, plan.order[plan.n_unknown :], 1)
-        x = jnp.concatenate([x, jnp.broadcast_to(held, (2, plan.n_slack, *x.shape[2:]))], 1)
-        return jnp.where(converged[None, None], take(x, plan.position, 1), 0)
-
     def run(schedule: Schedule, args: _JacobianArgs) -> jax.Array:
-        if isinstance(schedule, AllAtOnce):
-            return solved(schedule, args)
-
-        def blocks(args: _JacobianArgs) -> jax.Array:
-            size = newton_block(plan, schedule, args)
-            return map_blocks(functools.partial(solved, schedule), args, size)
-
-        return with_lanes(blocks, args, args.rhs.ndim - 2)
+        whole = functools.partial(_solve_jacobian, plan, _voltage_change(plan, transposed, schedule))
+        if not isinstance(schedule, AllAtOnce):
+            num_axes = args.rhs.ndim - 2
+            return with_lanes(lambda x: map_blocks(whole, x, newton_block(plan, schedule, x)), args, num_axes)
+        if not _in_rows(plan, schedule, args, args.rhs.ndim - 2):
+            return whole(args)
+        own = plan_of_least_fill(plan)
+        change = functools.partial(voltage_change_rows, own, transposed, interpret=schedule.interpret)
+        in_rows = functools.partial(_solve_jacobian, own, change)
+        return in_rows(args) if schedule.interpret else on_gpu(in_rows, whole, args)
 
     return scheduled(run, _JacobianArgs(adm, d, converged, rhs, current, hold), schedule)
+
+
+def _voltage_change(plan: SolverPlan, transposed: bool, schedule: Schedule) -> Callable[..., jax.Array]:
+    """``voltage_change_rows`` of a plan by the linear solver of a schedule."""
+
+    def change(adm: Admittance, d: jax.Array, rhs: jax.Array, *given: jax.Array | None) -> jax.Array:
+        linear = linear_solver(plan, schedule)
+        jac = factorise(plan, linear, adm, voltage(d), bus_power(plan, adm, d), *given)
+        return (transposed_voltage_change if transposed else voltage_change)(plan, linear, jac, rhs)
+
+    return change
+
+
+def _solve_jacobian(plan: SolverPlan, change: Callable[..., jax.Array], args: _JacobianArgs) -> jax.Array:
+    """By bus index, with what ``change`` makes of the unknown buses."""
+    adm, d, converged, rhs, current, hold = args
+    given = unknown_current(plan, current), unknown_hold(plan, hold)
+    x = change(adm, take(d, plan.order, 1), of_unknown(plan, rhs), *given)
+    held = take(rhs, plan.order[plan.n_unknown :], 1)
+    x = jnp.concatenate([x, jnp.broadcast_to(held, (2, plan.n_slack, *x.shape[2:]))], 1)
+    return jnp.where(converged[None, None], take(x, plan.position, 1), 0)
 
 
 def _start(plan: SolverPlan, inputs: Inputs, equations: Equations) -> jax.Array:
@@ -184,14 +197,18 @@ def _end(at: Iterate) -> End:
 def _solve_all_at_once(plan: SolverPlan, stopping: Stopping, schedule: AllAtOnce, inputs: Inputs) -> Solution:
     """Newton's method for all lanes: in whole arrays, or bus by bus in one kernel of a GPU.
 
-    The latter where there are as many lanes as the schedule asks for, and neighbouring buses to eliminate. It
-    takes whatever the former does.
+    The latter takes whatever the former does, see ``_in_rows``.
     """
     whole = functools.partial(_solve_in_levels, plan, stopping, schedule)
-    if inputs.p.ndim == 1 or len(plan.levels) < 2 or not schedule.in_rows(num_lanes(inputs)):
+    if not _in_rows(plan, schedule, inputs, inputs.p.ndim - 1):
         return whole(inputs)
     in_rows = functools.partial(_solve_in_rows, plan_of_least_fill(plan), stopping, schedule)
     return in_rows(inputs) if schedule.interpret else on_gpu(in_rows, whole, inputs)
+
+
+def _in_rows(plan: SolverPlan, schedule: AllAtOnce, args: Any, num_axes: int) -> bool:
+    """Whether a GPU may solve in rows: as many lanes as the schedule asks for, and buses to eliminate."""
+    return num_axes == 1 and len(plan.levels) > 1 and schedule.in_rows(num_lanes(args))
 
 
 def _solve_in_levels(plan: SolverPlan, stopping: Stopping, schedule: AllAtOnce, inputs: Inputs) -> Solution:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import replace
 
 import jax
@@ -12,10 +13,11 @@ import pytest
 from anmjax import power_flow
 from anmjax.lanes.row_kernel import LANES
 from anmjax.lanes.schedule import AllAtOnce, CPUBlocks
+from anmjax.powerflow.admittance import admittance
 from anmjax.powerflow.elimination.plan import plan_of_least_fill
 from anmjax.powerflow.inputs import inputs_of, network_plan
 from anmjax.powerflow.newton import Stopping
-from anmjax.powerflow.solve import solve_lanes
+from anmjax.powerflow.solve import solve_jacobian_lanes, solve_lanes
 from tests.powerflow.networks import loaded_feeder, random_network
 from tests.powerflow.pandapower_reference import imported
 
@@ -114,6 +116,28 @@ def test_several_slacks_and_loads_of_constant_current(meshed, pv):
     assert rows.converged.all()
 
 
+@pytest.mark.parametrize("transposed", [False, True])
+@pytest.mark.parametrize("pv", [(), (0, 1, 2, 3)])
+def test_systems_with_the_jacobian_and_its_transpose(meshed, pv, transposed):
+    net, p, q, rng = meshed
+    net = net.replace(pv=tuple(np.delete(np.arange(9), net.slack)[list(pv)]))
+    net = jax.tree.map(lambda x: jnp.asarray(x)[..., None], net)
+    plan, inputs = network_plan(net, net.pv), inputs_of(net, jnp.asarray(p), jnp.asarray(q))
+    adm = admittance(plan, inputs.branch, inputs.shunts)
+    d, rhs = jnp.asarray(rng.uniform(-0.05, 0.05, (2, 9, 7))), jnp.asarray(rng.normal(size=(2, 9, 7)))
+    converged, drawn = jnp.arange(7) != 3, (jnp.full((9, 1), 0.1), jnp.full((9, 1), 0.05))
+    hold = jnp.asarray(rng.random((9, 7)) < 0.5) if pv else None
+    ours, theirs = (
+        jax.jit(functools.partial(solve_jacobian_lanes, plan, transposed, schedule))(
+            adm, d, converged, rhs, drawn, hold
+        )
+        for schedule in (IN_ROWS, IN_BLOCKS)
+    )
+    np.testing.assert_array_equal(ours[..., 3], 0)
+    np.testing.assert_allclose(ours, theirs, rtol=0, atol=1e-12 * np.abs(theirs).max())
+
+
+@pytest.mark.long
 def test_gradients_are_those_of_the_other_form(meshed):
     net, p, q, _ = meshed
 

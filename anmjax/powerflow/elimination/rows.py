@@ -8,7 +8,9 @@ have left, and is done with:
 
 and back, x_i = z_i - sum_a W[i, a] x_a. Every block is written once, and sums stay in registers: of a row
 that waits for later ones, as in ``loops.py``, a GPU's memory would read and write each time. Without fill
-the blocks L are those of the Jacobian.
+the blocks L are those of the Jacobian. The transposed system J' x = r is solved with the same factors:
+
+    c_i = r_i - sum_k W[k, i]' c_k,    x_i = D_i^-T (c_i - sum_a L[a, i]' x_a).
 
 Reference: Duff, Erisman & Reid, *Direct Methods for Sparse Matrices* (2nd ed., 2017), ch. 12.
 """
@@ -23,7 +25,7 @@ import jax
 import numpy as np
 
 from anmjax.lanes.row_kernel import Row, loop, of_rows
-from anmjax.lanes.two_by_two import inverse, matmul, matvec
+from anmjax.lanes.two_by_two import inverse, matmul, matvec, transpose
 from anmjax.powerflow.elimination.loops import plan_loops
 from anmjax.powerflow.elimination.plan import SolverPlan
 
@@ -88,9 +90,10 @@ def ends_of(keys: np.ndarray, size: int) -> np.ndarray:
 class Blocks(NamedTuple):
     """What the elimination leaves behind, and reads again: ``Rows``."""
 
-    half: Any  # (2, n) z, and from the back substitution on x
+    half: Any  # (2, n) z or c, and from the back substitution on x
     upper: Any  # (2, 2, num_slots) W
     lower: Any | None  # (2, 2, num_slots) L; None: those of the Jacobian
+    inverse: Any | None  # (2, 2, n) D^-1; None: it is not the transposed system that is solved
 
 
 def eliminate(
@@ -111,7 +114,7 @@ def eliminate(
       diagonal: (2, 2, 1) its block of the Jacobian.
       rhs: (2, 1) its right-hand side.
       edges: the Jacobian's blocks J[i, a] and J[a, i] of a slot.
-      back: its block J[a, i] alone.
+      back: its block J[a, i] alone, of a slot of any bus; asked for where ``blocks`` have no L.
     """
 
     def lower(s: jax.Array) -> Row:
@@ -119,12 +122,19 @@ def eliminate(
 
     def earlier(k: jax.Array, carry: tuple[Row, Row]) -> tuple[Row, Row]:
         s = slots.into[k]
-        return _less(*carry, lower(s), blocks.upper[s], blocks.half[slots.pivot[s]])
+        left, right, half = lower(s), blocks.upper[s], blocks.half[slots.pivot[s]]
+        there = _minus_product(carry[0], left, right)
+        if blocks.inverse is None:
+            return there, _minus_image(carry[1], left, half)
+        return there, _minus_transposed_image(carry[1], right, half)
 
     ends = slots.into_ends[i], slots.into_ends[i + 1]
     diagonal, rhs = loop(*ends, earlier, (diagonal, rhs))
     pivot = of_rows(inverse)(diagonal)
-    blocks.half[i] = of_rows(matvec)(pivot, rhs)
+    if blocks.inverse is None:
+        blocks.half[i] = of_rows(matvec)(pivot, rhs)
+    else:
+        blocks.half[i], blocks.inverse[i] = rhs, pivot
 
     def later(s: jax.Array, _: tuple[()]) -> tuple[()]:
         def pair(pairs: Pairs, k: jax.Array, carry: tuple[Row, Row]) -> tuple[Row, Row]:
@@ -144,22 +154,23 @@ def eliminate(
     loop(slots.slot_ends[i], slots.slot_ends[i + 1], later, ())
 
 
-def solve_back(slots: Slots, blocks: Blocks, i: jax.Array) -> Row:
-    """Solution of bus ``i``, (2, 1), once those of later buses stand in ``blocks.half``; written there."""
+def solve_back(slots: Slots, blocks: Blocks, i: jax.Array, back: Callable[[jax.Array], Row]) -> Row:
+    """Solution of bus ``i``, (2, 1), once those of later buses stand in ``blocks.half``; written there.
+
+    ``back`` as of ``eliminate``.
+    """
 
     def later(s: jax.Array, x: Row) -> Row:
-        return _minus_image(x, blocks.upper[s], blocks.half[slots.target[s]])
+        other = blocks.half[slots.target[s]]
+        if blocks.inverse is None:
+            return _minus_image(x, blocks.upper[s], other)
+        return _minus_transposed_image(x, back(s) if blocks.lower is None else blocks.lower[s], other)
 
     x = loop(slots.slot_ends[i], slots.slot_ends[i + 1], later, blocks.half[i])
+    if blocks.inverse is not None:
+        x = _transposed_image(blocks.inverse[i], x)
     blocks.half[i] = x
     return x
-
-
-@of_rows
-def _less(
-    diagonal: jax.Array, rhs: jax.Array, lower: jax.Array, upper: jax.Array, half: jax.Array
-) -> tuple[jax.Array, jax.Array]:
-    return diagonal - matmul(lower, upper), rhs - matvec(lower, half)
 
 
 @of_rows
@@ -168,5 +179,15 @@ def _minus_product(x: jax.Array, left: jax.Array, right: jax.Array) -> jax.Array
 
 
 @of_rows
-def _minus_image(x: jax.Array, block: jax.Array, own: jax.Array) -> jax.Array:
-    return x - matvec(block, own)
+def _minus_image(x: jax.Array, block: jax.Array, other: jax.Array) -> jax.Array:
+    return x - matvec(block, other)
+
+
+@of_rows
+def _minus_transposed_image(x: jax.Array, block: jax.Array, other: jax.Array) -> jax.Array:
+    return x - matvec(transpose(block), other)
+
+
+@of_rows
+def _transposed_image(block: jax.Array, x: jax.Array) -> jax.Array:
+    return matvec(transpose(block), x)
