@@ -21,16 +21,18 @@ from jax.extend import core
 from jax.interpreters import mlir
 
 from anmjax.lanes.blocks import num_lanes
-from anmjax.lanes.elements import _filled, _Program
+from anmjax.lanes.written import Written
+from anmjax.lanes.written import filled as elements_of
 
 _Out = TypeVar("_Out")
 _Carry = TypeVar("_Carry")
-# An array ``(*component, 1)`` of objects, as of ``anmjax.lanes.elements``.
+# An array ``(*component, 1)`` of objects, as of ``anmjax.lanes.written``.
 Row = np.ndarray
 
 # Of a block: a warp, which goes on until the slowest of them is done. Whatever one of its threads has
 # written it reads again itself.
 LANES = 32
+_LANES = Written((LANES,))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,13 +50,13 @@ class Rows:
 
     def __getitem__(self, i: jax.Array | int) -> Row:
         """The row (*component, 1); of lanes that are not there zeros."""
-        return _filled((*self.component, 1), (self._read(at) for at in self._places(i)))
+        return elements_of((*self.component, 1), (self._read(at) for at in self._places(i)))
 
     def __setitem__(self, i: jax.Array | int, row: Row) -> None:
         from jax.experimental.pallas import triton
 
         for at, x in zip(self._places(i), row.reshape(-1), strict=True):
-            triton.store(self.ref.at[(*at, slice(None))], _of_lanes(x, self.dtype), mask=self.inside)
+            triton.store(self.ref.at[(*at, slice(None))], _LANES.of_lanes(x, self.dtype), mask=self.inside)
 
     def _places(self, i: jax.Array | int) -> list[tuple[Any, ...]]:
         # All of one type, which is that of the numbers that slices begin with.
@@ -78,7 +80,7 @@ def row_kernel(
     scratch: Any,
     *,
     name: str,
-    interpret: bool = False,
+    interpreted: bool = False,
 ) -> Any:
     """Runs ``body(arrays, tables, out, scratch)`` as one kernel.
 
@@ -89,7 +91,7 @@ def row_kernel(
       out: pytree of ``jax.ShapeDtypeStruct`` of arrays ``[*component, n, lanes]``.
       scratch: pytree of the same of ``[*component, n]``, that every lane has to work with.
       name: of the kernel, in profiles.
-      interpret: runs it operation by operation, on any platform: for tests.
+      interpreted: whether Pallas interprets it, as it can on any platform.
 
     Returns:
       The arrays ``out``.
@@ -139,7 +141,7 @@ def row_kernel(
             jax.tree.map(lambda x: jax.ShapeDtypeStruct((blocks, *x.shape, LANES), x.dtype), scratch),
         ],
         compiler_params=triton.CompilerParams(num_warps=1, num_stages=1),
-        interpret=interpret,
+        interpret=interpreted,
         name=name,
     )(jax.tree.map(lambda x: x[..., 0] if shared(x) else x, arrays), jax.tree.map(jnp.asarray, tables))
     return made
@@ -152,7 +154,7 @@ def of_rows(fn: Callable[..., Any]) -> Callable[..., Any]:
         leaves, treedef = jax.tree.flatten(rows)
         shapes = [jax.ShapeDtypeStruct(x.shape, x.reshape(-1)[0].dtype) for x in leaves]
         one, out = jax.make_jaxpr(fn, return_shape=True)(*jax.tree.unflatten(treedef, shapes))
-        return jax.tree.unflatten(jax.tree.structure(out), _InKernel(LANES).evaluate(one, leaves))
+        return jax.tree.unflatten(jax.tree.structure(out), _LANES.evaluate(one, leaves))
 
     return run
 
@@ -165,14 +167,14 @@ def loop(
     shapes = [x.shape for x in leaves]
 
     def flat(carry: Any) -> list[jax.Array]:
-        return [_of_lanes(x, x.dtype) for row in jax.tree.leaves(carry) for x in row.reshape(-1)]
+        return [_LANES.of_lanes(x, x.dtype) for row in jax.tree.leaves(carry) for x in row.reshape(-1)]
 
     def turn(i: jax.Array, elements: list[jax.Array]) -> list[jax.Array]:
         return flat(step(i, rows(elements)))
 
     def rows(elements: list[jax.Array]) -> Any:
         own = iter(elements)
-        parts = [_filled(shape, itertools.islice(own, math.prod(shape))) for shape in shapes]
+        parts = [elements_of(shape, itertools.islice(own, math.prod(shape))) for shape in shapes]
         return jax.tree.unflatten(treedef, parts)
 
     begin, end = (np.int32(i) if isinstance(i, int) else i for i in (first, last))
@@ -181,7 +183,7 @@ def loop(
 
 def filled(component: tuple[int, ...], value: Any) -> Row:
     """A row (*component, 1) of one number."""
-    return _filled((*component, 1), (value for _ in range(math.prod(component))))
+    return elements_of((*component, 1), (value for _ in range(math.prod(component))))
 
 
 def on_gpu(kernel: Callable[..., _Out], otherwise: Callable[..., _Out], *args: Any) -> _Out:
@@ -217,17 +219,3 @@ def _lower_on_gpu(ctx: Any, *args: Any, kernel: Any, otherwise: Any) -> Any:
 
 mlir.register_lowering(_on_gpu, _lower_elsewhere)
 mlir.register_lowering(_on_gpu, _lower_on_gpu, platform="cuda")
-
-
-class _InKernel(_Program):
-    """Of the operations those in another way that Triton has not."""
-
-    def _of_elements(self, equation: Any, elements: Any) -> Any:
-        if equation.primitive.name == "round":
-            return jnp.floor(elements[0] + 0.5)
-        return super()._of_elements(equation, elements)
-
-
-def _of_lanes(x: Any, dtype: Any) -> jax.Array:
-    x = jnp.asarray(x, dtype)
-    return x if x.ndim else jax.lax.broadcast(x, (LANES,))

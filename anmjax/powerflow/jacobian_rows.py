@@ -33,7 +33,7 @@ def voltage_change_rows(
     current: jax.Array | None,
     hold: jax.Array | None,
     *,
-    interpret: bool = False,
+    interpreted: bool = False,
 ) -> jax.Array:
     """``jacobian.voltage_change`` or its transpose, at voltages of every lane.
 
@@ -45,7 +45,7 @@ def voltage_change_rows(
       rhs: (2, n_unknown, *batch).
       current: as of ``Equations``.
       hold: as of ``Equations``.
-      interpret: as of ``row_kernel``.
+      interpreted: as of ``row_kernel``.
 
     Returns:
       (2, n_unknown, lanes).
@@ -58,7 +58,7 @@ def voltage_change_rows(
         jax.ShapeDtypeStruct((2, plan.n_unknown, num_lanes(arrays)), rhs.dtype),
         blocks_of(plan, rhs.dtype, transposed=transposed),
         name=f"jacobian_{len(plan.order)}_buses" + "_transposed" * transposed,
-        interpret=interpret,
+        interpreted=interpreted,
     )
     return x
 

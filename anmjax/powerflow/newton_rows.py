@@ -67,7 +67,7 @@ def with_slacks(plan: SolverPlan, equations: Equations, x: jax.Array, apart: jax
 
 
 def iterate_rows(
-    plan: SolverPlan, stopping: Stopping, equations: Equations, x: jax.Array, *, interpret: bool = False
+    plan: SolverPlan, stopping: Stopping, equations: Equations, x: jax.Array, *, interpreted: bool = False
 ) -> End:
     """Newton's method from ``x`` on.
 
@@ -77,7 +77,7 @@ def iterate_rows(
       equations: those of a batch with one axis of lanes.
       x: (2, n_bus, lanes) angle in rad and excess in p.u. to start from, at slacks those that they are held
         at; may be shared by all lanes.
-      interpret: as of ``row_kernel``.
+      interpreted: as of ``row_kernel``.
 
     Returns:
       Where the lanes ended: deviations, largest error, updates.
@@ -96,7 +96,7 @@ def iterate_rows(
         out,
         _Work(jax.ShapeDtypeStruct((2, n_bus), dtype), blocks_of(plan, dtype)),
         name=f"newton_{n_bus}_buses",
-        interpret=interpret,
+        interpreted=interpreted,
     )
     return end.d, end.largest[None], end.updates[None]
 

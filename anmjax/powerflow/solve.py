@@ -130,10 +130,10 @@ def solve_jacobian_lanes(
             return with_lanes(lambda x: map_blocks(whole, x, newton_block(plan, schedule, x)), args, num_axes)
         if not _in_rows(plan, schedule, args, args.rhs.ndim - 2):
             return whole(args)
-        own = plan_of_least_fill(plan)
-        change = functools.partial(voltage_change_rows, own, transposed, interpret=schedule.interpret)
+        own, interpreted = plan_of_least_fill(plan), schedule.interpreted == "cuda"
+        change = functools.partial(voltage_change_rows, own, transposed, interpreted=interpreted)
         in_rows = functools.partial(_solve_jacobian, own, change)
-        return in_rows(args) if schedule.interpret else on_gpu(in_rows, whole, args)
+        return in_rows(args) if interpreted else on_gpu(in_rows, whole, args)
 
     return scheduled(run, _JacobianArgs(adm, d, converged, rhs, current, hold), schedule)
 
@@ -202,8 +202,9 @@ def _solve_all_at_once(plan: SolverPlan, stopping: Stopping, schedule: AllAtOnce
     whole = functools.partial(_solve_in_levels, plan, stopping, schedule)
     if not _in_rows(plan, schedule, inputs, inputs.p.ndim - 1):
         return whole(inputs)
-    in_rows = functools.partial(_solve_in_rows, plan_of_least_fill(plan), stopping, schedule)
-    return in_rows(inputs) if schedule.interpret else on_gpu(in_rows, whole, inputs)
+    interpreted = schedule.interpreted == "cuda"
+    in_rows = functools.partial(_solve_in_rows, plan_of_least_fill(plan), stopping, interpreted)
+    return in_rows(inputs) if interpreted else on_gpu(in_rows, whole, inputs)
 
 
 def _in_rows(plan: SolverPlan, schedule: AllAtOnce, args: Any, num_axes: int) -> bool:
@@ -219,11 +220,11 @@ def _solve_in_levels(plan: SolverPlan, stopping: Stopping, schedule: AllAtOnce, 
     return _finish(plan, stopping, equations, _end(at), all_energised(plan, inputs.branch.in_service))
 
 
-def _solve_in_rows(plan: SolverPlan, stopping: Stopping, schedule: AllAtOnce, inputs: Inputs) -> Solution:
+def _solve_in_rows(plan: SolverPlan, stopping: Stopping, interpreted: bool, inputs: Inputs) -> Solution:
     """As many updates as the slowest lane of a block takes."""
     equations = equations_of(plan, inputs)
     start = with_slacks(plan, equations, _start(plan, inputs, equations), inputs.apart)
-    end = iterate_rows(plan, stopping, equations, start, interpret=schedule.interpret)
+    end = iterate_rows(plan, stopping, equations, start, interpreted=interpreted)
     return _finish(plan, stopping, equations, end, all_energised(plan, inputs.branch.in_service))
 
 

@@ -21,7 +21,7 @@ from anmjax.powerflow.solve import solve_jacobian_lanes, solve_lanes
 from tests.powerflow.networks import loaded_feeder, random_network
 from tests.powerflow.pandapower_reference import imported
 
-IN_ROWS, IN_BLOCKS = AllAtOnce(min_lanes_in_rows=1, interpret=True), CPUBlocks()
+IN_ROWS, IN_BLOCKS = AllAtOnce(min_lanes_in_rows=1, interpreted="cuda"), CPUBlocks()
 NUM_ITERS = 8
 # As many digits as the precision has: of the voltages, at a mismatch that leaves them.
 TOL, SAME_V = {"float32": 2e-6, "float64": 1e-12}, {"float32": 1e-6, "float64": 1e-10}
