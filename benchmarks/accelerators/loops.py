@@ -20,6 +20,7 @@ _CALLED = ("jaxpr", "call_jaxpr")
 _OF_NUMBERS: dict[str, Callable[..., Any]] = {
     "add": operator.add,
     "convert_element_type": lambda x: x,
+    "gt": operator.gt,
     "lt": operator.lt,
     "mul": operator.mul,
     "sub": operator.sub,
@@ -149,12 +150,12 @@ class _Walk:
             after = walk.run(params["body_jaxpr"], [*consts, *carry])
             return after, walk.run(params["cond_jaxpr"], [*of_condition, *after])[0]
 
-        if not self.where:
+        goes_on = self.run(params["cond_jaxpr"], [*of_condition, *carry])[0]
+        if goes_on and not self.where:
             aside = _Walk(0)
             aside.where = 1
             if turn(aside, carry)[1] is None:
                 return self._apart(1, lambda: turn(self, [None] * len(carry))[0])
-        goes_on = self.run(params["cond_jaxpr"], [*of_condition, *carry])[0]
         while goes_on:
             carry, goes_on = turn(self, carry)
         assert goes_on is not None, "a loop by data in another"
