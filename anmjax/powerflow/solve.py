@@ -208,8 +208,8 @@ def _solve_all_at_once(plan: SolverPlan, stopping: Stopping, schedule: AllAtOnce
 
 
 def _in_rows(plan: SolverPlan, schedule: AllAtOnce, args: Any, num_axes: int) -> bool:
-    """Whether a GPU may solve in rows: as many lanes as the schedule asks for, and buses to eliminate."""
-    return num_axes == 1 and len(plan.levels) > 1 and schedule.in_rows(num_lanes(args))
+    """Whether a GPU may solve in rows: enough lanes by the schedule, and neighbours to eliminate."""
+    return num_axes == 1 and len(plan.levels) > 1 and schedule.in_rows(num_lanes(args), plan.n_unknown)
 
 
 def _solve_in_levels(plan: SolverPlan, stopping: Stopping, schedule: AllAtOnce, inputs: Inputs) -> Solution:

@@ -145,7 +145,7 @@ def test_a_kernel_that_is_brought_along_is_one_and_its_loops_by_data_are_told(tu
 
 
 def test_bytes_of_a_kernel_with_loops_are_what_they_load_and_store():
-    net, lanes = loaded_feeder()[0].astype(np.float32), 512
+    net, lanes = loaded_feeder()[0].astype(np.float32), 1024
     powers = jax.ShapeDtypeStruct((lanes, net.n_bus), np.float32)
     found = loops.moved_by_kernels(jax.vmap(lambda p, q: power_flow(net, p, q).v), (powers, powers))
     n, slots, ends = net.n_bus - 1, net.n_bus - 2, 2 * net.n_branch - 1  # of the slack one branch

@@ -21,7 +21,7 @@ from anmjax.powerflow.solve import solve_jacobian_lanes, solve_lanes
 from tests.powerflow.networks import loaded_feeder, random_network
 from tests.powerflow.pandapower_reference import imported
 
-IN_ROWS, IN_BLOCKS = AllAtOnce(min_lanes_in_rows=1, interpreted="cuda"), CPUBlocks()
+IN_ROWS, IN_BLOCKS = AllAtOnce(lanes_for_each_row=0, interpreted="cuda"), CPUBlocks()
 NUM_ITERS = 8
 # As many digits as the precision has: of the voltages, at a mismatch that leaves them.
 TOL, SAME_V = {"float32": 2e-6, "float64": 1e-12}, {"float32": 1e-6, "float64": 1e-10}
@@ -161,10 +161,10 @@ def test_one_kernel_on_a_gpu_for_as_many_lanes_as_the_schedule_asks_for():
         traced = jax.jit(jax.vmap(solve)).trace(p_lanes, q_lanes)
         return traced.lower(lowering_platforms=(platform,)).as_text().count("xla.gpu.triton")
 
-    enough = AllAtOnce.min_lanes_in_rows
+    enough = 16 * (net.n_bus - 1)
     assert kernels(enough, "cuda") == 1
     assert kernels(enough - 1, "cuda") == 0
-    assert kernels(enough, "cuda", AllAtOnce(min_lanes_in_rows=None)) == 0
+    assert kernels(enough, "cuda", AllAtOnce(lanes_for_each_row=None)) == 0
     assert kernels(enough, "cpu", AllAtOnce()) == kernels(enough, "tpu") == 0
 
 
