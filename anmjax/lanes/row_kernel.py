@@ -72,6 +72,18 @@ class Rows:
         return triton.load(self.ref.at[(*at, slice(None))], mask=self.inside, other=other)
 
 
+@dataclasses.dataclass(frozen=True)
+class Table:
+    """Numbers that a kernel looks up; all tables of a kernel are parts of one array."""
+
+    ref: Any
+    start: int
+
+    def __getitem__(self, i: jax.Array) -> jax.Array:
+        number: jax.Array = self.ref[i + self.start]
+        return number
+
+
 def row_kernel(
     body: Callable[..., None],
     arrays: Any,
@@ -85,7 +97,7 @@ def row_kernel(
     """Runs ``body(arrays, tables, out, scratch)`` as one kernel.
 
     Args:
-      body: function of pytrees as of the further arguments, with ``Rows`` and, for tables, references.
+      body: function of pytrees as of the further arguments, with ``Rows`` and, for tables, ``Table``.
       arrays: pytree of arrays ``[*component, n, lanes]``; an axis of lanes of size one is shared by all.
       tables: pytree of int32 NumPy arrays.
       out: pytree of ``jax.ShapeDtypeStruct`` of arrays ``[*component, n, lanes]``.
@@ -101,6 +113,9 @@ def row_kernel(
 
     lanes = num_lanes(arrays)
     blocks, zero = -(-lanes // LANES), np.int32(0)
+    parts, treedef = jax.tree.flatten(tables)
+    starts = np.cumsum([0, *map(len, parts)]).tolist()[:-1]
+    numbers = np.concatenate(parts)
 
     def shared(x: Any) -> bool:
         return x.shape[-1] == 1 and lanes > 1
@@ -116,7 +131,7 @@ def row_kernel(
     def own(x: Any) -> Any:
         return pl.BlockSpec((None, *x.shape, LANES), lambda b: (b, *[zero] * (x.ndim + 1)))
 
-    def kernel(arrays_ref: Any, tables_ref: Any, out_ref: Any, scratch_ref: Any) -> None:
+    def kernel(arrays_ref: Any, numbers_ref: Any, out_ref: Any, scratch_ref: Any) -> None:
         inside = None
         if lanes % LANES:
             inside = pl.program_id(0) * LANES + jax.lax.iota(np.int32, LANES) < lanes
@@ -126,7 +141,7 @@ def row_kernel(
 
         body(
             jax.tree.map(rows, arrays_ref, arrays),
-            tables_ref,
+            jax.tree.unflatten(treedef, [Table(numbers_ref, start) for start in starts]),
             jax.tree.map(rows, out_ref, out),
             jax.tree.map(lambda ref, x: Rows(ref, x.shape[:-1]), scratch_ref, scratch),
         )
@@ -134,7 +149,7 @@ def row_kernel(
     made, _ = pl.pallas_call(
         kernel,
         grid=(blocks,),
-        in_specs=[jax.tree.map(spec, arrays), jax.tree.map(lambda x: whole(x.shape), tables)],
+        in_specs=[jax.tree.map(spec, arrays), whole(numbers.shape)],
         out_specs=[jax.tree.map(spec, out), jax.tree.map(own, scratch)],
         out_shape=[
             out,
@@ -143,7 +158,7 @@ def row_kernel(
         compiler_params=triton.CompilerParams(num_warps=1, num_stages=1),
         interpret=interpreted,
         name=name,
-    )(jax.tree.map(lambda x: x[..., 0] if shared(x) else x, arrays), jax.tree.map(jnp.asarray, tables))
+    )(jax.tree.map(lambda x: x[..., 0] if shared(x) else x, arrays), jnp.asarray(numbers))
     return made
 
 

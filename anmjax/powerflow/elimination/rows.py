@@ -29,7 +29,7 @@ from anmjax.lanes.two_by_two import inverse, matmul, matvec, transpose
 from anmjax.powerflow.elimination.loops import plan_loops
 from anmjax.powerflow.elimination.plan import SolverPlan
 
-# A table in NumPy or, in a kernel, a reference to it.
+# A table in NumPy, and in a kernel that of ``anmjax.lanes.row_kernel``.
 Table: TypeAlias = Any
 
 
