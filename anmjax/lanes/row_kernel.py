@@ -151,9 +151,10 @@ def row_kernel(
         grid=(blocks,),
         in_specs=[jax.tree.map(spec, arrays), whole(numbers.shape)],
         out_specs=[jax.tree.map(spec, out), jax.tree.map(own, scratch)],
+        # Inside ``jax.shard_map``, too, the kernel is of one device.
         out_shape=[
-            out,
-            jax.tree.map(lambda x: jax.ShapeDtypeStruct((blocks, *x.shape, LANES), x.dtype), scratch),
+            jax.tree.map(lambda x: jax.core.ShapedArray(x.shape, x.dtype), out),
+            jax.tree.map(lambda x: jax.core.ShapedArray((blocks, *x.shape, LANES), x.dtype), scratch),
         ],
         compiler_params=triton.CompilerParams(num_warps=1, num_stages=1),
         interpret=interpreted,

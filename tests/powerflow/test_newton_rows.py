@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from jax.sharding import Mesh, PartitionSpec
 
 from anmjax import power_flow
 from anmjax.lanes.row_kernel import LANES
@@ -173,3 +174,17 @@ def test_a_radial_network_fills_in_nothing_by_degree_alone():
     plan = plan_of_least_fill(network_plan(net))
     assert sum(len(level.target_of_slot) for level in plan.levels) == net.n_bus - 2
     assert plan_of_least_fill(plan) is plan
+
+
+def test_kernels_go_over_the_lanes_that_a_device_has():
+    net, _, _ = loaded_feeder()
+    net = net.astype(np.float32)
+
+    def gradient(p, q):
+        return jax.grad(lambda p: jnp.abs(jax.vmap(lambda p, q: power_flow(net, p, q).v)(p, q)).sum())(p)
+
+    mesh, along = Mesh(np.array(jax.devices()[:1]), ("lanes",)), PartitionSpec("lanes")
+    run = jax.jit(jax.shard_map(gradient, mesh=mesh, in_specs=along, out_specs=along))
+    powers = jax.ShapeDtypeStruct((1024, net.n_bus), np.float32)
+    text = run.trace(powers, powers).lower(lowering_platforms=("cuda",)).as_text()
+    assert text.count("xla.gpu.triton") == 2
