@@ -104,7 +104,7 @@ def compiled(program: str, target: Target) -> dict[str, Any]:
         "target": target.name,
         "lanes": work.lanes,
         "steps": work.steps,
-        "updates": work.updates,
+        "updates": work.updates if moved else None,
         **counted(made.text, work.lanes * work.steps, work.steps, target, moved),
         "registers": used and used.most,
         "spilled_bytes": used and used.spilled_bytes,

@@ -42,6 +42,7 @@ def columns(target: Target) -> list[Column]:
         return [*shown, Column("estimate, M/s", "bound_per_s.plain", _millions)]
     return [
         *shown[:6],
+        Column("updates", "updates", missing=""),
         Column("registers", "registers", missing=""),
         Column("spilled, bytes", "spilled_bytes", ",", missing=""),
         *shown[6:],
