@@ -38,7 +38,7 @@ def half_angle(angle: jax.Array) -> tuple[jax.Array, jax.Array]:
       (sine, cosine), to about one unit in the last place of 1.
     """
     dtype = np.dtype(angle.dtype)
-    turns = jnp.round(angle * (0.5 / np.pi))
+    turns = jnp.floor(angle * (0.5 / np.pi) + 0.5)
     r = angle
     for part in _TURN[dtype]:
         r = r - turns * part

@@ -35,6 +35,19 @@ class AllAtOnce:
 
     # On elements of a lane's arrays; of a function that takes more the arrays stay whole.
     most_operations: int = 8192
+    # Whether a kernel holds such a function where the platform has them, see ``anmjax.lanes.lane_kernel``.
+    in_kernel: bool = True
+    # The platform whose kernels are interpreted, on any other, which is slow; None: its own are compiled.
+    interpreted: str | None = None
+    # Lanes for each row from which on an NVIDIA GPU loops over rows in one kernel where there is one, see
+    # ``anmjax.lanes.row_kernel``; None: never. A thread goes through its rows one after the other, for one
+    # lane as long as for a hundred thousand: fewer lanes are done sooner in whole arrays, whose kernels go
+    # over the rows at once. An estimate, by loads that take 0.3 us and launches that take 1.2 us.
+    lanes_for_each_row: int | None = 16
+
+    def in_rows(self, lanes: int, rows: int) -> bool:
+        """Whether so many lanes of so many rows may be worked through in loops over the rows."""
+        return self.lanes_for_each_row is not None and lanes >= self.lanes_for_each_row * rows
 
     def block(self, lanes: int, lane_bytes: int, fit: Fit) -> int:
         """One block of all lanes."""

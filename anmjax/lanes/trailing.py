@@ -104,7 +104,7 @@ def _evaluate(fn: Callable[..., _Out], schedule: Schedule | None, fit: Fit, args
 
     def run(schedule: Schedule, args: tuple[Any, ...]) -> _Out:
         if isinstance(schedule, AllAtOnce):
-            return whole(args, fn=by_element(fn, schedule.most_operations))
+            return whole(args, fn=by_element(fn, schedule))
         size = schedule.chunk(lanes, lane_bytes, fit)
         return map_blocks(functools.partial(whole, lanes=size), args, size, axis=0)
 

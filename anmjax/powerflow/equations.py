@@ -110,11 +110,12 @@ def current_change(plan: SolverPlan, adm: Admittance, e: jax.Array) -> jax.Array
 
 def _flowing(plan: SolverPlan, adm: Admittance, d: jax.Array, v: jax.Array) -> jax.Array:
     """Y v of phasors v, of which d have the same differences."""
-    return edge_sums(_edges(plan), adm.edge, d) + phasor.multiply(adm.row, v)
+    return edge_sums(edges_of(plan), adm.edge, d) + phasor.multiply(adm.row, v)
 
 
 @functools.lru_cache(maxsize=256)
-def _edges(plan: SolverPlan) -> Edges:
+def edges_of(plan: SolverPlan) -> Edges:
+    """The edges of a plan."""
     return Edges(plan.edge_tail, plan.edge_head, plan.edge_to_bus)
 
 
@@ -158,13 +159,26 @@ def asked(
       hold: (n_unknown, *batch) bool, PV buses that hold their voltage, the others are PQ; None: all.
     """
     n = plan.n_unknown
-    s = sent[:, :n]
-    if current is not None:
-        s = s + current * phasor.magnitude(voltage(d)[:, :n])[None]
-    if not plan.is_pv.any():
+    held = held_rows(plan, sent, hold) if plan.is_pv.any() else None
+    return asked_at(voltage(d)[:, :n], sent[:, :n], current, excess, held)
+
+
+def asked_at(
+    v: jax.Array,
+    sent: jax.Array,
+    current: jax.Array | None,
+    excess: jax.Array | None,
+    held: np.ndarray | jax.Array | None,
+) -> jax.Array:
+    """``asked`` of buses at the voltages ``v``, all (2, component, *batch) but ``excess``.
+
+    ``held`` masks the equations that hold a magnitude; None: there is none.
+    """
+    s = sent if current is None else sent + current * phasor.magnitude(v)[None]
+    if held is None:
         return s
-    excess = phasor.magnitude(voltage(d)[:, :n]) - 1 if excess is None else excess
-    return jnp.where(held_rows(plan, s, hold), excess[None], s)
+    excess = phasor.magnitude(v) - 1 if excess is None else excess
+    return jnp.where(held, excess[None], s)
 
 
 def residual(
@@ -182,10 +196,15 @@ def held_rows(plan: SolverPlan, error: jax.Array, hold: jax.Array | None = None)
 
 def largest_entry(error: jax.Array) -> jax.Array:
     """Largest magnitude over the equations, (1, 1, *batch); NaN where one is not finite."""
-    # XLA's CPU backend drops NaNs from the maximum over long arrays (jax 0.10.2).
-    size = jnp.where(jnp.isnan(error), jnp.inf, jnp.abs(error))
-    largest = size.max(axis=(0, 1), keepdims=True, initial=0)
+    largest = largest_size(error)
     return jnp.where(jnp.isfinite(largest), largest, jnp.nan)
+
+
+def largest_size(error: jax.Array) -> jax.Array:
+    """The same with infinity in the place of NaN."""
+    # XLA's CPU backend drops NaNs from the maximum over long arrays (jax 0.10.2), Triton from any.
+    size = jnp.where(jnp.isnan(error), jnp.inf, jnp.abs(error))
+    return size.max(axis=(0, 1), keepdims=True, initial=0)
 
 
 def rounding_floor(plan: SolverPlan, equations: Equations, d: jax.Array) -> jax.Array:

@@ -73,28 +73,32 @@ def factorise(
       hold: (n_unknown, *batch) bool, PV buses that hold their voltage, the others are PQ; None: all.
     """
     unknown = v[:, : plan.n_unknown]
-    own = evaluated(_over_square)(sent[:, : plan.n_unknown], unknown)
+    own = evaluated(over_square)(sent[:, : plan.n_unknown], unknown)
     if plan.is_pv.any():
         return Jacobian(unknown, own, linear.factor(*_polar_blocks(plan, adm, v, sent, current, hold)))
     edges, diagonal = _current_blocks(adm, own)
-    load = None if current is None else _load_blocks(current, unknown)
+    load = None if current is None else load_blocks(current, unknown)
     diagonal = diagonal if load is None else diagonal + load
     return Jacobian(unknown, own, linear.factor(edges, diagonal), load)
 
 
 def _current_blocks(adm: Admittance, own: jax.Array) -> tuple[jax.Array, jax.Array]:
     """Blocks of the edges and diagonal blocks, (2, 2, component, *batch), divided by the voltages."""
-    diagonal = _conjugating(adm.diagonal[:, : own.shape[1]])
-    diagonal = diagonal + jnp.stack([phasor.signed(own, 1, -1), jnp.flip(own, 0)])
-    return _conjugating(adm.edge), diagonal
+    return conjugating(adm.edge), current_diagonal(adm.diagonal[:, : own.shape[1]], own)
 
 
-def _load_blocks(current: jax.Array, v: jax.Array) -> jax.Array:
+def current_diagonal(diagonal: jax.Array, own: jax.Array) -> jax.Array:
+    """Diagonal blocks divided by the voltages, of buses with J / V ``own``; without loads' part."""
+    return conjugating(diagonal) + jnp.stack([phasor.signed(own, 1, -1), jnp.flip(own, 0)])
+
+
+def load_blocks(current: jax.Array, v: jax.Array) -> jax.Array:
     """What loads of constant current add to the diagonal blocks divided by the voltages."""
     return phasor.multiply(current, phasor.inverse(v))[:, None] * (v / phasor.magnitude(v)[None])[None]
 
 
-def _over_square(s: jax.Array, v: jax.Array) -> jax.Array:
+def over_square(s: jax.Array, v: jax.Array) -> jax.Array:
+    """J / V of powers sent and voltages."""
     over_v = phasor.inverse(v)
     return phasor.multiply(s, phasor.multiply(over_v, over_v))
 
@@ -109,22 +113,52 @@ def _polar_blocks(
 ) -> tuple[jax.Array, jax.Array]:
     """Blocks of the edges and diagonal blocks, (2, 2, component, *batch), by (theta, ln |V|)."""
     n_pair, n = len(plan.edge_tail) // 2, plan.n_unknown
-    product = phasor.multiply(
-        take(v, plan.edge_tail[:n_pair], 1), phasor.conj(take(v, plan.edge_head[:n_pair], 1))
+    tail, head = (take(v, ends[:n_pair], 1) for ends in (plan.edge_tail, plan.edge_head))
+    edges = polar_edges(
+        jnp.concatenate(sent_along(tail, head, adm.edge[:, :n_pair], adm.edge[:, n_pair:]), 1)
     )
-    along = phasor.multiply(product, phasor.conj(adm.edge[:, :n_pair]))
-    against = phasor.conj(phasor.multiply(product, adm.edge[:, n_pair:]))
-    own = phasor.conj(adm.diagonal[:, :n]) * phasor.square(v)[None, :n]
-    edges = _blocks(jnp.concatenate([along, against], 1), ((1, 1), (-1, 1)))
-    diagonal = _blocks(own, ((1, 1), (-1, 1))) + _blocks(sent[:, :n], ((-1, 1), (1, 1)))
     is_pv = np.append(plan.is_pv, [False] * plan.n_slack)
     edges = jnp.where(_held_rows(is_pv, plan.edge_tail, hold, edges), 0, edges)
-    magnitude = phasor.magnitude(v[:, :n])[None, None]
+    held = _held_rows(is_pv, np.arange(n), hold, edges)
+    return edges, polar_diagonal(adm.diagonal[:, :n], v[:, :n], sent[:, :n], current, held)
+
+
+def sent_along(
+    v_tail: jax.Array, v_head: jax.Array, there: jax.Array, back: jax.Array
+) -> tuple[jax.Array, jax.Array]:
+    """V_i conj(Y_ik V_k) of edges from i to k, and that of the edges back; (2, component, *batch) each."""
+    product = phasor.multiply(v_tail, phasor.conj(v_head))
+    return phasor.multiply(product, phasor.conj(there)), phasor.conj(phasor.multiply(product, back))
+
+
+def polar_edges(along: jax.Array) -> jax.Array:
+    """Blocks of edges by (theta, ln |V|), (2, 2, component, *batch), as of buses that hold no voltage."""
+    return _blocks(along, ((1, 1), (-1, 1)))
+
+
+def polar_diagonal(
+    diagonal: jax.Array,
+    v: jax.Array,
+    sent: jax.Array,
+    current: jax.Array | None,
+    held: np.ndarray | jax.Array,
+) -> jax.Array:
+    """Diagonal blocks by (theta, ln |V|), (2, 2, component, *batch).
+
+    Args:
+      diagonal: (2, component, *batch) p.u., Y_ii.
+      v: (2, component, *batch) p.u., voltages.
+      sent: (2, component, *batch) p.u., powers that the buses send into the network.
+      current: (2, component, *batch) p.u., s_i of loads of constant current; None: there is none.
+      held: mask of the second rows whose bus holds its voltage.
+    """
+    own = phasor.conj(diagonal) * phasor.square(v)[None]
+    blocks = polar_edges(own) + _blocks(sent, ((-1, 1), (1, 1)))
+    magnitude = phasor.magnitude(v)[None, None]
     if current is not None:
         drawn = (current * magnitude[0])[:, None]
-        diagonal = diagonal + jnp.concatenate([jnp.zeros_like(drawn), drawn], 1)
-    magnitude = magnitude * np.array([0, 1], v.dtype).reshape(1, 2, *[1] * (v.ndim - 1))
-    return edges, jnp.where(_held_rows(is_pv, np.arange(n), hold, diagonal), magnitude, diagonal)
+        blocks = blocks + jnp.concatenate([jnp.zeros_like(drawn), drawn], 1)
+    return jnp.where(held, magnitude * np.array([0, 1], v.dtype).reshape(1, 2, *[1] * (v.ndim - 1)), blocks)
 
 
 def relative_change(plan: SolverPlan, linear: LinearSolver, jac: Jacobian, error: jax.Array) -> jax.Array:
@@ -147,24 +181,41 @@ def relative_change(plan: SolverPlan, linear: LinearSolver, jac: Jacobian, error
 
 def voltage_change(plan: SolverPlan, linear: LinearSolver, jac: Jacobian, error: jax.Array) -> jax.Array:
     """As ``relative_change``; returns the change of the voltages, (2, n_unknown, *batch) p.u."""
-    if plan.is_pv.any():
-        return phasor.multiply(jac.v, relative_change(plan, linear, jac, error))
-    return linear.solve(jac.factors, phasor.multiply(phasor.inverse(jac.v), error))
+    polar = bool(plan.is_pv.any())
+    return of_system(polar, jac.v, linear.solve(jac.factors, to_system(polar, jac.v, error)))
 
 
 def transposed_voltage_change(
     plan: SolverPlan, linear: LinearSolver, jac: Jacobian, rhs: jax.Array
 ) -> jax.Array:
     """The transpose of ``voltage_change``; all (2, n_unknown, *batch)."""
-    # The transpose of a product with a phasor is the product with its conjugate.
-    if plan.is_pv.any():
-        by_polar = jnp.flip(phasor.multiply(phasor.conj(jac.v), rhs), 0)
-        return linear.solve_transposed(jac.factors, by_polar)
-    over_v = phasor.conj(phasor.inverse(jac.v))
-    return phasor.multiply(over_v, linear.solve_transposed(jac.factors, rhs))
+    polar = bool(plan.is_pv.any())
+    x = linear.solve_transposed(jac.factors, to_transposed_system(polar, jac.v, rhs))
+    return of_transposed_system(polar, jac.v, x)
 
 
-def _conjugating(y: jax.Array) -> jax.Array:
+def to_system(polar: bool, v: jax.Array, error: jax.Array) -> jax.Array:
+    """Right-hand side of a change of the equations; ``polar``: of the second form, with PV buses."""
+    return error if polar else phasor.multiply(phasor.inverse(v), error)
+
+
+def of_system(polar: bool, v: jax.Array, x: jax.Array) -> jax.Array:
+    """Change of the voltages of a solution."""
+    return phasor.multiply(v, jnp.flip(x, 0)) if polar else x
+
+
+# The transpose of a product with a phasor is the product with its conjugate.
+def to_transposed_system(polar: bool, v: jax.Array, rhs: jax.Array) -> jax.Array:
+    """The transpose of ``of_system``."""
+    return jnp.flip(phasor.multiply(phasor.conj(v), rhs), 0) if polar else rhs
+
+
+def of_transposed_system(polar: bool, v: jax.Array, x: jax.Array) -> jax.Array:
+    """The transpose of ``to_system``."""
+    return x if polar else phasor.multiply(phasor.conj(phasor.inverse(v)), x)
+
+
+def conjugating(y: jax.Array) -> jax.Array:
     """Blocks of d -> conj(y d), (2, 2, component, *batch)."""
     return jnp.stack([phasor.signed(y, 1, -1), phasor.signed(jnp.flip(y, 0), -1, -1)])
 

@@ -17,6 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from anmjax.lanes import phasor
+from anmjax.lanes.written import in_kernel
 from anmjax.powerflow.elimination.plan import SolverPlan
 from anmjax.powerflow.elimination.solver import LinearSolver
 from anmjax.powerflow.equations import (
@@ -99,12 +100,16 @@ def update(
     moves: jax.Array,
 ) -> Iterate:
     """One update of the lanes that move, (1, 1, *batch) bool, with the given Jacobian."""
-    step = jnp.flip(relative_change(plan, linear, jac, at.error), 0)
+    x = jnp.where(moves, stepped(at.x, relative_change(plan, linear, jac, at.error)), at.x)
+    return evaluate(plan, equations, x, at.updates + moves.astype(at.updates.dtype))
+
+
+def stepped(x: jax.Array, change: jax.Array) -> jax.Array:
+    """Angles and excesses less a change of ln |V| and of the angle, all (2, component, *batch)."""
+    step = jnp.flip(change, 0)
     # |V| moves by its absolute value times the step in ln |V|: an iterate that strays to |V| < 0
     # moves as in the reference simulator, whose derivative by |V| has the direction V / |V|.
-    scale = jnp.where(column([True, False], 0, step.ndim), 1, jnp.abs(1 + at.x[1])[None])
-    x = jnp.where(moves, at.x - step * scale, at.x)
-    return evaluate(plan, equations, x, at.updates + moves.astype(at.updates.dtype))
+    return x - step * jnp.where(column([True, False], 0, step.ndim), 1, jnp.abs(1 + x[1])[None])
 
 
 def iterate_newton(
@@ -149,14 +154,20 @@ def _iterate_lane(
     stopping: Stopping,
     step: Callable[[Iterate], Iterate],
 ) -> Iterate:
-    """A fixed number of iterations of one lane, which hands on no more than all else follows from.
+    """The iterations of one lane, evaluated element by element.
 
-    Evaluated element by element, an update is then one kernel that keeps the rest in registers.
+    In a kernel as many as it needs. Outside a fixed number that hands on no more than all else follows from:
+    an update is then one kernel that keeps the rest in registers.
     """
 
     def turn(_: int, carry: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array]:
         at = step(evaluate(plan, equations, *carry))
         return at.x, at.updates
 
-    x, updates = jax.lax.fori_loop(0, stopping.num_iters, turn, (at.x, at.updates))
-    return evaluate(plan, equations, x, updates)
+    def fixed(at: Iterate) -> Iterate:
+        return evaluate(plan, equations, *jax.lax.fori_loop(0, stopping.num_iters, turn, (at.x, at.updates)))
+
+    def needed(at: Iterate) -> Iterate:
+        return jax.lax.while_loop(lambda at: moving(at, stopping)[0, 0], step, at)
+
+    return in_kernel(needed, fixed)(at)

@@ -1,6 +1,7 @@
 """Which method solves which lanes of a batch, by its schedule.
 
-All at once, every lane makes the same number of Newton updates. In blocks, a block is left when few of its
+All at once, every lane makes the same number of Newton updates; in the loops of a GPU's kernel, as many as
+the slowest of its block. In blocks, a block is left when few of its
 lanes still move, and these stragglers are gathered and finished apart. Many lanes of one network share the
 Jacobian of its base case, factorised once, in the chord method; what it does not solve, Newton's method does,
 from the start again. No lane depends on another: the base case belongs to the network.
@@ -9,6 +10,7 @@ from the start again. No lane depends on another: the base case belongs to the n
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
@@ -17,15 +19,17 @@ import jax.numpy as jnp
 from anmjax.lanes import phasor
 from anmjax.lanes.blocks import map_blocks, num_lanes, set_lanes, take_lanes
 from anmjax.lanes.gather import take
+from anmjax.lanes.row_kernel import on_gpu
 from anmjax.lanes.schedule import AllAtOnce, CPUBlocks, Fit, Schedule, scheduled, with_lanes
 from anmjax.powerflow.admittance import Admittance
 from anmjax.powerflow.chord import End, iterate_chord
 from anmjax.powerflow.connectivity import all_energised
-from anmjax.powerflow.elimination.plan import SolverPlan
+from anmjax.powerflow.elimination.plan import SolverPlan, plan_of_least_fill
 from anmjax.powerflow.elimination.solver import linear_solver
 from anmjax.powerflow.equations import Equations, bus_power, deviation, given_of, rounding_floor, voltage
 from anmjax.powerflow.inputs import Inputs, equations_of, of_unknown, unknown_current, unknown_hold
 from anmjax.powerflow.jacobian import factorise, transposed_voltage_change, voltage_change
+from anmjax.powerflow.jacobian_rows import voltage_change_rows
 from anmjax.powerflow.newton import (
     Iterate,
     Stopping,
@@ -35,6 +39,7 @@ from anmjax.powerflow.newton import (
     of_lanes,
     start_at,
 )
+from anmjax.powerflow.newton_rows import iterate_rows, with_slacks
 
 # Of a core's L2 cache: the matrices of a block in Newton's method, where the cost of the loops and that of
 # missing the cache balance; the vectors of a block in the chord method.
@@ -118,29 +123,40 @@ def solve_jacobian_lanes(
       (2, n_bus, *batch) by bus index, at slacks the right-hand side's; zero where not converged.
     """
 
-    def solved(schedule: Schedule, args: _JacobianArgs) -> jax.Array:
-        adm, d, converged, rhs, current, hold = args
-        linear, d = linear_solver(plan, schedule), take(d, plan.order, 1)
-        drawn = unknown_current(plan, current)
-        holding = unknown_hold(plan, hold)
-        jac = factorise(plan, linear, adm, voltage(d), bus_power(plan, adm, d), drawn, holding)
-        change = transposed_voltage_change if transposed else voltage_change
-        x = change(plan, linear, jac, of_unknown(plan, rhs))
-        held = take(rhs, plan.order[plan.n_unknown :], 1)
-        x = jnp.concatenate([x, jnp.broadcast_to(held, (2, plan.n_slack, *x.shape[2:]))], 1)
-        return jnp.where(converged[None, None], take(x, plan.position, 1), 0)
-
     def run(schedule: Schedule, args: _JacobianArgs) -> jax.Array:
-        if isinstance(schedule, AllAtOnce):
-            return solved(schedule, args)
-
-        def blocks(args: _JacobianArgs) -> jax.Array:
-            size = newton_block(plan, schedule, args)
-            return map_blocks(functools.partial(solved, schedule), args, size)
-
-        return with_lanes(blocks, args, args.rhs.ndim - 2)
+        whole = functools.partial(_solve_jacobian, plan, _voltage_change(plan, transposed, schedule))
+        if not isinstance(schedule, AllAtOnce):
+            num_axes = args.rhs.ndim - 2
+            return with_lanes(lambda x: map_blocks(whole, x, newton_block(plan, schedule, x)), args, num_axes)
+        if not _in_rows(plan, schedule, args, args.rhs.ndim - 2):
+            return whole(args)
+        own, interpreted = plan_of_least_fill(plan), schedule.interpreted == "cuda"
+        change = functools.partial(voltage_change_rows, own, transposed, interpreted=interpreted)
+        in_rows = functools.partial(_solve_jacobian, own, change)
+        return in_rows(args) if interpreted else on_gpu(in_rows, whole, args)
 
     return scheduled(run, _JacobianArgs(adm, d, converged, rhs, current, hold), schedule)
+
+
+def _voltage_change(plan: SolverPlan, transposed: bool, schedule: Schedule) -> Callable[..., jax.Array]:
+    """``voltage_change_rows`` of a plan by the linear solver of a schedule."""
+
+    def change(adm: Admittance, d: jax.Array, rhs: jax.Array, *given: jax.Array | None) -> jax.Array:
+        linear = linear_solver(plan, schedule)
+        jac = factorise(plan, linear, adm, voltage(d), bus_power(plan, adm, d), *given)
+        return (transposed_voltage_change if transposed else voltage_change)(plan, linear, jac, rhs)
+
+    return change
+
+
+def _solve_jacobian(plan: SolverPlan, change: Callable[..., jax.Array], args: _JacobianArgs) -> jax.Array:
+    """By bus index, with what ``change`` makes of the unknown buses."""
+    adm, d, converged, rhs, current, hold = args
+    given = unknown_current(plan, current), unknown_hold(plan, hold)
+    x = change(adm, take(d, plan.order, 1), of_unknown(plan, rhs), *given)
+    held = take(rhs, plan.order[plan.n_unknown :], 1)
+    x = jnp.concatenate([x, jnp.broadcast_to(held, (2, plan.n_slack, *x.shape[2:]))], 1)
+    return jnp.where(converged[None, None], take(x, plan.position, 1), 0)
 
 
 def _start(plan: SolverPlan, inputs: Inputs, equations: Equations) -> jax.Array:
@@ -179,11 +195,37 @@ def _end(at: Iterate) -> End:
 
 
 def _solve_all_at_once(plan: SolverPlan, stopping: Stopping, schedule: AllAtOnce, inputs: Inputs) -> Solution:
-    """Newton's method, as many updates for every lane."""
+    """Newton's method for all lanes: in whole arrays, or bus by bus in one kernel of a GPU.
+
+    The latter takes whatever the former does, see ``_in_rows``.
+    """
+    whole = functools.partial(_solve_in_levels, plan, stopping, schedule)
+    if not _in_rows(plan, schedule, inputs, inputs.p.ndim - 1):
+        return whole(inputs)
+    interpreted = schedule.interpreted == "cuda"
+    in_rows = functools.partial(_solve_in_rows, plan_of_least_fill(plan), stopping, interpreted)
+    return in_rows(inputs) if interpreted else on_gpu(in_rows, whole, inputs)
+
+
+def _in_rows(plan: SolverPlan, schedule: AllAtOnce, args: Any, num_axes: int) -> bool:
+    """Whether a GPU may solve in rows: enough lanes by the schedule, and neighbours to eliminate."""
+    return num_axes == 1 and len(plan.levels) > 1 and schedule.in_rows(num_lanes(args), plan.n_unknown)
+
+
+def _solve_in_levels(plan: SolverPlan, stopping: Stopping, schedule: AllAtOnce, inputs: Inputs) -> Solution:
+    """As many updates for every lane, and every level of the elimination at once."""
     equations = equations_of(plan, inputs)
     at = start_at(plan, equations, _start(plan, inputs, equations))
     at = iterate_newton(plan, linear_solver(plan, schedule), equations, at, stopping)
     return _finish(plan, stopping, equations, _end(at), all_energised(plan, inputs.branch.in_service))
+
+
+def _solve_in_rows(plan: SolverPlan, stopping: Stopping, interpreted: bool, inputs: Inputs) -> Solution:
+    """As many updates as the slowest lane of a block takes."""
+    equations = equations_of(plan, inputs)
+    start = with_slacks(plan, equations, _start(plan, inputs, equations), inputs.apart)
+    end = iterate_rows(plan, stopping, equations, start, interpreted=interpreted)
+    return _finish(plan, stopping, equations, end, all_energised(plan, inputs.branch.in_service))
 
 
 def _solve_by_newton(plan: SolverPlan, stopping: Stopping, schedule: CPUBlocks, inputs: Inputs) -> Solution:

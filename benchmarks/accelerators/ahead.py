@@ -13,19 +13,20 @@ import multiprocessing
 import os
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from multiprocessing.connection import Connection
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import jax
 
-from benchmarks.accelerators import registers
+from benchmarks.accelerators import loops, registers
 from benchmarks.accelerators.programs import ANM6, PROGRAMS
 from benchmarks.accelerators.targets import INSTALL, TARGETS, Target
 from benchmarks.accelerators.traffic import bytes_moved
 from benchmarks.harness import command_line, record
-from benchmarks.harness.compiled_text import launches, parse
+from benchmarks.harness.compiled_text import launches, parse, turns_by_data
 from benchmarks.harness.timing import compile_program
 
 MANY = 1 << 20  # lanes that the bounds are for
@@ -90,6 +91,10 @@ def compiled(program: str, target: Target) -> dict[str, Any]:
     """
     jax.config.update("jax_platforms", "cpu")
     work = PROGRAMS[program](target.device())
+    moved = {}
+    if target.platform == "cuda":
+        found = loops.moved_by_kernels(work.function, work.arguments)
+        moved = {name: one.total(work.updates + 1) for name, one in found.items()}
     with tempfile.TemporaryDirectory() as folder:
         dump = {"xla_dump_to": folder} if target.platform == "cuda" else {}
         made = compile_program(work.function, *work.arguments, compiler_options=dump)
@@ -99,7 +104,8 @@ def compiled(program: str, target: Target) -> dict[str, Any]:
         "target": target.name,
         "lanes": work.lanes,
         "steps": work.steps,
-        **counted(made.text, work.lanes * work.steps, work.steps, target),
+        "updates": work.updates if moved else None,
+        **counted(made.text, work.lanes * work.steps, work.steps, target, moved),
         "registers": used and used.most,
         "spilled_bytes": used and used.spilled_bytes,
         "temp_bytes": made.temp_bytes,
@@ -108,7 +114,9 @@ def compiled(program: str, target: Target) -> dict[str, Any]:
     }
 
 
-def counted(text: str, lane_steps: int, steps: int, target: Target) -> dict[str, Any]:
+def counted(
+    text: str, lane_steps: int, steps: int, target: Target, moved: Mapping[str, float] = MappingProxyType({})
+) -> dict[str, Any]:
     """Kernels a step, bytes of a lane's step and the bounds of an optimized program.
 
     Args:
@@ -116,18 +124,22 @@ def counted(text: str, lane_steps: int, steps: int, target: Target) -> dict[str,
       lane_steps: steps of lanes that a run of it makes.
       steps: steps of one lane.
       target: the device it is for.
+      moved: bytes of a launch of those kernels, by name, of which the text does not show the loops.
     """
     program = parse(text)
     found = launches(program)
     kernels = sum(kernel.times for kernel in found.kernels) / steps
-    moved = sum(kernel.times * bytes_moved(program, kernel) for kernel in found.kernels) / lane_steps
+    each = (kernel.times * bytes_moved(program, kernel, moved) for kernel in found.kernels)
+    bytes_a_lane = sum(each) / lane_steps
     waits = {"plain": target.launch_s, "graph": target.graph_launch_s}
     return {
         "kernels": kernels,
         "open_loops": found.open_loops,
-        "bytes_a_lane": moved,
+        "open_loops_in_kernels": sum(turns_by_data(kernel.instruction) for kernel in found.kernels),
+        "bytes_a_lane": bytes_a_lane,
         "bound_per_s": {
-            name: MANY / (kernels * wait + MANY * moved / target.bandwidth) for name, wait in waits.items()
+            name: MANY / (kernels * wait + MANY * bytes_a_lane / target.bandwidth)
+            for name, wait in waits.items()
         },
     }
 

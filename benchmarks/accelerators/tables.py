@@ -33,6 +33,7 @@ def columns(target: Target) -> list[Column]:
         Column("lanes", "lanes", ","),
         Column("kernels a step", "kernels", digits),
         Column("loops by data", "open_loops"),
+        Column("in kernels", "open_loops_in_kernels", missing=""),
         Column("bytes a lane", "bytes_a_lane", digits),
         Column("scratch, bytes a lane", lambda row: row["temp_bytes"] / row["lanes"], digits),
         Column("compile, s", _seconds, ".0f"),
@@ -40,10 +41,11 @@ def columns(target: Target) -> list[Column]:
     if target.platform == "tpu":
         return [*shown, Column("estimate, M/s", "bound_per_s.plain", _millions)]
     return [
-        *shown[:5],
+        *shown[:6],
+        Column("updates", "updates", missing=""),
         Column("registers", "registers", missing=""),
         Column("spilled, bytes", "spilled_bytes", ",", missing=""),
-        *shown[5:],
+        *shown[6:],
         Column("estimate, M/s", "bound_per_s.plain", _millions),
         Column("in a graph", "bound_per_s.graph", _millions),
     ]

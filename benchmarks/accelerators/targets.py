@@ -37,7 +37,8 @@ class Target:
         # Or the compiler would ask the network what machine this is.
         os.environ |= {"TPU_SKIP_MDS_QUERY": "1", "TPU_WORKER_HOSTNAMES": "localhost", "TPU_WORKER_ID": "0"}
         os.environ["TPU_ACCELERATOR_TYPE"] = {"v5e": "v5litepod-1"}.get(self.name, f"{self.name}-1")
-        return topologies.get_topology_desc(f"{self.name}:1x1", "tpu").devices[0]
+        one = {"chips_per_host_bounds": [1, 1, 1]}  # some of its versions take a host to have four
+        return topologies.get_topology_desc(f"{self.name}:1x1", "tpu", **one).devices[0]
 
     def installed(self) -> bool:
         """Whether the compiler for it is."""

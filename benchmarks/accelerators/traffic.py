@@ -1,8 +1,9 @@
 """Bytes that the kernels of a compiled program move through a device's memory, estimated from its text.
 
 A kernel reads of its arguments the distinct elements that its result needs, each once, and writes its result
-once; what it updates in place it does not read. Caches may save some of it, bad access patterns cost more.
-Arrays that a TPU keeps on its chip are not counted.
+once; what it updates in place it does not read. One that the program brings along, written by hand, is taken
+to read all of its arguments once. Caches may save some of it, bad access patterns cost more. Arrays that a
+TPU keeps on its chip are not counted.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import math
 import re
 from collections import defaultdict
 from collections.abc import Mapping
+from types import MappingProxyType
 
 from benchmarks.harness.compiled_text import Instruction, Launch, Program
 
@@ -20,8 +22,8 @@ _ON_CHIP = re.compile(r"S\([1-9]")  # a memory space other than that of the devi
 _SLICES = ("gather", "slice", "dynamic-slice")
 
 
-def bytes_moved(program: Program, launch: Launch) -> float:
-    """Bytes that one launch of a kernel reads and writes."""
+def bytes_moved(program: Program, launch: Launch, known: Mapping[str, float] = MappingProxyType({})) -> float:
+    """Bytes that one launch of a kernel reads and writes; of custom ones those ``known`` by their names."""
     instruction, around = launch.instruction, program.computations[launch.computation]
     if instruction.opcode == "fusion":
         called = re.search(r"calls=%?([\w.\-]+)", instruction.attributes)
@@ -29,6 +31,10 @@ def bytes_moved(program: Program, launch: Launch) -> float:
         return _of_fusion(program.computations[called[1]])
     if instruction.opcode in ("copy-start", "slice-start"):
         return _size(instruction.shape) / (2 if instruction.opcode == "copy-start" else 1)
+    if instruction.opcode == "custom-call":
+        name = re.search(r'\bname = "(\w+)"', instruction.attributes)
+        if name and name[1] in known:
+            return known[name[1]]
     written = _size(instruction.shape)
     if instruction.opcode in _SLICES:
         return 2 * written

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import re
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -17,6 +18,13 @@ _KNOWN_TRIPS = re.compile(r'"known_trip_count":\{"n":"(\d+)"')
 _FREE = {"parameter", "constant", "tuple", "get-tuple-element", "bitcast", "after-all", "opt-barrier"}
 _FREE |= {"copy-done", "slice-done", "async-done", "partition-id", "replica-id"}
 _FOLLOWED = {"while", "conditional", "call"}
+# Custom calls of a TPU's compiler that name or join buffers.
+_FREE_CALLS = re.compile(r'custom_call_target="(AllocateBuffer|ConcatBitcast)"')
+# What ends a turn of ``scf.while`` in the module of a kernel that a program brings along: for a GPU its text
+# has the names of the operations, for a TPU its bytes in base 64.
+_KERNEL = re.compile(r'custom_call_target="(__gpu\$xla.gpu.triton|tpu_custom_call)"')
+_BODY = re.compile(r'"body":"([^"]*)"')
+_OPEN_LOOP = re.compile(r"(?:scf\.|\\00|\0)condition(?:\\00|\0)")
 
 
 class Instruction(NamedTuple):
@@ -103,7 +111,8 @@ def _launches(program: Program, name: str, times: int) -> Launches:
     open_loops = 0
     for instruction in program.computations[name].values():
         if instruction.opcode not in _FOLLOWED:
-            if instruction.opcode not in _FREE:
+            free = instruction.opcode in _FREE or _FREE_CALLS.search(instruction.attributes)
+            if not free:
                 kernels.append(Launch(instruction, name, times))
             continue
         if instruction.opcode == "while":
@@ -127,6 +136,18 @@ def _launches(program: Program, name: str, times: int) -> Launches:
         kernels += [kernel for part in parts for kernel in part.kernels]
         open_loops += sum(part.open_loops for part in parts)
     return Launches(kernels, open_loops)
+
+
+def brought_along(instruction: Instruction) -> bool:
+    """Whether an instruction runs a kernel that the program brings along, written by hand."""
+    return _KERNEL.search(instruction.attributes) is not None
+
+
+def turns_by_data(instruction: Instruction) -> bool:
+    """Whether a kernel that is brought along has a loop that turns as often as the data ask for."""
+    body = _BODY.search(instruction.attributes)
+    told = base64.b64decode(body[1]).decode("latin-1") if body else instruction.attributes
+    return brought_along(instruction) and _OPEN_LOOP.search(told) is not None
 
 
 def _loop(instruction: Instruction) -> dict[str, str]:

@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import base64
+
+import jax
+import numpy as np
 import pytest
 
-from benchmarks.accelerators import ahead, registers
+from anmjax import power_flow
+from benchmarks.accelerators import ahead, loops, registers
 from benchmarks.accelerators.programs import ANM6, PROGRAMS
 from benchmarks.accelerators.targets import INSTALL, TARGETS
 from benchmarks.accelerators.traffic import bytes_moved
-from benchmarks.harness.compiled_text import launches, parse
+from benchmarks.harness.compiled_text import launches, parse, turns_by_data
+from tests.powerflow.networks import loaded_feeder
 
 # Of a step of ANM6Easy-v0 with auto reset on an H200 in float32: a tenth above what it comes to.
-MOST_KERNELS, MOST_BYTES = 45, 2_150
+MOST_KERNELS, MOST_BYTES = 17, 1_060
+MOST_OPERATIONS = 200  # of a TPU v5e
 # A loop of 3 - 1 turns with a kernel in it that reads 4 of 100 rows of 8 lanes and writes those, and a
 # choice between one kernel and two.
 TEXT = """HloModule a
@@ -69,6 +76,7 @@ ENTRY %main (k: f32[100,8], l: s32[4,1], m: f32[1,8], n: pred[], o: s32[]) -> f3
   ROOT %end = f32[8]{0} conditional(%n, %row, %row), true_computation=%one, false_computation=%two
 }
 """
+CUSTOM = 'custom-call(%rows.1, %index.1), custom_call_target="t", backend_config={ir = "..", name = "rows"}'
 TOLD = """
 ptxas info    : Compiling entry function 'fusion_1' for 'sm_90a'
 ptxas info    : Function properties for fusion_1
@@ -111,6 +119,53 @@ def test_bytes_are_those_of_the_elements_that_a_kernel_needs(program):
     assert moved["i"] == moved["j"] == 4 * 8  # the array between the two stays on the chip
 
 
+def brought_along(target, module):
+    """A program that is one kernel, written by hand, and a buffer."""
+    return parse(f"""HloModule b
+ENTRY %main (a: f32[8]) -> f32[8] {{
+  %a = f32[8]{{0}} parameter(0)
+  %room = f32[8]{{0}} custom-call(), custom_call_target="AllocateBuffer"
+  ROOT %b = (f32[8]{{0}}, pred[8]{{0}}) custom-call(%a), custom_call_target="{target}", config={module}
+}}
+""")
+
+
+@pytest.mark.parametrize("turns", [True, False])
+def test_a_kernel_that_is_brought_along_is_one_and_its_loops_by_data_are_told(turns):
+    ends = "condition" if turns else "yield"
+    body = base64.b64encode(f"vector.load\0scf.{ends}\0".encode()).decode()
+    for program in (
+        brought_along("__gpu$xla.gpu.triton", f'{{ir = "ML\\EFR\\00{ends}\\00"}}'),
+        brought_along("tpu_custom_call", f'{{"custom_call_config":{{"body":"{body}"}}}}'),
+    ):
+        [kernel] = launches(program).kernels
+        assert kernel.times == 1
+        assert turns_by_data(kernel.instruction) == turns
+        assert bytes_moved(program, kernel) == 4 * 8 + 4 * 8 + 8
+
+
+def test_bytes_of_a_kernel_with_loops_are_what_they_load_and_store():
+    net, lanes = loaded_feeder()[0].astype(np.float32), 1024
+    powers = jax.ShapeDtypeStruct((lanes, net.n_bus), np.float32)
+    found = loops.moved_by_kernels(jax.vmap(lambda p, q: power_flow(net, p, q).v), (powers, powers))
+    n, slots, ends = net.n_bus - 1, net.n_bus - 2, 2 * net.n_branch - 1  # of the slack one branch
+    # Of a bus: its voltage, those around it and its powers; factors and half solutions of those before it.
+    turn = 4 * n + 2 * ends + 6 * slots + (2 * n + 4 * slots)
+    # Half solutions and factors, and voltages before and after.
+    condition = 2 * n + 6 * slots + 2 * n + 4 * n
+    once = 3 * 2 * net.n_bus + 2
+    assert found == {"newton_33_buses": tuple(4 * lanes * x for x in (once, turn, condition))}
+    assert found["newton_33_buses"].total(4) == 4 * lanes * (once + 4 * turn + 3 * condition)
+
+
+def test_a_kernel_of_known_bytes_counts_as_those():
+    text = TEXT.replace("fusion(%rows.1, %index.1), kind=kLoop, calls=%fused", CUSTOM)
+    program = parse(text)
+    (own,) = (kernel for kernel in launches(program).kernels if kernel.instruction.name == "few")
+    assert bytes_moved(program, own, {"rows": 7.0}) == 7
+    assert bytes_moved(program, own) == 4 * (4 * 8 + 4 + 100 * 8)
+
+
 def test_registers_are_the_most_and_spills_the_sum():
     assert registers.read(TOLD) == (255, 16 + 8)
     assert registers.read("nothing") is None
@@ -146,7 +201,17 @@ def test_a_step_has_as_few_kernels_and_bytes_as_it_had():
     assert "error" not in row, row["error"]
     assert row["kernels"] <= MOST_KERNELS
     assert row["bytes_a_lane"] <= MOST_BYTES
-    assert row["open_loops"] == 0
+    assert (row["open_loops"], row["open_loops_in_kernels"]) == (0, 1)
+    assert row["spilled_bytes"] == 0
+
+
+@pytest.mark.long
+@needs("v5e")
+def test_a_step_is_as_few_operations_of_a_tpu_as_it_was():
+    row = ahead.apart(f"step, {ANM6}", TARGETS["v5e"])
+    assert "error" not in row, row["error"]
+    assert row["kernels"] <= MOST_OPERATIONS
+    assert (row["open_loops"], row["open_loops_in_kernels"]) == (0, 1)
 
 
 @pytest.mark.slow

@@ -42,7 +42,7 @@ def test_a_function_is_the_same_element_by_element(most):
         out = jax.vmap(mixed, in_axes=(1, None, 1), out_axes=-1)(x, shared[:, 0], index)
         return out
 
-    got = jax.jit(by_element(trailing, most))(x, shared, index)
+    got = jax.jit(by_element(trailing, AllAtOnce(most)))(x, shared, index)
     for name, value in one.items():
         np.testing.assert_allclose(got[name], value, rtol=1e-14, err_msg=name)
 

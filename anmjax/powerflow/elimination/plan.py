@@ -69,6 +69,7 @@ class SolverPlan:
     edge_to_bus: GatherSum  # edges into their tails
     entry_source: GatherSum  # edges into the levels' entries and one more; diagonal, fill and that get none
     levels: tuple[Level, ...]
+    branches: tuple[tuple[int, ...], tuple[int, ...]]  # from and to buses, old indices
 
     @property
     def n_unknown(self) -> int:
@@ -88,7 +89,9 @@ def _group(keys: Iterable[int], size: int) -> list[list[int]]:
     return lists
 
 
-def eliminate(neighbours: dict[int, set[int]]) -> tuple[list[list[int]], dict[int, set[int]]]:
+def eliminate(
+    neighbours: dict[int, set[int]], level_weight: float = LEVEL_WEIGHT
+) -> tuple[list[list[int]], dict[int, set[int]]]:
     """Eliminates a graph, vertices of low degree and of low level first.
 
     A vertex is one level above the highest of the vertices whose elimination changed its neighbourhood, so
@@ -98,6 +101,7 @@ def eliminate(neighbours: dict[int, set[int]]) -> tuple[list[list[int]], dict[in
 
     Args:
       neighbours: adjacency of an undirected graph; used up.
+      level_weight: degrees that a level more is worth.
 
     Returns:
       Vertices by level, and the later neighbours of every vertex, fill included.
@@ -106,7 +110,7 @@ def eliminate(neighbours: dict[int, set[int]]) -> tuple[list[list[int]], dict[in
     later: dict[int, set[int]] = {}
 
     def key(i: int) -> tuple[float, int, int]:
-        return len(neighbours[i]) + LEVEL_WEIGHT * level[i], level[i], i
+        return len(neighbours[i]) + level_weight * level[i], level[i], i
 
     queue = [key(i) for i in neighbours]
     heapq.heapify(queue)
@@ -134,6 +138,7 @@ def solver_plan(
     from_bus: tuple[int, ...],
     to_bus: tuple[int, ...],
     pv: tuple[int, ...] = (),
+    level_weight: float = LEVEL_WEIGHT,
 ) -> SolverPlan:
     """Plans the solver of a topology.
 
@@ -143,6 +148,7 @@ def solver_plan(
       from_bus: (n_branch,) bus index.
       to_bus: (n_branch,) bus index.
       pv: indices of the PV buses.
+      level_weight: see ``eliminate``.
 
     Returns:
       The plan, cached by topology.
@@ -155,7 +161,7 @@ def solver_plan(
     for tail, head in edges:
         if tail not in held and head not in held:
             neighbours[tail].add(head)
-    levels, later = eliminate(neighbours)
+    levels, later = eliminate(neighbours, level_weight)
     order = np.array([i for level in levels for i in level] + list(slacks), np.int32)
     position = np.argsort(order).astype(np.int32)
 
@@ -183,7 +189,17 @@ def solver_plan(
         edge_to_bus=GatherSum.build(_group(edge_tail, n_bus)),
         entry_source=GatherSum.build([*([edge_index[e]] if e in edge_index else [] for e in entries), []]),
         levels=_plan_levels(pivots, slots, entries),
+        branches=(from_bus, to_bus),
     )
+
+
+def plan_of_least_fill(plan: SolverPlan) -> SolverPlan:
+    """The plan of the same topology by degree alone, for eliminations that go bus by bus anyway.
+
+    The elimination of a radial network then fills in nothing.
+    """
+    slacks, pv = plan.order[plan.n_unknown :].tolist(), plan.order[: plan.n_unknown][plan.is_pv].tolist()
+    return solver_plan(len(plan.order), tuple(slacks), *plan.branches, tuple(pv), 0.0)
 
 
 def _nearest(n_bus: int, slacks: tuple[int, ...], edges: list[tuple[int, int]]) -> np.ndarray:
