@@ -69,12 +69,13 @@ class SHAC:
     axis_name: str | None = struct.field(pytree_node=False, default=None)  # mesh axis of the lanes
 
     @classmethod
-    def create(cls, env: Environment, config: SHACConfig | None = None) -> SHAC:
+    def create(cls, env: Environment, config: SHACConfig | None = None, *, pool: State | None = None) -> SHAC:
         """The agent on a bare environment.
 
         Args:
           env: a bare environment, of whatever episode length.
           config: the options; None: the defaults.
+          pool: starts of episodes in place of ``first_pool``.
 
         Raises:
           CannotLearnError: an action bound is infinite, so that [-1, 1] cannot be scaled to the box; or there
@@ -84,7 +85,13 @@ class SHAC:
         check_bounded(env.action_space, "SHAC")
         if config.cost_limit is not None:
             check_costs(env, "SHAC")
-        return cls(env=env, pool=_pool(env, config, 0), config=config)
+        pool = cls.first_pool(env, config) if pool is None else pool
+        return cls(env=env, pool=pool, config=config)
+
+    @staticmethod
+    def first_pool(env: Environment, config: Any) -> State:
+        """See ``Renewing``."""
+        return _pool(env, config, 0)
 
     @property
     def renewal_period(self) -> int:

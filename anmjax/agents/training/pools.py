@@ -8,11 +8,20 @@ from jax.sharding import Mesh
 
 from anmjax.agents.agent import Agent
 from anmjax.agents.training.sharding import everywhere
+from anmjax.envs.protocol import Environment
+from anmjax.envs.records import State
 
 
 @runtime_checkable
 class Renewing(Protocol):
-    """What an agent may offer besides: it becomes another one, with arrays of the same shapes."""
+    """What an agent may offer besides: it becomes another one, with arrays of the same shapes.
+
+    Its ``create`` takes ``pool``, starts of episodes.
+    """
+
+    @staticmethod
+    def first_pool(env: Environment, config: Any) -> State:
+        """The starts that the agent is created with where it is given none."""
 
     @property
     def renewal_period(self) -> int:
@@ -35,6 +44,7 @@ class Pools:
         period = (agent.renewal_period if isinstance(agent, Renewing) else 0) or agent.config.num_updates
         if num_updates // period != self._begun:
             self._begun = num_updates // period
-            renewed = agent.renewed(num_updates) if isinstance(agent, Renewing) else agent
+            # The first pool is that which the agent was created with.
+            renewed = agent.renewed(num_updates) if self._begun and isinstance(agent, Renewing) else agent
             self._placed: Agent[Any] = everywhere(renewed, self._mesh)
         return self._placed, period - num_updates % period
