@@ -21,15 +21,15 @@ from anmjax.lanes.written import KERNEL, Elements, Written, parts_of, varies
 _HELD = {
     *("abs", "add", "and", "broadcast_in_dim", "clamp", "convert_element_type", "cos", "div", "eq", "exp"),
     *("floor", "ge", "gt", "integer_pow", "is_finite", "le", "log", "lt", "max", "min", "mul", "ne", "neg"),
-    *("not", "or", "pow", "reduce_max", "rsqrt", "select_n", "sign", "sin", "sqrt", "square", "sub", "tanh"),
+    *("not", "or", "pow", "reduce_max", "rsqrt", "select_n", "sin", "sqrt", "square", "sub", "tanh"),
 }
 _INNER: dict[str, tuple[str, ...]] = {
     "cond": ("branches",),
     "jit": ("jaxpr",),
     "pjit": ("jaxpr",),
     "scan": ("jaxpr",),
+    "while": ("cond_jaxpr", "body_jaxpr"),
 }
-_INNER["while"] = ("cond_jaxpr", "body_jaxpr")
 
 
 class Flat(NamedTuple):

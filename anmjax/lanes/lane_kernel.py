@@ -194,6 +194,6 @@ class _Platform:
 
 _SINGLE = frozenset(map(np.dtype, ("float32", "int32", "bool")))
 PLATFORMS = {
-    "cuda": _Platform(_on_gpu, _warp, _SINGLE | {np.dtype("float64")}),
+    "cuda": _Platform(_on_gpu, _warp, _SINGLE | {np.dtype("float64"), np.dtype("int64")}),
     "tpu": _Platform(_on_tpu, lambda lanes: TILE, _SINGLE),
 }

@@ -115,6 +115,8 @@ class Written:
         """An operation on an element of each argument."""
         if equation.primitive.name == "select_n" and _is_constant(elements[0]):
             return elements[1 + int(elements[0])]
+        if equation.primitive.name == "convert_element_type" and _is_constant(elements[0]):
+            return np.dtype(equation.params["new_dtype"]).type(elements[0])
         dtypes = [atom.aval.dtype for atom in equation.invars]
         if any(np.ndim(x) for x in elements):
             own = [self.of_lanes(x, dtype) for x, dtype in zip(elements, dtypes, strict=True)]
@@ -144,7 +146,8 @@ class Written:
         def turn(_: int, carry: list[jax.Array]) -> list[jax.Array]:
             return self.flat(avals, self.evaluate(body, [*consts, *parts_of(avals, carry)]), own)
 
-        return parts_of(avals, jax.lax.fori_loop(0, params["length"], turn, self.flat(avals, begin, own)))
+        start = self.flat(avals, begin, own)
+        return parts_of(avals, jax.lax.fori_loop(np.int32(0), np.int32(params["length"]), turn, start))
 
     def _reduce(self, equation: Any, x: Elements) -> Elements:
         combine, axes = _REDUCTIONS[equation.primitive.name], equation.params["axes"]

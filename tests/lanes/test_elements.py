@@ -15,6 +15,7 @@ from anmjax.lanes.trailing import batch_trailing
 
 LANES = 5
 WHOLE, WRITTEN_OUT = AllAtOnce(most_operations=0), AllAtOnce(most_operations=10**9)
+IN_KERNEL = AllAtOnce(most_operations=10**9, interpreted="cuda")
 
 
 def mixed(x, shared, index):
@@ -80,7 +81,8 @@ def test_a_power_flow_is_the_same_element_by_element(dtype, tolerance):
 
 
 @pytest.mark.slow
-def test_gradients_of_a_power_flow_are_the_same_element_by_element():
+@pytest.mark.parametrize("schedule", [WRITTEN_OUT, IN_KERNEL], ids=["written out", "in a kernel"])
+def test_gradients_of_a_power_flow_are_the_same_element_by_element(schedule):
     net = anmjax.make("ANM6Easy-v0", dtype="float64").network
     p = jnp.asarray(np.random.default_rng(2).uniform(-0.2, 0.2, (16, net.n_bus)))
 
@@ -91,7 +93,7 @@ def test_gradients_of_a_power_flow_are_the_same_element_by_element():
 
         return jax.jit(jax.grad(losses))(p)
 
-    np.testing.assert_allclose(gradient(WRITTEN_OUT), gradient(WHOLE), rtol=0, atol=1e-12)
+    np.testing.assert_allclose(gradient(schedule), gradient(WHOLE), rtol=0, atol=1e-12)
 
 
 def test_lanes_on_several_devices_are_written_out_too():

@@ -104,6 +104,61 @@ def test_a_tpu_holds_no_numbers_of_twice_the_size():
     assert held(lambda x: 2 * x, double, "tpu") == (False, False)
 
 
+def every_operation(x):
+    """What a kernel is said to hold, on numbers and on flags."""
+    numbers = [-x, abs(x), x + x, x - 1, x / 3, x * x, x**3, jnp.square(x), jnp.sqrt(x), jax.lax.rsqrt(x)]
+    numbers += [fn(x) for fn in (jnp.sin, jnp.cos, jnp.exp, jnp.log, jnp.tanh, jnp.floor)]
+    numbers += [x**1.5, jnp.maximum(x, 1), jnp.minimum(x, 1), jax.lax.clamp(x - 1, x, x + 1)]
+    flags = [x > 1, x >= 1, x < 1, x <= 1, x == 1, x != 1, jnp.isfinite(x)]
+    flags += [flags[0] & flags[1], flags[0] | flags[1], ~flags[0]]
+    numbers += [jax.lax.select(flag, x, -x) for flag in flags] + [flags[0].astype(x.dtype)]
+    turned = jax.lax.fori_loop(np.int32(0), np.int32(3), lambda i, y: y + i.astype(y.dtype), sum(numbers))
+    return turned, flags[0]
+
+
+def kernel_calls(fn, shapes, platform):
+    """Kernels in the program for a platform, none of which has to be here."""
+    lowered = jax.jit(fn).trace(*shapes).lower(lowering_platforms=(platform,)).as_text()
+    return lowered.count("@tpu_custom_call") + lowered.count("xla.gpu.triton")
+
+
+# From jax 0.11 on Triton wants to know the GPU while a program is lowered.
+NO_GPU = pytest.mark.skipif(jax.__version_info__ >= (0, 11), reason="no GPU to lower for")
+BOTH = pytest.mark.parametrize("platform", [pytest.param("cuda", marks=NO_GPU), "tpu"])
+
+
+@BOTH
+def test_a_kernel_is_made_of_every_operation_that_it_is_said_to_hold(platform):
+    shapes = [jax.ShapeDtypeStruct((4096, 3), np.float32)]
+    # Or constants would be of twice the size, which a TPU's kernels do not know.
+    with jax.enable_x64(False):
+        fn = jax.vmap(batch_trailing(every_operation, AllAtOnce()))
+        assert [kernel_calls(fn, shapes, name) for name in (platform, "rocm")] == [1, 0]
+        x = jnp.asarray(np.random.default_rng(3).uniform(0.5, 2, (70, 3)), np.float32)
+        interpreted = jax.vmap(batch_trailing(every_operation, AllAtOnce(interpreted=platform)))
+        for got, value in zip(jax.jit(interpreted)(x), every_operation(x), strict=True):
+            np.testing.assert_allclose(got, value, rtol=1e-5)
+
+
+@pytest.mark.long
+@BOTH
+def test_one_kernel_holds_a_step_of_a_small_grid(platform):
+    with jax.enable_x64(False):
+        assert kernels_of_a_step(platform) == 1
+        assert kernels_of_a_step("rocm") == 0
+
+
+def kernels_of_a_step(platform):
+    env = anmjax.AutoReset(anmjax.make("ANM6Easy-v0", dtype="float32"), 64)
+    shapes = jax.eval_shape(
+        lambda: (
+            jax.vmap(env.start)(jax.random.split(jax.random.key(0), 4096)),
+            jnp.zeros((4096, *env.action_space.shape), env.action_space.dtype),
+        )
+    )
+    return kernel_calls(jax.vmap(env.step), shapes, platform)
+
+
 def test_no_kernel_holds_what_a_schedule_wants_outside():
     fn = batch_trailing(lambda x: jnp.sin(x[::-1]) + 1, AllAtOnce(in_kernel=False, interpreted="cuda"))
     assert "pallas_call" not in jax.jit(jax.vmap(fn)).lower(jnp.ones((64, 3))).as_text(debug_info=True)
