@@ -42,7 +42,7 @@ class AllAtOnce:
     # Lanes for each row from which on an NVIDIA GPU loops over rows in one kernel where there is one, see
     # ``anmjax.lanes.row_kernel``; None: never. A thread goes through its rows one after the other, for one
     # lane as long as for a hundred thousand: fewer lanes are done sooner in whole arrays, whose kernels go
-    # over the rows at once. An estimate, by loads that take 0.3 us and launches that take 1.2 us.
+    # over the rows at once. An estimate, by rows that take 0.3 us and launches that take 1.2 us.
     lanes_for_each_row: int | None = 16
 
     def in_rows(self, lanes: int, rows: int) -> bool:
