@@ -114,17 +114,21 @@ def _evaluate(fn: Callable[..., _Out], schedule: Schedule | None, fit: Fit, args
 
 
 def differentiable_batch_trailing(
-    fn: Callable[..., _Out], schedule: Schedule | None = None, fit: Fit = FIT
+    fn: Callable[..., _Out],
+    schedule: Schedule | None = None,
+    fit: Fit = FIT,
+    of_one: Callable[..., _Out] | None = None,
 ) -> Callable[..., _Out]:
     """``batch_trailing`` with the derivatives, of every order and mode, of ``fn`` for one lane.
 
-    Evaluation is batch-trailing; under differentiation ``fn`` is evaluated lane by lane and vmapped
-    as usual, so that whatever it is made of brings its own derivative rules.
+    Evaluation is batch-trailing; under differentiation ``of_one``, the same function for one lane, or ``fn``
+    is evaluated lane by lane and vmapped as usual, so that whatever it is made of brings its own derivative
+    rules.
     """
     lane = jax.custom_jvp(batch_trailing(fn, schedule, fit))
 
     def rule(primals: tuple[Any, ...], tangents: tuple[Any, ...]) -> tuple[_Out, _Out]:
-        return jvp_of_perturbed(fn, primals, tangents)
+        return jvp_of_perturbed(fn if of_one is None else of_one, primals, tangents)
 
     lane.defjvp(rule, symbolic_zeros=True)
     return lane

@@ -62,7 +62,7 @@ def differentiable_solve(
         return phasor.unstack(solve_jacobian_lanes(plan, transposed, schedule, adm, *given))
 
     lane_solve = {
-        transposed: batch_trailing(functools.partial(lane_jacobian, transposed), schedule)
+        transposed: _of_columns(functools.partial(lane_jacobian, transposed), schedule)
         for transposed in (False, True)
     }
 
@@ -142,3 +142,38 @@ def differentiable_solve(
 
     solve.defjvp(rule, symbolic_zeros=True)
     return solve
+
+
+def _of_columns(solve: Callable[..., _Pair], schedule: Schedule | None) -> Callable[..., _Pair]:
+    """A linear solve for one lane that factorises once where ``jax.vmap`` is over right-hand sides alone.
+
+    Args:
+      solve: of a system's data, whether it has a solution, () bool, and a right-hand side, batch trailing.
+      schedule: how lanes are worked through; None: as the platform wants it.
+    """
+    one = batch_trailing(solve, schedule)
+
+    def together(at: Any, converged: jax.Array, rhs: _Pair) -> _Pair:
+        """Of right-hand sides (n, columns, *batch)."""
+        axes = converged.ndim
+
+        def of_all(x: jax.Array) -> jax.Array:
+            return jnp.expand_dims(x, x.ndim - axes)
+
+        return solve(jax.tree.map(of_all, at), of_all(converged), rhs)
+
+    of_many = batch_trailing(together, schedule)
+    column = jax.custom_batching.custom_vmap(one)
+
+    @column.def_vmap
+    def of_vmap(axis_size: int, in_batched: list[Any], *args: Any) -> tuple[_Pair, Any]:
+        if any(jax.tree.leaves(in_batched[:2])) or not all(jax.tree.leaves(in_batched[2])):
+            axes = jax.tree.map(lambda batched: 0 if batched else None, tuple(in_batched))
+            out = jax.vmap(one, axes, axis_size=axis_size)(*args)
+        else:
+            at, converged, rhs = args
+            out = of_many(at, converged, jax.tree.map(lambda x: jnp.moveaxis(x, 0, 1), rhs))
+            out = jax.tree.map(lambda x: jnp.moveaxis(x, 1, 0), out)
+        return out, jax.tree.map(lambda _: True, out)
+
+    return column

@@ -6,7 +6,7 @@
 a the P and Q of the controlled devices in p.u., a* the point of linearisation, S the (P, Q) that enters a
 branch at the end where it is larger. The derivatives are those of the AC power flow at a*, exact. S is
 linearised and not |S|, whose slope turns with S: a polygon inscribed in the circle |S| = rating takes its
-place.
+place. Arrays are ``[component, *batch]``, see ``anmjax.lanes.trailing``.
 
 Reference: Molzahn & Hiskens, "A Survey of Relaxations and Approximations of the Power Flow Equations",
 Foundations and Trends in Electric Energy Systems 4 (2019), sec. 5, for power flow linearised at a point.
@@ -14,7 +14,7 @@ Foundations and Trends in Electric Energy Systems 4 (2019), sec. 5, for power fl
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -22,9 +22,11 @@ import numpy as np
 
 from anmjax.grid.network import Network
 from anmjax.lanes import phasor
+from anmjax.lanes.gather import take
 from anmjax.lanes.kernels import evaluated
 from anmjax.powerflow.branches import branch_powers
-from anmjax.powerflow.power_flow import power_flow
+from anmjax.powerflow.equations import voltage
+from anmjax.powerflow.power_flow import DEFAULT_NUM_ITERS, DEFAULT_TOL, solve_voltages
 from anmjax.projection.controls import by_device, injected
 
 
@@ -42,36 +44,103 @@ def inscribed(*vertices: float) -> Polygon:
 
 
 class Limited(NamedTuple):
-    """The quantities that the network limits, or how they change."""
+    """The quantities that the network limits, or their derivatives: those by ``a`` along a further axis."""
 
-    vm: jax.Array  # (n_bus - 1, ..) p.u., |V| but the slack's
-    s: jax.Array  # (2, n_branch, ..) p.u., (P, Q) into the end of each branch where it is larger
+    vm: jax.Array  # (n_bus - 1, (2 n_controlled,) *batch) p.u., |V| but the slack's
+    # (2, n_branch, (2 n_controlled,) *batch) p.u., (P, Q) into the end of each branch where it is larger
+    s: jax.Array
 
 
 def deviations(net: Network, a: jax.Array, p_load: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """Voltages of the AC power flow of one lane.
+    """Voltages of the AC power flow.
 
     Args:
       net: network.
-      a: (2 n_controlled,) p.u., P and then Q of the controlled devices.
-      p_load: (n_load,) p.u., active power of the loads.
+      a: (2 n_controlled, *batch) p.u., P and then Q of the controlled devices.
+      p_load: (n_load, *batch) p.u., active power of the loads.
 
     Returns:
-      (2, n_bus) p.u., V - 1, that of the flat start where there is no solution; whether there is one.
+      (2, n_bus, *batch) p.u., V - 1 in the first slack's frame, that of the flat start where there is no
+      solution; whether there is one, (*batch).
     """
     p, q = jnp.split(a, 2)
-    q_load = p_load * net.qp_ratio[np.array(net.loads, int)]
+    q_load = p_load * take(net.qp_ratio, np.array(net.loads, int))
     of_devices = (by_device(net, *x) for x in ((p_load, p), (q_load, q)))
-    solved = power_flow(net, *injected(net, *of_devices))
-    return jnp.stack([solved.v.real - 1, solved.v.imag]), solved.converged
+    at_buses = phasor.unstack(injected(net, *of_devices))
+    options: dict[str, Any] = {"num_iters": DEFAULT_NUM_ITERS, "tol": DEFAULT_TOL, "pv": net.pv}
+    solved = solve_voltages(net, *at_buses, base=phasor.stack(net.p, net.q), **options)
+    return solved.d, solved.converged
 
 
 def limited(net: Network, d: jax.Array) -> Limited:
-    """What the network limits, of voltages V - 1, (2, n_bus) p.u."""
+    """What the network limits, of voltages V - 1, (2, n_bus, *batch) p.u."""
     s_from, s_to = branch_powers(net, d)
     larger = phasor.magnitude(s_from) >= phasor.magnitude(s_to)
-    vm = phasor.magnitude(d + jnp.array([1, 0], d.dtype)[:, None])
-    return Limited(vm[buses_but_the_slack(net)], jnp.where(larger[None], s_from, s_to))
+    vm = phasor.magnitude(voltage(d))
+    return Limited(take(vm, buses_but_the_slack(net)), jnp.where(larger[None], s_from, s_to))
+
+
+class LimitRows(NamedTuple):
+    """Which rows of ``limit_base`` the rows of the limits are made of: those of row i are of two of them.
+
+    First the upper and the lower voltage limits by bus, then the polygon's sides, one after the other, by
+    branch.
+    """
+
+    first: np.ndarray  # (m,)
+    second: np.ndarray  # (m,)
+    alpha: np.ndarray  # (m,) share of the first
+    beta: np.ndarray  # (m,) share of the second
+
+    @classmethod
+    def of(cls, net: Network, polygon: Polygon) -> LimitRows:
+        """The rows of a network's limits."""
+        n_vm, n_branch, sides = net.n_bus - net.n_slack, len(net.from_bus), len(polygon.normals)
+        bus, branch = np.arange(n_vm), np.tile(np.arange(n_branch), sides)
+        one, none, angle = np.ones(n_vm), np.zeros(n_vm), np.repeat(polygon.normals, n_branch)
+        return cls(
+            np.concatenate([bus, bus, n_vm + branch]),
+            np.concatenate([bus, bus, n_vm + n_branch + branch]),
+            np.concatenate([one, -one, np.cos(angle)]),
+            np.concatenate([none, none, np.sin(angle)]),
+        )
+
+
+def limit_base(at: Limited, slope: Limited) -> jax.Array:
+    """What the rows of the limits are made of, (n_bus - 1 + 2 n_branch, 2 n_controlled, *batch) p.u./p.u.
+
+    Derivatives of the voltages and of the flows, these along S and then across it: u'dS/da of a unit vector
+    u, turned from S by an angle, is cos along + sin across.
+    """
+    _, along, across = evaluated(by_direction)(at.s, slope.s)
+    return jnp.concatenate([slope.vm, along, across])
+
+
+def limit_room(
+    net: Network,
+    at: Limited,
+    voltage_margin: float | jax.Array,
+    rating: jax.Array,
+    polygon: Polygon,
+) -> jax.Array:
+    """What the limits leave, (m, *batch) p.u., negative where exceeded; in the order of ``LimitRows``.
+
+    Args:
+      net: network.
+      at: the limited quantities.
+      voltage_margin: p.u., by which voltages are to stay away from their limits.
+      rating: (n_branch, *batch) p.u., apparent power up to which branches are to be used.
+      polygon: what takes the place of the circle of that size.
+    """
+    others = buses_but_the_slack(net)
+    v_max, v_min = take(net.v_max, others) - voltage_margin, take(net.v_min, others) + voltage_margin
+    size = phasor.magnitude(at.s)
+    shape = -1, *[1] * size.ndim
+    cos, distances = (
+        jnp.asarray(x, size.dtype).reshape(shape) for x in (np.cos(polygon.normals), polygon.distances)
+    )
+    sides = distances * rating[None] - cos * size[None]
+    return jnp.concatenate([v_max - at.vm, at.vm - v_min, sides.reshape(-1, *sides.shape[2:])])
 
 
 def limit_rows(
@@ -87,31 +156,26 @@ def limit_rows(
     Args:
       net: network.
       at: the limited quantities where the change is none.
-      slope: their derivatives, with a last axis for the 2 n_controlled entries of the change.
-      voltage_margin: p.u., by which voltages are to stay away from their limits.
-      rating: (n_branch,) p.u., apparent power up to which branches are to be used.
-      polygon: what takes the place of the circle of that size.
+      slope: their derivatives.
+      voltage_margin: as of ``limit_room``; ``rating`` and ``polygon`` too.
+      rating: (n_branch, *batch) p.u.
+      polygon: for flows.
 
     Returns:
-      (m, 2 n_controlled) p.u. per p.u., first the voltages', then the branches', and (m,) p.u.
+      (m, 2 n_controlled, *batch) p.u. per p.u., and (m, *batch) p.u.; see ``LimitRows``.
     """
-    others = buses_but_the_slack(net)
-    v_max, v_min = net.v_max[others] - voltage_margin, net.v_min[others] + voltage_margin
-    # u'S and u'dS/da of a unit vector u, turned from S by an angle, are cos |S| and cos along + sin across.
-    size, along, across = evaluated(by_direction)(at.s, slope.s)
-    cos, sin = (jnp.asarray(f(polygon.normals), size.dtype)[:, None] for f in (np.cos, np.sin))
-    distances = jnp.asarray(polygon.distances, size.dtype)[:, None]
-    sides = cos[..., None] * along[None] + sin[..., None] * across[None]
-    room = [v_max - at.vm, at.vm - v_min, (distances * rating[None] - cos * size[None]).reshape(-1)]
-    rows = [slope.vm, -slope.vm, sides.reshape(len(room[-1]), sides.shape[-1])]
-    return jnp.concatenate(rows), jnp.concatenate(room)
+    rows, base = LimitRows.of(net, polygon), limit_base(at, slope)
+    shape = -1, *[1] * (base.ndim - 1)
+    alpha, beta = (jnp.asarray(x, base.dtype).reshape(shape) for x in (rows.alpha, rows.beta))
+    made = alpha * take(base, rows.first) + beta * take(base, rows.second)
+    return made, limit_room(net, at, voltage_margin, rating, polygon)
 
 
 def by_direction(s: jax.Array, s_slope: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
-    """|S|, and the parts of dS/da, with a further last axis, along S and across it."""
+    """|S|, and the parts of dS/da, with a further axis after the branches', along S and across it."""
     size = phasor.magnitude(s)
     ahead = s / jnp.maximum(size, jnp.finfo(size.dtype).tiny)[None]
-    return size, *phasor.unstack(phasor.multiply(phasor.conj(ahead)[..., None], s_slope))
+    return size, *phasor.unstack(phasor.multiply(jnp.expand_dims(phasor.conj(ahead), 2), s_slope))
 
 
 def buses_but_the_slack(net: Network) -> np.ndarray:

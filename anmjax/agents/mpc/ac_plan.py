@@ -307,9 +307,9 @@ def _turning(program: ACProgram, at: Limited, slope: Limited, beyond: jax.Array)
 
     That of |S| is dS dS' / |S| of the part of dS across S.
     """
-    size, _, across = by_direction(at.s, jnp.moveaxis(slope.s, 2, -1))
+    size, _, across = by_direction(at.s, slope.s)
     weight = jnp.where(beyond, program.lamb / jnp.where(beyond, size, 1), 0)
-    return jnp.einsum("bti,bt,btj->ijt", across, weight, across, precision=jax.lax.Precision.HIGHEST)
+    return jnp.einsum("bit,bt,bjt->ijt", across, weight, across, precision=jax.lax.Precision.HIGHEST)
 
 
 def _violation(program: ACProgram, at: Limited) -> jax.Array:
