@@ -45,8 +45,16 @@ def branch_currents(net: Network, d: jax.Array) -> tuple[jax.Array, jax.Array]:
     Returns:
       i_from, i_to, both (2, n_branch, *batch) p.u.
     """
+    return _currents(net, *at_ends(net, d))
+
+
+def at_ends(net: Network, d: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """Deviations at the two ends of each branch, both (2, n_branch, *batch), of (2, n_bus, *batch)."""
+    return take(d, np.array(net.from_bus), 1), take(d, np.array(net.to_bus), 1)
+
+
+def _currents(net: Network, d_from: jax.Array, d_to: jax.Array) -> tuple[jax.Array, jax.Array]:
     port = two_port(branch_parameters(net))
-    d_from, d_to = take(d, np.array(net.from_bus), 1), take(d, np.array(net.to_bus), 1)
     return (
         phasor.multiply(port.transfer_from, d_to - d_from)
         + phasor.multiply(port.shunt_from, voltage(d_from)),
@@ -56,9 +64,16 @@ def branch_currents(net: Network, d: jax.Array) -> tuple[jax.Array, jax.Array]:
 
 def branch_powers(net: Network, d: jax.Array) -> tuple[jax.Array, jax.Array]:
     """Power entering each branch at its ends, both (2, n_branch, *batch) p.u.; see ``branch_currents``."""
-    i_from, i_to = branch_currents(net, d)
-    v_from, v_to = (voltage(take(d, np.array(ends), 1)) for ends in (net.from_bus, net.to_bus))
-    return phasor.multiply(v_from, phasor.conj(i_from)), phasor.multiply(v_to, phasor.conj(i_to))
+    return end_powers(net, *at_ends(net, d))
+
+
+def end_powers(net: Network, d_from: jax.Array, d_to: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """As ``branch_powers``, of the deviations at the ends of each branch, see ``at_ends``."""
+    i_from, i_to = _currents(net, d_from, d_to)
+    return (
+        phasor.multiply(voltage(d_from), phasor.conj(i_from)),
+        phasor.multiply(voltage(d_to), phasor.conj(i_to)),
+    )
 
 
 @jax.jit

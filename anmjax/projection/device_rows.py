@@ -85,7 +85,7 @@ def rows_at_nearest(devices: Reach, asked: jax.Array, nearest: jax.Array) -> Act
         jnp.where(both, 0, unit - jnp.where(alone, x * y, 0))
         for unit, x, y in ((1, one_p, one_p), (0, one_p, one_q), (0, one_p, one_q), (1, one_q, one_q))
     )
-    ids = jnp.arange(n_controlled, dtype=jnp.int32).reshape(-1, *[1] * len(batch))
+    ids = np.arange(n_controlled, dtype=np.int32).reshape(-1, *[1] * len(batch))
     row = jnp.concatenate(
         [jnp.where(there, side * n_controlled + ids, -1) for there, side in ((holds, one), (both, other))]
     )
@@ -96,6 +96,6 @@ def rows_at_nearest(devices: Reach, asked: jax.Array, nearest: jax.Array) -> Act
 
 def _blocks(a: jax.Array, b: jax.Array, c: jax.Array, d: jax.Array) -> jax.Array:
     """[[diag a, diag b], [diag c, diag d]], each (n, *batch)."""
-    eye = jnp.eye(len(a), dtype=a.dtype).reshape(len(a), len(a), *[1] * (a.ndim - 1))
+    eye = np.eye(len(a), dtype=a.dtype).reshape(len(a), len(a), *[1] * (a.ndim - 1))
     upper, lower = (jnp.concatenate([eye * x[None] for x in row], 1) for row in ((a, b), (c, d)))
     return jnp.concatenate([upper, lower])

@@ -14,6 +14,7 @@ Foundations and Trends in Electric Energy Systems 4 (2019), sec. 5, for power fl
 
 from __future__ import annotations
 
+import functools
 from typing import Any, NamedTuple
 
 import jax
@@ -24,7 +25,7 @@ from anmjax.grid.network import Network
 from anmjax.lanes import phasor
 from anmjax.lanes.gather import take
 from anmjax.lanes.kernels import evaluated
-from anmjax.powerflow.branches import branch_powers
+from anmjax.powerflow.branches import at_ends, branch_powers, end_powers
 from anmjax.powerflow.equations import voltage
 from anmjax.powerflow.power_flow import DEFAULT_NUM_ITERS, DEFAULT_TOL, solve_voltages
 from anmjax.projection.controls import by_device, injected
@@ -78,6 +79,34 @@ def limited(net: Network, d: jax.Array) -> Limited:
     larger = phasor.magnitude(s_from) >= phasor.magnitude(s_to)
     vm = phasor.magnitude(voltage(d))
     return Limited(take(vm, buses_but_the_slack(net)), jnp.where(larger[None], s_from, s_to))
+
+
+def limited_slopes(net: Network, d: jax.Array, slope: jax.Array) -> Limited:
+    """How what the network limits follows the voltages.
+
+    Args:
+      net: network.
+      d: (2, n_bus, *batch) p.u., V - 1.
+      slope: (2, n_bus, c, *batch), derivatives of them.
+    """
+    v = voltage(d)
+    ahead = v / jnp.maximum(phasor.magnitude(v), jnp.finfo(v.dtype).tiny)[None]
+    vm = functools.reduce(jnp.add, phasor.unstack(jnp.expand_dims(ahead, 2) * slope))
+    ends = at_ends(net, d)
+    larger = functools.reduce(jnp.greater_equal, map(phasor.magnitude, end_powers(net, *ends)))
+
+    def flow(*ends: jax.Array) -> jax.Array:
+        return jnp.where(larger[None], *end_powers(net, *ends))
+
+    # The flow in a branch follows four numbers, however many the columns.
+    s: Any = 0
+    for i, end in enumerate(at_ends(net, slope)):
+        for k, part in enumerate(phasor.unstack(end)):
+            unit = np.eye(2, dtype=d.dtype)[k].reshape(2, *[1] * (d.ndim - 1))
+            tangents = [jnp.broadcast_to(unit if i == j else 0 * unit, x.shape) for j, x in enumerate(ends)]
+            by_part = jax.jvp(flow, ends, tuple(tangents))[1]
+            s = s + jnp.expand_dims(by_part, 2) * part[None]
+    return Limited(take(vm, buses_but_the_slack(net)), s)
 
 
 class LimitRows(NamedTuple):

@@ -18,6 +18,7 @@ import numpy as np
 from anmjax.grid.network import Network
 from anmjax.lanes.blocks import num_lanes, set_lanes, take_lanes
 from anmjax.lanes.gather import take
+from anmjax.lanes.kernels import evaluated
 from anmjax.lanes.schedule import AllAtOnce, Schedule, scheduled, with_lanes
 from anmjax.lanes.trailing import differentiable_batch_trailing
 from anmjax.lanes.varying import as_varying, tangents_of
@@ -32,14 +33,16 @@ from anmjax.projection.network_limits import (
     limit_base,
     limit_room,
     limited,
+    limited_slopes,
 )
 from anmjax.qp.active_set import Pairs, Program
+from anmjax.qp.dense import Algebra, algebra_of, whole
 from anmjax.qp.nearest import nearest
 from anmjax.qp.solve_qp import solve_qp
 
 POLYGON = inscribed(-75, -45, -15, 15, 45, 75)
-# Lanes that are worked off together.
-WIDTH = 64
+# Lanes that are worked off together: with fewer, starting kernels costs more than their arithmetic.
+WIDTH = 128
 
 
 class Situation(NamedTuple):
@@ -84,16 +87,17 @@ def safe_lanes(num_linearisations: int, num_iters: int) -> Callable[[Network, Si
 
     def one(net: Network, situation: Situation) -> Found:
         task, safe, kept = _begin(net, situation)
-        return _chosen(safe, kept, answer(task))
+        return _chosen(safe, kept, answer(whole, task))
 
     def run(net: Network, situation: Situation) -> Found:
         task, safe, kept = _begin(net, situation._replace(smoothing=None))
 
         def work(schedule: Schedule, args: tuple[_Task, jax.Array, Found]) -> Found:
             task, safe, kept = args
+            own = functools.partial(answer, algebra_of(schedule))
             if isinstance(schedule, AllAtOnce):
-                return _chosen(safe, kept, answer(task))
-            return _gathered(answer, task, ~safe, kept)
+                return _chosen(safe, kept, own(task))
+            return _gathered(own, task, ~safe, kept)
 
         def of_lanes(args: tuple[_Task, jax.Array, Found]) -> Found:
             return scheduled(work, args)
@@ -137,7 +141,7 @@ def _gathered(answer: Callable[[_Task], Found], task: _Task, waiting: jax.Array,
     return jax.lax.while_loop(lambda carry: carry[0].any(), some, (waiting, found))[1]
 
 
-def _answer(num_linearisations: int, num_iters: int, task: _Task) -> Found:
+def _answer(num_linearisations: int, num_iters: int, algebra: Algebra, task: _Task) -> Found:
     """The nearest action within the linearised limits."""
     net, situation, begin = task
     devices, rows = device_rows(situation.devices), LimitRows.of(net, POLYGON)
@@ -156,7 +160,7 @@ def _answer(num_linearisations: int, num_iters: int, task: _Task) -> Found:
         if not n:  # nothing to control: nothing to solve
             return found._replace(violation=jnp.maximum(-room, 0).sum(0))
         base = limit_base(near, slope)
-        room = room + _combined(rows, base, found.a - begin)
+        room = room + _combined(algebra, rows, base, found.a - begin)
         program = _program(situation, begin, (devices, rows), base, room)
         done = nearest(pairs, num_iters)(program, active)
         x = done.x
@@ -165,8 +169,9 @@ def _answer(num_linearisations: int, num_iters: int, task: _Task) -> Found:
             x = smoothed + jax.lax.stop_gradient(x - smoothed)
         # Exactly within the regions, whatever the rounding of the program.
         a = _onto_devices(situation.devices, begin + x)
-        exceeded = _combined(rows, base, a - begin) - room
-        return Found(a, jnp.maximum(exceeded, 0).sum(0), done.converged)
+        exceeded = _combined(algebra, rows, base, a - begin) - room
+        violation = algebra.total(lambda x: jnp.maximum(x, 0), exceeded)[0]
+        return Found(a, violation, done.converged)
 
     return jax.lax.fori_loop(0, num_linearisations, closer, _nothing_yet(begin))
 
@@ -179,12 +184,13 @@ def _onto_devices(devices: Reach, a: jax.Array) -> jax.Array:
 
 def _room(net: Network, situation: Situation, near: Limited) -> jax.Array:
     rating = net.rating * (1 - situation.flow_margin)[None]
-    return limit_room(net, near, situation.voltage_margin[None], rating, POLYGON)
+    room = functools.partial(limit_room, polygon=POLYGON)
+    return evaluated(room)(net, near, situation.voltage_margin[None], rating)
 
 
-def _combined(rows: LimitRows, base: jax.Array, change: jax.Array) -> jax.Array:
+def _combined(algebra: Algebra, rows: LimitRows, base: jax.Array, change: jax.Array) -> jax.Array:
     """How the limited quantities follow a change of the set-points, (m, *batch) p.u."""
-    along = (base * change[None]).sum(1)
+    along = algebra.times(base, change)
     alpha, beta = (_column(x, along) for x in (rows.alpha, rows.beta))
     return alpha * take(along, rows.first) + beta * take(along, rows.second)
 
@@ -204,7 +210,7 @@ def _program(
     """Half the objective, x counted from ``begin``; the rows of the devices, then those of the limits."""
     devices, rows = made
     batch, n = begin.shape[1:], len(begin)
-    eye = jnp.eye(n, dtype=begin.dtype).reshape(n, n, *[1] * len(batch))
+    eye = jnp.asarray(np.eye(n, dtype=begin.dtype).reshape(n, n, *[1] * len(batch)))
 
     def joined(of_devices: jax.Array, of_limits: jax.Array) -> jax.Array:
         parts = (
@@ -236,14 +242,12 @@ def _linearise(
     net: Network, at: jax.Array, load_at: jax.Array, to: jax.Array, load_to: jax.Array
 ) -> tuple[Limited, Limited]:
     """Limited quantities at the action and the loads ``to``, and slopes, by derivatives at those ``at``."""
-
-    def solved(a: jax.Array, load: jax.Array) -> Limited:
-        return limited(net, deviations(net, a, load)[0])
-
     at, load_at = jnp.broadcast_arrays(at, to)[0], jnp.broadcast_to(load_at, (len(load_at), *at.shape[1:]))
-    here, push = jax.linearize(solved, at, load_at)
-    each = jnp.eye(len(at), dtype=at.dtype).reshape(len(at), len(at), *[1] * (at.ndim - 1))
-    each = jnp.broadcast_to(each, (len(at), *at.shape))
-    tangents = tangents_of((at, load_at), (each, jnp.zeros_like(load_at)))
-    slope = jax.vmap(lambda *d: tuple(push(*d)), in_axes=(0, None), out_axes=(1, 2))(*tangents)
-    return jax.tree.map(jnp.add, here, push(to - at, load_to - load_at)), Limited(*slope)
+    d, push = jax.linearize(lambda *x: deviations(net, *x)[0], at, load_at)
+    each = np.eye(len(at), dtype=at.dtype).reshape(len(at), len(at), *[1] * (at.ndim - 1))
+    every = jnp.broadcast_to(each, (len(at), *at.shape))
+    tangents = tangents_of((at, load_at), (every, jnp.zeros_like(load_at)))
+    slope = jax.vmap(push, in_axes=(0, None), out_axes=2)(*tangents)
+    change = push(to - at, load_to - load_at)
+    here, moved = jax.jvp(functools.partial(limited, net), (d,), tangents_of((d,), (change,)))
+    return jax.tree.map(jnp.add, here, moved), limited_slopes(net, d, slope)

@@ -27,7 +27,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from anmjax.lanes.blocks import num_lanes
+from anmjax.lanes.blocks import num_lanes, set_lanes, take_lanes
 from anmjax.lanes.kernels import one_kernel
 from anmjax.lanes.rows import at
 from anmjax.lanes.schedule import AllAtOnce, Schedule
@@ -36,6 +36,8 @@ from anmjax.qp.dense import Algebra, algebra_of
 
 # Of the squared length of a row: what is left free of it below this is rounding.
 DEPENDENT = 100
+# Lanes that are finished apart, narrow, when no more than these are left.
+TAIL = 16
 # By bytes of a number: how far a row may be exceeded, in its own unit.
 TOL = {8: 1e-10, 4: 2e-6}
 
@@ -97,7 +99,7 @@ def find_lanes(pairs: Pairs, num_iters: int, schedule: Schedule, program: Progra
     dtype, algebra = program.c.dtype, algebra_of(schedule)
     program, begin = jax.tree.map(lambda x: jnp.broadcast_to(x, (*x.shape[:-1], lanes)), (program, begin))
     lowest = jnp.full((1, lanes), TOL[dtype.itemsize], dtype)
-    rows = jnp.arange(m, dtype=jnp.int32)[:, None]
+    rows = np.arange(m, dtype=np.int32)[:, None]
     side = jnp.ones((m, lanes), dtype)
     for slot in range(n):
         side = jnp.where(rows == begin.row[slot][None], 0, side)
@@ -114,18 +116,25 @@ def find_lanes(pairs: Pairs, num_iters: int, schedule: Schedule, program: Progra
     )
     search = _search_whole if isinstance(schedule, AllAtOnce) else _search_loop
 
-    def step(now: _State) -> _State:
-        worst = search(pairs, program, now.along, now.side, lowest)
-        return _step(pairs, algebra, program, now, worst)
+    def steps(own: Program, at: tuple[jax.Array, _State], leave: int) -> tuple[jax.Array, _State]:
+        """Goes on until no more than so many lanes are left."""
 
-    def more(carry: tuple[jax.Array, _State]) -> jax.Array:
-        return (carry[0] < num_iters) & ~carry[1].done.all()
+        def more(at: tuple[jax.Array, _State]) -> jax.Array:
+            return (at[0] < num_iters) & ((~at[1].done).sum(dtype=np.int32) > leave)
 
-    def body(carry: tuple[jax.Array, _State]) -> tuple[jax.Array, _State]:
-        return carry[0] + 1, step(carry[1])
+        def step(at: tuple[jax.Array, _State]) -> tuple[jax.Array, _State]:
+            made, now = at
+            worst = search(pairs, own, now.along, now.side, lowest[:, : now.done.shape[-1]])
+            return made + 1, _step(pairs, algebra, own, now, worst)
 
-    begin_at = as_varying((jnp.int32(0), start), program)
-    end = jax.lax.while_loop(more, body, begin_at)[1]
+        return jax.lax.while_loop(more, step, at)
+
+    left = 0 if isinstance(schedule, AllAtOnce) or lanes < 2 * TAIL else TAIL
+    made, end = steps(program, as_varying((jnp.int32(0), start), program), left)
+    if left:
+        (late,) = jnp.nonzero(~end.done[0], size=left, fill_value=lanes)
+        finished = steps(take_lanes(program, late), (made, take_lanes(end, late)), 0)[1]
+        end = set_lanes(end, finished, late)
     # The last word is the rows': what rounding left of them is taken back.
     own = jnp.maximum(end.active.row, 0)
     first, second = (jnp.asarray(np.array(x, np.int32))[own] for x in (pairs.first, pairs.second))
@@ -205,7 +214,7 @@ def _step(pairs: Pairs, algebra: Algebra, program: Program, now: _State, worst: 
 
     active = now.active
     d, r = algebra.times(active.free, g), algebra.times(active.inverse, g)
-    length, left = (g * g).sum(0, keepdims=True), (g * d).sum(0, keepdims=True)
+    length, left = (algebra.total(jnp.multiply, g, y) for y in (g, d))
     adds = left > DEPENDENT * float(np.finfo(dtype).eps) * length
     to_row = jnp.where(adds, jnp.maximum(excess, 0) / jnp.where(adds, left, 1), jnp.inf)
     falls = side * r
@@ -219,7 +228,7 @@ def _step(pairs: Pairs, algebra: Algebra, program: Program, now: _State, worst: 
     met = going & (to_row <= to_first) & (to_row <= to_cost)
     paid = going & ~met & (to_cost <= to_first)
     lost = going & ~met & ~paid
-    slots = jnp.arange(len(now.x), dtype=jnp.int32)[:, None]
+    slots = np.arange(len(now.x), dtype=np.int32)[:, None]
     ending = (slots == _where(to_end == to_first)) & lost
     taken = (slots == _where(active.row < 0)) & met
 
@@ -231,9 +240,9 @@ def _step(pairs: Pairs, algebra: Algebra, program: Program, now: _State, worst: 
     dual = dual + move
 
     # Rank one: the row that comes has d left free, the one that goes leaves its own of the inverse free.
-    gone = jnp.where(ending[:, None], active.inverse, 0).sum(0)
+    gone = algebra.transposed_times(active.inverse, ending.astype(dtype))
     v = jnp.where(lost, gone, d)
-    size = (v * v).sum(0, keepdims=True)
+    size = algebra.total(jnp.multiply, v, v)
     scale = jnp.where(met | lost, 1 / jnp.where(size > 0, size, 1), 0)
     share = jnp.where(lost, algebra.times(active.inverse, v), r) * scale
     free = active.free + (jnp.where(lost, scale, -scale) * v)[None] * v[:, None]
@@ -241,8 +250,8 @@ def _step(pairs: Pairs, algebra: Algebra, program: Program, now: _State, worst: 
     inverse = jnp.where(taken[:, None], (scale * v)[None], jnp.where(ending[:, None], 0, inverse))
 
     left_row = jnp.where(ending, active.row, 0).max(0, keepdims=True)
-    at_cost = (jnp.where(ending, falls, 0).sum(0, keepdims=True)) < 0
-    rows = jnp.arange(len(now.side), dtype=jnp.int32)[:, None]
+    at_cost = (ending & (falls < 0)).any(0, keepdims=True)
+    rows = np.arange(len(now.side), dtype=np.int32)[:, None]
     own_side = jnp.where(met, 0, jnp.where(paid, -side, side))
     sides = jnp.where(rows == row, own_side, now.side)
     sides = jnp.where((rows == left_row) & lost, jnp.where(at_cost, -1, 1).astype(dtype), sides)

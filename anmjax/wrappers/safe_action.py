@@ -39,7 +39,7 @@ class SafeAction(Wrapper):
       flow_margin: share of the rating that branches keep free.
       violation_cost: p.u. squared distance that a p.u. of violation costs.
       num_linearisations: see ``project_safe``.
-      num_iters: steps of the interior point method for each linearisation.
+      num_iters: steps of the active set method for each linearisation, at most.
       smoothing: of the derivatives, see ``solve_qp``.
 
     Raises:
