@@ -25,6 +25,7 @@ from anmjax.grid.network import Network
 from anmjax.lanes import phasor
 from anmjax.lanes.gather import take
 from anmjax.lanes.kernels import evaluated
+from anmjax.lanes.varying import tangents_of
 from anmjax.powerflow.branches import at_ends, branch_powers, end_powers
 from anmjax.powerflow.equations import voltage
 from anmjax.powerflow.power_flow import DEFAULT_NUM_ITERS, DEFAULT_TOL, solve_voltages
@@ -92,21 +93,29 @@ def limited_slopes(net: Network, d: jax.Array, slope: jax.Array) -> Limited:
     v = voltage(d)
     ahead = v / jnp.maximum(phasor.magnitude(v), jnp.finfo(v.dtype).tiny)[None]
     vm = functools.reduce(jnp.add, phasor.unstack(jnp.expand_dims(ahead, 2) * slope))
+    parts = [part for end in at_ends(net, slope) for part in phasor.unstack(end)]
+    by_part = evaluated(functools.partial(_flow_slopes, net))(d)
+    s = sum(jnp.expand_dims(x, 2) * part[None] for x, part in zip(by_part, parts, strict=True))
+    return Limited(take(vm, buses_but_the_slack(net)), jnp.asarray(s))
+
+
+def _flow_slopes(net: Network, d: jax.Array) -> list[jax.Array]:
+    """How the flow in a branch follows the four numbers that it depends on, each (2, n_branch, *batch).
+
+    Real and imaginary part of the voltage at the end "from", then at the end "to".
+    """
     ends = at_ends(net, d)
     larger = functools.reduce(jnp.greater_equal, map(phasor.magnitude, end_powers(net, *ends)))
 
     def flow(*ends: jax.Array) -> jax.Array:
         return jnp.where(larger[None], *end_powers(net, *ends))
 
-    # The flow in a branch follows four numbers, however many the columns.
-    s: Any = 0
-    for i, end in enumerate(at_ends(net, slope)):
-        for k, part in enumerate(phasor.unstack(end)):
-            unit = np.eye(2, dtype=d.dtype)[k].reshape(2, *[1] * (d.ndim - 1))
-            tangents = [jnp.broadcast_to(unit if i == j else 0 * unit, x.shape) for j, x in enumerate(ends)]
-            by_part = jax.jvp(flow, ends, tuple(tangents))[1]
-            s = s + jnp.expand_dims(by_part, 2) * part[None]
-    return Limited(take(vm, buses_but_the_slack(net)), s)
+    push = jax.linearize(flow, *ends)[1]
+    units = (np.array(x, d.dtype).reshape(2, *[1] * (d.ndim - 1)) for x in ([1, 0], [0, 1]))
+    one, other = (jnp.broadcast_to(x, ends[0].shape) for x in units)
+    none = jnp.zeros_like(one)
+    moves = (one, none), (other, none), (none, one), (none, other)
+    return [push(*tangents_of(ends, move)) for move in moves]
 
 
 class LimitRows(NamedTuple):
