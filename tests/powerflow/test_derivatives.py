@@ -137,6 +137,25 @@ def test_a_derivative_by_injections_alone_has_no_operations_for_those_of_the_net
     assert count(lambda p: power_flow(net, p, p).v.real, p) < by_both
 
 
+@pytest.mark.parametrize("kind", ["radial", "meshed with PV buses"])
+def test_all_columns_of_a_jacobian_are_found_with_one_factorisation_a_lane(kind):
+    net, q = _network(kind), np.zeros(6)
+    lanes = np.random.default_rng(9).uniform(-0.2, 0.1, (3, 6))
+
+    def magnitudes(p):
+        v = power_flow(net, p, q, tol=1e-12).v
+        return v.real**2 + v.imag**2
+
+    every = jax.jit(jax.vmap(jax.jacfwd(magnitudes)))
+    columns = [jax.jit(jax.vmap(lambda p, e=e: jax.jvp(magnitudes, (p,), (e,))[1]))(lanes) for e in np.eye(6)]
+    # The same eliminations of the same numbers.
+    np.testing.assert_allclose(every(lanes), np.stack(columns, -1), rtol=1e-12, atol=1e-14)
+    shapes = {x.aval.shape for one in operations(jax.make_jaxpr(every)(lanes)) for x in one.outvars}
+    blocks = [shape for shape in shapes if len(shape) > 3 and shape[:2] == (2, 2)]
+    assert blocks
+    assert max(np.prod(shape[3:]) for shape in blocks) == len(lanes)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("problem", ["meshed with PV buses"], indirect=True)
 def test_the_hessian_is_symmetric_and_equals_differences_of_gradients(problem):
