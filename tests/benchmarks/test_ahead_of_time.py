@@ -10,7 +10,7 @@ import pytest
 
 from anmjax import power_flow
 from benchmarks.accelerators import ahead, loops, registers
-from benchmarks.accelerators.programs import ANM6, PROGRAMS
+from benchmarks.accelerators.programs import ANM6, IEEE33, PROGRAMS
 from benchmarks.accelerators.targets import INSTALL, TARGETS
 from benchmarks.accelerators.traffic import bytes_moved
 from benchmarks.harness.compiled_text import launches, parse, turns_by_data
@@ -18,6 +18,7 @@ from tests.powerflow.networks import loaded_feeder
 
 # Of a step of ANM6Easy-v0 with auto reset on an H200 in float32: a tenth above what it comes to.
 MOST_KERNELS, MOST_BYTES = 17, 1_060
+MOST_KERNELS_IEEE33, MOST_BYTES_IEEE33 = 43, 23_500  # the same of IEEE33Easy-v0
 MOST_OPERATIONS = 200  # of a TPU v5e
 # A loop of 3 - 1 turns with a kernel in it that reads 4 of 100 rows of 8 lanes and writes those, and a
 # choice between one kernel and two.
@@ -203,6 +204,16 @@ def test_a_step_has_as_few_kernels_and_bytes_as_it_had():
     assert row["bytes_a_lane"] <= MOST_BYTES
     assert (row["open_loops"], row["open_loops_in_kernels"]) == (0, 1)
     assert row["spilled_bytes"] == 0
+
+
+@pytest.mark.long
+@needs("h200")
+def test_a_step_of_a_larger_grid_has_one_kernel_for_its_power_flow():
+    row = ahead.apart(f"step, {IEEE33}", TARGETS["h200"])
+    assert "error" not in row, row["error"]
+    assert row["kernels"] <= MOST_KERNELS_IEEE33
+    assert row["bytes_a_lane"] <= MOST_BYTES_IEEE33
+    assert (row["open_loops"], row["open_loops_in_kernels"], row["spilled_bytes"]) == (0, 1, 0)
 
 
 @pytest.mark.long
