@@ -16,6 +16,7 @@ import jax
 import jax.numpy as jnp
 
 from anmjax.lanes.gather import place
+from anmjax.lanes.totals import totals
 from anmjax.lanes.varying import as_varying
 from anmjax.powerflow.chord import End
 from anmjax.powerflow.compensation import Compensation, less_taken, taken_at, taken_change
@@ -142,10 +143,9 @@ def _updates(
 
     def update(before: _Near) -> _Near:
         along = without.solved(relative_change(plan, linear, base, before.error))
-        turned = along - before.last.along
-        size = (turned * turned).sum((0, 1), keepdims=True)
-        mixed = (along * turned).sum((0, 1), keepdims=True) / jnp.where(size > 0, size, 1)
-        made = along - mixed * (before.last.made + turned)
+        size, common = totals(_of_turn, along, before.last.along)
+        mixed = common / jnp.where(size > 0, size, 1)
+        made = along - mixed * (before.last.made + (along - before.last.along))
         # Lanes that wait for the others keep what the next point begins with.
         last = jax.tree.map(lambda x, y: jnp.where(before.moves, x, y), _Update(made, along), before.last)
         made = jnp.where(before.moves, made, 0)
@@ -163,6 +163,12 @@ def _updates(
     start = _Near(jnp.zeros_like(at.v), lanes.last, error, largest, lanes.updates, moves)
     end = jax.lax.while_loop(lambda near: near.moves.any(), update, start)
     return end.e, end.last, end.updates, moves & (end.largest <= goal)
+
+
+def _of_turn(along: jax.Array, before: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """By what the updates turn: its square, and its product with the present one."""
+    turned = along - before
+    return turned * turned, along * turned
 
 
 def _single(x: Any) -> Any:

@@ -52,9 +52,8 @@ def power_change(at: Point, e: jax.Array, current: jax.Array) -> jax.Array:
 
 def magnitude_change(v: jax.Array, e: jax.Array) -> jax.Array:
     """|V + e| - |V|, (component, *batch) p.u."""
-    twice = 2 * v + e
-    both = phasor.magnitude(v + e) + phasor.magnitude(v)
-    return (e * twice).sum(0) / both
+    re, im = phasor.unstack(e * (2 * v + e))
+    return (re + im) / (phasor.magnitude(v + e) + phasor.magnitude(v))
 
 
 def residual_change(
