@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import json
-import threading
 from dataclasses import replace
 
 import chex
@@ -293,26 +292,3 @@ def test_a_checkpoint_of_other_options_is_refused_by_name_and_shape(whole):
 def test_an_option_outside_its_range_is_refused_with_what_is_allowed(options, message):
     with pytest.raises(ValueError, match=message):
         PPOConfig(**options)
-
-
-@pytest.fixture
-def standard_promotion_in_all_threads():
-    """As where nobody asks for anything else."""
-    jax.config.update("jax_numpy_dtype_promotion", "standard")
-    yield
-    jax.config.update("jax_numpy_dtype_promotion", "strict")
-
-
-def test_updates_are_traced_once_beside_what_they_begin_with(monkeypatch, standard_promotion_in_all_threads):
-    traced, update = [], PPO.update
-
-    def counted(self, learner):
-        traced.append(threading.current_thread() is threading.main_thread())
-        return update(self, learner)
-
-    monkeypatch.setattr(PPO, "update", counted)
-    config = replace(CONFIG, hidden_sizes=(5,))  # a program of its own
-    train(Match(), config, **OPTIONS)
-    assert traced == [False, False]  # for the shapes of its metrics, and for the program
-    train(Match(), config, **OPTIONS)
-    assert len(traced) == 2

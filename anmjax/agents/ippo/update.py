@@ -34,7 +34,7 @@ class IPPO(PPO):
     config: IPPOConfig = struct.field(pytree_node=False)
 
     @classmethod
-    def create(cls, env: Environment, config: Any = None, *, pool: Any = None) -> IPPO:
+    def create(cls, env: Environment, config: Any = None) -> IPPO:
         """See ``PPO.create``.
 
         Raises:
@@ -43,7 +43,7 @@ class IPPO(PPO):
         """
         config = IPPOConfig() if config is None else config
         network_for(env, config)
-        made: Any = super().create(env, config, pool=pool)
+        made: Any = super().create(env, config)
         return made
 
     @staticmethod

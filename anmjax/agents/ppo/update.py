@@ -23,7 +23,7 @@ from anmjax.envs.protocol import Environment
 from anmjax.envs.records import State
 from anmjax.lanes.varying import as_varying
 from anmjax.wrappers import AutoReset, EpisodeStatistics, RunningStatistics, TimeLimit
-from anmjax.wrappers.exploring_starts import pool_of_starts
+from anmjax.wrappers.exploring_starts import NUM_STARTS, pool_of_starts
 
 
 @struct.dataclass
@@ -56,13 +56,12 @@ class PPO:
     axis_name: str | None = struct.field(pytree_node=False, default=None)  # mesh axis of the lanes
 
     @classmethod
-    def create(cls, env: Environment, config: PPOConfig | None = None, *, pool: State | None = None) -> PPO:
+    def create(cls, env: Environment, config: PPOConfig | None = None) -> PPO:
         """Wraps a bare environment for training.
 
         Args:
           env: a bare environment, of whatever episode length.
           config: the options; None: the defaults.
-          pool: starts of episodes in place of ``first_pool``.
 
         Returns:
           The agent.
@@ -75,13 +74,10 @@ class PPO:
         check_bounded(env.action_space, "PPO")
         if config.cost_limit is not None:
             check_costs(env, "PPO")
-        pool = cls.first_pool(env, config) if pool is None else pool
-        return cls(env=AutoReset(_limited(env, config), len(pool.reward), pool=pool), config=config)
-
-    @staticmethod
-    def first_pool(env: Environment, config: Any) -> State:
-        """See ``Renewing``."""
-        return _pool(_limited(env, config), config, 0)
+        if config.max_episode_steps:
+            env = TimeLimit(env, max_steps=config.max_episode_steps)
+        env = EpisodeStatistics(env)
+        return cls(env=AutoReset(env, NUM_STARTS, pool=_pool(env, config, 0)), config=config)
 
     @property
     def renewal_period(self) -> int:
@@ -293,13 +289,6 @@ class PPO:
         chosen = chosen.reshape(-1, num_lanes // num_minibatches)
         (params, optimizer), losses = jax.lax.scan(descend, (params, optimizer), chosen)
         return params, optimizer, jax.tree.map(lambda leaf: leaf.mean(), losses)
-
-
-def _limited(env: Environment, config: PPOConfig) -> EpisodeStatistics:
-    """The environment with the length of its episodes, and what they come to."""
-    if config.max_episode_steps:
-        env = TimeLimit(env, max_steps=config.max_episode_steps)
-    return EpisodeStatistics(env)
 
 
 def _pool(env: Environment, config: PPOConfig, number: int) -> State:

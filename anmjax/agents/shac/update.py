@@ -69,13 +69,12 @@ class SHAC:
     axis_name: str | None = struct.field(pytree_node=False, default=None)  # mesh axis of the lanes
 
     @classmethod
-    def create(cls, env: Environment, config: SHACConfig | None = None, *, pool: State | None = None) -> SHAC:
+    def create(cls, env: Environment, config: SHACConfig | None = None) -> SHAC:
         """The agent on a bare environment.
 
         Args:
           env: a bare environment, of whatever episode length.
           config: the options; None: the defaults.
-          pool: starts of episodes in place of ``first_pool``.
 
         Raises:
           CannotLearnError: an action bound is infinite, so that [-1, 1] cannot be scaled to the box; or there
@@ -85,13 +84,7 @@ class SHAC:
         check_bounded(env.action_space, "SHAC")
         if config.cost_limit is not None:
             check_costs(env, "SHAC")
-        pool = cls.first_pool(env, config) if pool is None else pool
-        return cls(env=env, pool=pool, config=config)
-
-    @staticmethod
-    def first_pool(env: Environment, config: Any) -> State:
-        """See ``Renewing``."""
-        return _pool(env, config, 0)
+        return cls(env=env, pool=_pool(env, config, 0), config=config)
 
     @property
     def renewal_period(self) -> int:

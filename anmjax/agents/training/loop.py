@@ -20,7 +20,6 @@ from anmjax.agents.config import AgentConfig
 from anmjax.agents.registry import AGENTS, name_of
 from anmjax.agents.seeds import key_of_seed
 from anmjax.agents.training import sharding
-from anmjax.agents.training.ahead import compiling_updates
 from anmjax.agents.training.checkpoint import (
     Checkpoint,
     CheckpointError,
@@ -243,12 +242,11 @@ def _train(
         )
         if done < config.num_updates:
             progress.say(STARTING)
-        with compiling_updates(kind.agent(), env, config, len(outs), mesh):
-            agent = kind.agent().create(env, config)
-            if resume is None:
-                learners = sharding.begin(agent, jnp.stack([key_of_seed(seed) for seed in outs]), mesh)
-            else:
-                learners = sharding.place(agent, [restore_learner(resume, agent)], mesh)
+        agent = kind.agent().create(env, config)
+        if resume is None:
+            learners = sharding.begin(agent, jnp.stack([key_of_seed(seed) for seed in outs]), mesh)
+        else:
+            learners = sharding.place(agent, [restore_learner(resume, agent)], mesh)
         origin = {
             "command": command,
             "devices": _described(mesh),

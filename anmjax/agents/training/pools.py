@@ -8,20 +8,11 @@ from jax.sharding import Mesh
 
 from anmjax.agents.agent import Agent
 from anmjax.agents.training.sharding import everywhere
-from anmjax.envs.protocol import Environment
-from anmjax.envs.records import State
 
 
 @runtime_checkable
 class Renewing(Protocol):
-    """What an agent may offer besides: it becomes another one, with arrays of the same shapes.
-
-    Its ``create`` takes ``pool``, starts of episodes.
-    """
-
-    @staticmethod
-    def first_pool(env: Environment, config: Any) -> State:
-        """The starts that the agent is created with where it is given none."""
+    """What an agent may offer besides: it becomes another one, with arrays of the same shapes."""
 
     @property
     def renewal_period(self) -> int:

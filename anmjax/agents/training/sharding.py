@@ -77,22 +77,13 @@ def begin(agent: Agent[Any], keys: jax.Array, mesh: Mesh) -> Any:
     return _init(everywhere(agent, mesh), everywhere(keys, mesh), mesh)
 
 
-def shapes(agent: Agent[Any], keys: jax.Array, mesh: Mesh) -> Any:
-    """Of what ``begin`` makes."""
-    return jax.eval_shape(functools.partial(_init, mesh=mesh), agent, keys)
-
-
 def place(agent: Agent[Any], learners: Sequence[Any], mesh: Mesh) -> Any:
     """Learners, whole in this process, on the mesh."""
-    return put(jax.tree.map(lambda *each: jnp.stack(each), *learners), mesh, specs_of(agent))
-
-
-def put(tree: Any, mesh: Mesh, specs: Any) -> Any:
-    """Arrays, whole in this process, on the mesh, where ``specs`` says."""
+    stacked = jax.tree.map(lambda *each: jnp.stack(each), *learners)
     return jax.tree.map(
         lambda spec, part: _put(part, mesh, spec),
-        specs,
-        tree,
+        specs_of(agent),
+        stacked,
         is_leaf=lambda x: isinstance(x, PartitionSpec),
     )
 
