@@ -11,13 +11,12 @@ and a system with J_k costs one with J and a 4x4 system of its own (Sherman, Mor
 
     J_k^-1 r = z + W (1 - D C)^-1 D E' z,   z = J^-1 r,   W = J^-1 E,   C = E' W.
 
-The first update from x0 needs no z, as F_k(x0) = -E S; further ones are the chord method's with J_k, which
-converges fast, as few outages move the voltages far, and faster with Anderson's mixing. What it does not
+The first update from x0 needs no z, as F_k(x0) = -E S; further ones are the chord method's with J_k
+(``compensated_chord.py``), which converges fast, as few outages move the voltages far. What it does not
 solve, Newton's method does, from x0 with Jacobians of its own.
 
-References: Alsac, Stott & Tinney, "Sparsity-Oriented Compensation Methods for Modified Network Solutions",
-IEEE Trans. PAS-102 (1983); Walker & Ni, "Anderson Acceleration for Fixed-Point Iterations", SIAM J. Numer.
-Anal. 49 (2011).
+Reference: Alsac, Stott & Tinney, "Sparsity-Oriented Compensation Methods for Modified Network Solutions",
+IEEE Trans. PAS-102 (1983).
 """
 
 from __future__ import annotations
@@ -40,20 +39,10 @@ from anmjax.powerflow.compensation import (
 )
 from anmjax.powerflow.elimination.plan import SolverPlan
 from anmjax.powerflow.elimination.solver import LinearSolver, linear_solver
-from anmjax.powerflow.equations import (
-    rounding_floor,
-    voltage,
-)
+from anmjax.powerflow.equations import rounding_floor, voltage
 from anmjax.powerflow.inputs import Inputs, equations_of, of_unknown
 from anmjax.powerflow.jacobian import factorise
-from anmjax.powerflow.newton import (
-    Iterate,
-    Stopping,
-    flat_start,
-    iterate_newton,
-    of_lanes,
-    start_at,
-)
+from anmjax.powerflow.newton import Iterate, Stopping, flat_start, iterate_newton, of_lanes, start_at
 from anmjax.powerflow.solve import Solution, solution_of
 
 # Of a core's L2 cache, that the vectors of a block may fill.
