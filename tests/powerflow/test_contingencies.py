@@ -81,6 +81,7 @@ def test_loadings_are_those_of_the_network_without_the_branch_and_the_severest_c
     np.testing.assert_array_equal(worst[~np.asarray(found.islanded)], loading.max(1)[found.converged])
 
 
+@pytest.mark.long
 def test_the_worst_loading_has_the_gradient_of_its_outage_alone(case14):
     _, net, found = case14
     rated = replace(net, rating=np.full(net.n_branch, 0.8))

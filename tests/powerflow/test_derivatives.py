@@ -137,7 +137,7 @@ def test_a_derivative_by_injections_alone_has_no_operations_for_those_of_the_net
     assert count(lambda p: power_flow(net, p, p).v.real, p) < by_both
 
 
-@pytest.mark.parametrize("kind", ["radial", "meshed with PV buses"])
+@pytest.mark.parametrize("kind", ["radial", pytest.param("meshed with PV buses", marks=pytest.mark.long)])
 def test_all_columns_of_a_jacobian_are_found_with_one_factorisation_a_lane(kind):
     net, q = _network(kind), np.zeros(6)
     lanes = np.random.default_rng(9).uniform(-0.2, 0.1, (3, 6))

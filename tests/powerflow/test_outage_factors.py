@@ -85,6 +85,7 @@ def test_screened_loadings_move_active_power_alone(case14):
     assert np.isinf(found[2]).all()  # it cuts off a generator
 
 
+@pytest.mark.long
 def test_screening_names_the_severest_outages_first():
     _, net = imported("case118")
     flow = anmjax.power_flow(net, net.p, net.q)

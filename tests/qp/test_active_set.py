@@ -96,6 +96,7 @@ def test_derivatives_are_those_of_the_interior_point_method():
         np.testing.assert_allclose(np.where(np.isinf(other), 0, mine), other, atol=1e-4)
 
 
+@pytest.mark.long
 def test_second_derivatives_are_differences_of_first_ones():
     program = jax.tree.map(lambda x: x[5], programs())
     change = jnp.asarray(np.random.default_rng(5).normal(size=program.base.shape))
