@@ -9,6 +9,8 @@ from __future__ import annotations
 from typing import Any, TypeVar
 
 import jax
+import jax.numpy as jnp
+import numpy as np
 
 _Tree = TypeVar("_Tree")
 
@@ -35,6 +37,16 @@ def as_varying(tree: _Tree, like: Any) -> _Tree:
 def tangents_of(outputs: _Tree, tangents: _Tree) -> _Tree:
     """Tangents that vary as the outputs of a derivative rule do: those of flags begin as constants."""
     return jax.tree.map(lambda x, dx: as_varying(dx, x), outputs, tangents)
+
+
+def no_tangents(outputs: _Tree) -> _Tree:
+    """Tangents of zero, those of flags and whole numbers of the type that they have."""
+
+    def zero(x: Any) -> Any:
+        floating = jnp.issubdtype(x.dtype, jnp.floating)
+        return jnp.zeros_like(x) if floating else np.zeros(x.shape, jax.dtypes.float0)
+
+    return jax.tree.map(zero, outputs)
 
 
 def _axes(leaf: Any) -> frozenset[str]:

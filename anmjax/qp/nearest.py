@@ -20,7 +20,7 @@ import numpy as np
 
 from anmjax.lanes.schedule import Schedule, scheduled, with_lanes
 from anmjax.lanes.trailing import batch_trailing, jvp_of_perturbed
-from anmjax.lanes.varying import as_varying, tangents_of
+from anmjax.lanes.varying import as_varying, no_tangents, tangents_of
 from anmjax.qp.active_set import ActiveSet, Found, Pairs, Program, find_lanes
 
 _Pair = tuple[jax.Array, jax.Array]
@@ -99,14 +99,8 @@ def nearest(
         rhs = tuple(-jnp.where(False, any_change, part) for part in change)
         dx, du = jax.lax.custom_linear_solve(matvec, rhs, solve=inverse, symmetric=True)
         dx, du = (jnp.where(out.converged, part, 0) for part in (dx, du))
-        none = jax.tree.map(_no_tangent, out)
+        none = no_tangents(out)
         return out, tangents_of(out, none._replace(x=dx, active=none.active._replace(dual=du)))
 
     solve.defjvp(rule, symbolic_zeros=True)
     return solve
-
-
-def _no_tangent(x: jax.Array) -> Any:
-    if jnp.issubdtype(x.dtype, jnp.floating):
-        return jnp.zeros_like(x)
-    return np.zeros(x.shape, jax.dtypes.float0)

@@ -30,7 +30,7 @@ import numpy as np
 from anmjax.lanes.empty import made_here
 from anmjax.lanes.schedule import Schedule
 from anmjax.lanes.trailing import batch_trailing, jvp_of_perturbed
-from anmjax.lanes.varying import as_varying, tangents_of
+from anmjax.lanes.varying import as_varying, no_tangents, tangents_of
 from anmjax.qp import kkt
 from anmjax.qp.batch import Perturbed, QPSolution, Solved, solve_derivative_lanes, solve_lanes
 from anmjax.qp.homogeneous import Problem
@@ -217,14 +217,8 @@ def _differentiable(
         any_change = sum(part.sum() for part in change)
         rhs = jax.tree.map(lambda part: -jnp.where(False, any_change, part), change)
         dx, dy, dz = jax.lax.custom_linear_solve(matvec, rhs, solve=inverse, symmetric=True)
-        none = jax.tree.map(_no_tangent, out)
+        none = no_tangents(out)
         return out, tangents_of(out, none._replace(solution=replace(none.solution, x=dx, y=dy, z=dz)))
 
     solve.defjvp(rule, symbolic_zeros=True)
     return solve
-
-
-def _no_tangent(x: jax.Array) -> Any:
-    if jnp.issubdtype(x.dtype, jnp.floating):
-        return jnp.zeros_like(x)
-    return np.zeros(x.shape, jax.dtypes.float0)
